@@ -1,0 +1,3 @@
+//! Marram: control plane, CLI and demo in one binary.
+
+fn main() {}

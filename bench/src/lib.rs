@@ -1,0 +1,1 @@
+//! Benchmarks: one JSON line per result, each can be pointed at a peer.

@@ -1,0 +1,1 @@
+//! Diagnostics: code, severity, span, help; plain data and its renderings.

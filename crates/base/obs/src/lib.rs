@@ -1,0 +1,1 @@
+//! Telemetry: metric registry and names, log set-up.

@@ -1,0 +1,1 @@
+//! Words everybody shares: ARNs, names, ids, topics, timestamps, secrets.

@@ -1,0 +1,1 @@
+//! Accounts, iam, sts, the SigV4 gate and the authorizer.

@@ -1,0 +1,1 @@
+//! Things, types, groups, certificates, policies and the iot-data plane.

@@ -1,0 +1,1 @@
+//! The iotthingsgraph service: namespaces, flows, systems, deployments, executions.

@@ -1,0 +1,1 @@
+//! IAM and IoT policy language and the decision.

@@ -1,0 +1,1 @@
+//! TDM expressions: values, parser, typed evaluator, templates.

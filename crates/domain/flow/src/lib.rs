@@ -1,0 +1,1 @@
+//! The flow engine: a pure, deterministic state machine.

@@ -1,0 +1,1 @@
+//! The TDM language: lexer to checked model, formatter, public library.

@@ -1,0 +1,1 @@
+//! The message broker: sessions, routing, retained messages, authorization port.

@@ -1,0 +1,1 @@
+//! Runs flows: journal, timers, connectors for MQTT, Modbus TCP and HTTP.

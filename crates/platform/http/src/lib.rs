@@ -1,0 +1,1 @@
+//! HTTP server and client on hyper, with limits.

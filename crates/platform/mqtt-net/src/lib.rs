@@ -1,0 +1,1 @@
+//! MQTT over sockets: listener and client drivers.

@@ -1,0 +1,1 @@
+//! Transactional storage: SQLite engine, migrations, group commit.

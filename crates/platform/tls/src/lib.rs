@@ -1,0 +1,1 @@
+//! The one place with rustls: server and client configurations and their verifiers.

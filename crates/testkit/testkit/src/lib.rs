@@ -1,0 +1,1 @@
+//! Fixtures for tests: booted stacks, temporary directories, simulated time.

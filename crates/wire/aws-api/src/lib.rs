@@ -1,0 +1,1 @@
+//! AWS wire protocols and the generated operation tables and shapes.

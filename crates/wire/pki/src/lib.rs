@@ -1,0 +1,1 @@
+//! X.509: keys, certificates, CSRs, fingerprints, CRLs.

@@ -1,0 +1,3 @@
+//! Developer tasks: code generation, checks, distribution.
+
+fn main() {}
