@@ -1,0 +1,57 @@
+# Marram's commands. A newcomer needs two: `make up` and `make test`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+PROFILE ?= release
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET_DIR)/$(PROFILE)/marram
+VENV := .venv
+PY := $(VENV)/bin/python
+DATA ?= var
+ARGS ?=
+
+.PHONY: help up build test test-rust conformance lint bench fuzz soak audit-deps clean-data codegen
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
+
+build: ## build the release binaries
+	$(CARGO) build --locked --release -p marram
+
+up: build ## build what is needed, then run everything on this machine, data in ./var, in the foreground
+	$(BIN) up --data $(DATA) $(ARGS)
+
+test: tools/ready ## every test that runs on one machine; installs what it needs
+	$(MAKE) test-rust
+	$(MAKE) conformance
+	@tools/test-summary $(TARGET_DIR)
+
+test-rust:
+	$(CARGO) nextest run --locked --workspace --no-fail-fast
+	$(CARGO) test --locked --workspace --doc -q
+
+conformance: tools/ready ## foreign clients (boto3, AWS CLI, device SDKs, mosquitto) against the built binary
+	$(CARGO) build --locked -p marram
+	MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) $(PY) -m pytest conformance -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/conformance.xml
+
+.PHONY: tools/ready
+tools/ready:
+	@tools/ready $(VENV)
+
+lint: ## format, clippy, licences, spec coverage
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) run --locked -q -p xtask -- spec-coverage
+	@command -v cargo-deny >/dev/null && $(CARGO) deny check bans licenses sources || echo "cargo-deny is not installed: skipped"
+
+codegen: tools/ready ## write the AWS operation tables from the installed service models
+	$(CARGO) run --locked -q -p xtask -- codegen --models $$($(PY) -c 'import botocore, os; print(os.path.join(os.path.dirname(botocore.__file__), "data"))')
+
+bench: tools/ready ## all benchmarks, ours and the peers that are installed, one JSON line per result
+	tools/bench $(ARGS)
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (default 60)
+	tools/fuzz $(or $(FUZZ_SECONDS),60) $(ARGS)
+
+soak: ## the demo under kill -9 at KILLS random points (default 1000), seed printed
+	MARRAM_KILLS=$(or $(KILLS),1000) $(CARGO) nextest run --locked -p marram --run-ignored all -E 'test(survives_kill)' --no-capture
