@@ -1,3 +1,22 @@
-//! Marram: control plane, CLI and demo in one binary.
+//! The `marram` program: control plane, command line and demo in one binary.
+//!
+//! Only wiring lives here: arguments become settings (`cli`, `settings`), settings become a running stack
+//! (`compose`), and each verb is a file under `command/`. The rules of the product are in the crates below.
 
-fn main() {}
+mod cli;
+mod command;
+mod settings;
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    let arguments = cli::Arguments::parse();
+    match command::run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            // One clear line: the chain of causes without repeating any of them.
+            eprintln!("marram: {}", command::one_line(&error));
+            std::process::ExitCode::from(command::exit_code(&error))
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The verbs: each is a file below; this one dispatches and turns errors into one line and an exit code.
+
+mod env;
+
+use std::process::ExitCode;
+
+use crate::cli::{Arguments, Verb};
+
+/// Wrong arguments or input: the user can fix it and try again.
+pub const EXIT_USAGE: u8 = 2;
+/// Something in the environment: port in use, data directory locked, disk full.
+pub const EXIT_ENVIRONMENT: u8 = 3;
+
+/// Runs the verb.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.verb {
+        Verb::Env(flags) => env::run(&flags),
+        Verb::Up(_) | Verb::Serve(_) | Verb::Account(_) => anyhow::bail!("not wired"),
+    }
+}
+
+/// The chain of causes as one line.
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if line.ends_with(&text) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&text.replace('\n', " "));
+    }
+    line
+}
+
+/// The exit code an error stands for.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let environment = error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some());
+    if environment { EXIT_ENVIRONMENT } else { 1 }
+}
