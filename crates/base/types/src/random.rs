@@ -1,0 +1,69 @@
+//! Randomness from the operating system through aws-lc-rs, for keys, ids and nonces.
+
+/// Fills the buffer with random bytes.
+///
+/// # Panics
+/// When the system's entropy source fails, which leaves no safe way to go on.
+pub fn fill(buffer: &mut [u8]) {
+    aws_lc_rs::rand::fill(buffer).expect("the system's entropy source works");
+}
+
+/// `N` random bytes.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill(&mut bytes);
+    bytes
+}
+
+/// A uniform random number.
+pub fn random_u64() -> u64 {
+    u64::from_le_bytes(random_bytes())
+}
+
+/// `bytes` random bytes as lower-case hex (twice as many characters).
+pub fn random_hex(bytes: usize) -> String {
+    from_alphabet(b"0123456789abcdef", bytes * 2)
+}
+
+/// Random characters of `A-Z2-7`: IAM's unique ids and access key ids (control-plane-api.md 3.1).
+pub fn random_base32(length: usize) -> String {
+    from_alphabet(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", length)
+}
+
+/// Random characters of the base64 alphabet: secret access keys.
+pub fn random_base64_alphabet(length: usize) -> String {
+    from_alphabet(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", length)
+}
+
+/// Random lower-case letters and digits: endpoint prefixes.
+pub fn random_lower_alphanumeric(length: usize) -> String {
+    from_alphabet(b"abcdefghijklmnopqrstuvwxyz0123456789", length)
+}
+
+/// Rejection sampling keeps every character equally likely when the alphabet does not divide 256.
+fn from_alphabet(alphabet: &[u8], length: usize) -> String {
+    let limit = 256 / alphabet.len() * alphabet.len();
+    let mut text = String::with_capacity(length);
+    let mut pool = [0; 64];
+    while text.len() < length {
+        fill(&mut pool);
+        let fits = pool.iter().map(|&b| usize::from(b)).filter(|&b| b < limit);
+        text.extend(fits.take(length - text.len()).map(|b| char::from(alphabet[b % alphabet.len()])));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_have_the_asked_length_and_alphabet() {
+        assert_eq!(random_hex(32).len(), 64);
+        assert!(random_base32(16).bytes().all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b)));
+        assert_eq!(random_base64_alphabet(40).len(), 40);
+        let prefix = random_lower_alphanumeric(1000);
+        assert!(prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+        assert_ne!(prefix, random_lower_alphanumeric(1000));
+    }
+}
