@@ -1,1 +1,15 @@
 //! Fuzz targets: one plain function per parser, replayed over the stored corpus by the test suite.
+//!
+//! Each target is a file with `pub fn run(data: &[u8])`, listed in [`TARGETS`]; its seeds are the files under
+//! `corpus/NAME/`. `make test` replays every seed; `make fuzz` runs libFuzzer over the same functions (`libfuzzer/`).
+
+/// A parser under test: its name (also its corpus folder) and the function to feed.
+pub struct Target {
+    /// Folder name under `corpus/`.
+    pub name: &'static str,
+    /// Must not panic, hang or grow without bound, whatever the bytes.
+    pub run: fn(&[u8]),
+}
+
+/// Every target, sorted by name. A parser without a line here is not fuzzed.
+pub const TARGETS: &[Target] = &[];

@@ -1,1 +1,0 @@
-//! Benchmarks: one JSON line per result, each can be pointed at a peer.
