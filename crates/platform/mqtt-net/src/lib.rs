@@ -1,1 +1,5 @@
 //! MQTT over sockets: listener and client drivers.
+
+mod peer;
+
+pub use peer::{Fingerprint, PeerInfo};
