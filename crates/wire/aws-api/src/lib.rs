@@ -1,1 +1,30 @@
 //! AWS wire protocols and the generated operation tables and shapes.
+//!
+//! One endpoint answers for many services in three dialects. This crate knows the facts of each operation
+//! (method, path, shapes, constraints, errors, IAM action) and the dialects; it opens no socket and reads no clock.
+//!
+//! A request becomes one JSON object keyed by *member name* (the model's name, never the wire's `locationName`), whatever
+//! the protocol was; a service answers with another one. Inside those objects a blob is a base64 string and a timestamp
+//! is a JSON number of epoch seconds, fraction allowed.
+//!
+//! * [`model`]: what an operation and a shape are; [`op`] finds one.
+//! * [`error`]: what a service answers when it refuses.
+//! * `generated`: the tables, written by `cargo xtask codegen`.
+
+pub mod error;
+pub mod generated;
+pub mod model;
+pub mod service;
+
+pub use error::{ApiError, Fault};
+pub use model::{
+    ErrorShape, Kind, Location, Member, Number, Operation, Pagination, Pattern, Shape, TimestampFormat,
+};
+pub use service::{Protocol, Service, ServiceId};
+
+/// The operation `name` (model casing, `CreateThing`) of the service with botocore id `service` (`iot`).
+///
+/// `None` when the service or the operation is unknown. Logarithmic in the number of operations.
+pub fn op(service: &str, name: &str) -> Option<&'static Operation> {
+    ServiceId::from_name(service)?.operation(name)
+}
