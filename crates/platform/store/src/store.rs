@@ -1,0 +1,242 @@
+//! The door: opening a data directory, reading, writing, closing.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use marram_types::{Clock, SystemClock};
+use tokio::sync::mpsc;
+
+use crate::connection::{self, Use};
+use crate::error::StoreError;
+use crate::lock::{DirLock, private_file};
+use crate::migrate::{self, Migration};
+use crate::pool::ReadPool;
+use crate::query::{Snapshot, Tx};
+use crate::writer::{self, ClosureJob, Job, WriterStats};
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Read connections kept open while idle.
+    pub read_connections: usize,
+    /// Page cache of each read connection, in KiB; filled on use.
+    pub read_cache_kib: u32,
+    /// Page cache of the writer, in KiB; filled on use.
+    pub write_cache_kib: u32,
+    /// Transactions that may wait for the writer; further callers wait for a place.
+    pub queue: usize,
+    /// Size the database may grow to, in bytes; beyond it writes answer [`StoreError::NoSpace`]. `None`: the disk's.
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { read_connections: 8, read_cache_kib: 2048, write_cache_kib: 8192, queue: 4096, max_bytes: None }
+    }
+}
+
+/// Counts since the store was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Durable commits.
+    pub commits: u64,
+    /// Transactions in them.
+    pub transactions: u64,
+    /// Commits that failed.
+    pub failed_commits: u64,
+}
+
+/// A cheap handle to the open database; clones share it. Dropping the last one closes it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    pool: ReadPool,
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    writer: Mutex<Option<thread::JoinHandle<()>>>,
+    stats: Arc<WriterStats>,
+    _lock: Option<DirLock>,
+}
+
+const DATABASE_FILE: &str = "marram.db";
+
+impl Store {
+    /// Opens or creates the database of a data directory (0700; files 0600) for this process alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process has it open; [`StoreError::Corrupt`], [`StoreError::Io`].
+    pub fn open(dir: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
+        let dir = dir.as_ref();
+        let lock = DirLock::acquire(dir)?;
+        let file = dir.join(DATABASE_FILE);
+        private_file(&file).map_err(|error| StoreError::Io(format!("{}: {error}", file.display())))?;
+        let connection = connection::open(&file, Use::Write, options.write_cache_kib)?;
+        if let Some(bytes) = options.max_bytes {
+            let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+            let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page;
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        }
+        let stats = Arc::new(WriterStats::default());
+        let (sender, receiver) = mpsc::channel(options.queue.max(1));
+        let writer = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn({
+                let stats = Arc::clone(&stats);
+                move || writer::run(connection, receiver, stats)
+            })
+            .map_err(|error| StoreError::Io(format!("writer thread: {error}")))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                dir: dir.to_owned(),
+                pool: ReadPool::new(file, options.read_connections, options.read_cache_kib),
+                queue: Mutex::new(Some(sender)),
+                writer: Mutex::new(Some(writer)),
+                stats,
+                _lock: Some(lock),
+            }),
+        })
+    }
+
+    /// Opens an existing data directory for reading, also while another process writes to it: offline tools.
+    /// [`Store::write`] answers [`StoreError::ReadOnly`].
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when there is no database.
+    pub fn open_read_only(dir: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
+        let dir = dir.as_ref();
+        let file = dir.join(DATABASE_FILE);
+        let pool = ReadPool::new(file, options.read_connections, options.read_cache_kib);
+        pool.read(|_| Ok::<_, StoreError>(()))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                dir: dir.to_owned(),
+                pool,
+                queue: Mutex::new(None),
+                writer: Mutex::new(None),
+                stats: Arc::default(),
+                _lock: None,
+            }),
+        })
+    }
+
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Brings the schema up to date; blocks, so call it at start. May be called once per component.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`], [`StoreError::MigrationChanged`], or what a script answered; then nothing changed.
+    pub fn migrate(&self, migrations: &[Migration]) -> Result<(), StoreError> {
+        let migrations = migrations.to_vec();
+        let (job, reply) =
+            ClosureJob::new(move |tx: &mut Tx<'_>| migrate::apply(tx, &migrations, SystemClock.now()));
+        let sender = self.sender()?;
+        // A thread of its own, because an async caller's thread may not block on a channel.
+        thread::scope(|scope| {
+            scope
+                .spawn(move || {
+                    sender.blocking_send(Box::new(job)).map_err(|_| StoreError::Closed)?;
+                    reply.blocking_recv().unwrap_or(Err(StoreError::Closed))
+                })
+                .join()
+                .unwrap_or(Err(StoreError::Panicked))
+        })
+    }
+
+    /// Runs `write` on the writer thread inside a transaction; resolves once it is durable. `Err` from the closure, or a
+    /// panic in it, undoes its changes alone. Once queued it runs even when the caller stops waiting.
+    ///
+    /// Keep closures short: all writers share the thread.
+    ///
+    /// # Errors
+    /// What the closure answered, or the [`StoreError`] that kept the commit from disk.
+    pub async fn write<T, E, F>(&self, write: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let sender = self.sender()?;
+        let (job, reply) = ClosureJob::new(write);
+        sender.send(Box::new(job)).await.map_err(|_| StoreError::Closed)?;
+        // The queue must not outlive `close` because somebody waits here.
+        drop(sender);
+        reply.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// [`Store::write`] for threads outside the async runtime; panics inside it.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_blocking<T, E, F>(&self, write: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (job, reply) = ClosureJob::new(write);
+        self.sender()?.blocking_send(Box::new(job)).map_err(|_| StoreError::Closed)?;
+        reply.blocking_recv().unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// Runs `read` inline against one consistent snapshot of what is committed.
+    ///
+    /// # Errors
+    /// What the closure answered, or [`StoreError`] when no connection could be opened.
+    pub fn read<T, E: From<StoreError>>(&self, read: impl FnOnce(&Snapshot<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.inner.pool.read(read)
+    }
+
+    /// Counts since the store was opened.
+    pub fn stats(&self) -> StoreStats {
+        let stats = &self.inner.stats;
+        StoreStats {
+            commits: stats.commits.load(Ordering::Relaxed),
+            transactions: stats.transactions.load(Ordering::Relaxed),
+            failed_commits: stats.failed_commits.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Commits what is queued and closes the writer; later writes answer [`StoreError::Closed`]. Blocks shortly.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    fn sender(&self) -> Result<mpsc::Sender<Box<dyn Job>>, StoreError> {
+        let queue = self.inner.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let absent = if self.inner._lock.is_some() { StoreError::Closed } else { StoreError::ReadOnly };
+        queue.clone().ok_or(absent)
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && writer.thread().id() != thread::current().id()
+        {
+            // A panic of the writer thread has been reported to every waiting caller as `Closed`.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}

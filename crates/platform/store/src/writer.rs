@@ -1,0 +1,167 @@
+//! The writer thread: gathers waiting transactions into one durable commit.
+//!
+//! Each closure runs in a savepoint, so one that fails or panics is undone alone. When the engine itself undoes the
+//! whole commit (disk full, I/O failure), every closure of the batch is told so: nothing is acknowledged that is not
+//! on disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::StoreError;
+use crate::query::Tx;
+
+/// Transactions in one commit at most.
+const BATCH_MAX: usize = 1024;
+
+/// How long a batch gathers at most while more keep arriving.
+const BATCH_TIME_MAX: Duration = Duration::from_millis(10);
+
+/// One queued transaction.
+pub(crate) trait Job: Send {
+    /// Runs the closure. `Err`: undo its changes; with the last failure of the engine, if there was one.
+    fn run(&mut self, connection: &Connection) -> Result<(), Option<StoreError>>;
+
+    /// Tells the caller, once the commit is through or has failed.
+    fn finish(self: Box<Self>, commit: Result<(), StoreError>);
+}
+
+/// Counts of the writer, for metrics.
+#[derive(Debug, Default)]
+pub(crate) struct WriterStats {
+    pub(crate) commits: AtomicU64,
+    pub(crate) transactions: AtomicU64,
+    pub(crate) failed_commits: AtomicU64,
+}
+
+/// A closure, its result once it ran, and who waits for it.
+pub(crate) struct ClosureJob<F, T, E> {
+    closure: Option<F>,
+    result: Option<Result<T, E>>,
+    after_commit: Vec<Box<dyn FnOnce() + Send>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> ClosureJob<F, T, E> {
+    pub(crate) fn new(closure: F) -> (Self, oneshot::Receiver<Result<T, E>>) {
+        let (reply, receiver) = oneshot::channel();
+        (Self { closure: Some(closure), result: None, after_commit: Vec::new(), reply }, receiver)
+    }
+}
+
+impl<F, T, E> Job for ClosureJob<F, T, E>
+where
+    F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> Result<(), Option<StoreError>> {
+        let Some(closure) = self.closure.take() else { return Err(None) };
+        let mut tx = Tx::new(connection);
+        let result = catch_unwind(AssertUnwindSafe(|| closure(&mut tx)))
+            .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)));
+        let outcome = if result.is_ok() {
+            self.after_commit = tx.into_after_commit();
+            Ok(())
+        } else {
+            Err(tx.into_failure())
+        };
+        self.result = Some(result);
+        outcome
+    }
+
+    fn finish(self: Box<Self>, commit: Result<(), StoreError>) {
+        let result = match (commit, self.result) {
+            (Ok(()), Some(result)) => result,
+            // The closure's own error tells more than that of the commit it was not part of.
+            (Err(_), Some(Err(error))) => Err(error),
+            (Err(error), _) => Err(E::from(error)),
+            (Ok(()), None) => Err(E::from(StoreError::Closed)),
+        };
+        if result.is_ok() {
+            for then in self.after_commit {
+                if catch_unwind(AssertUnwindSafe(then)).is_err() {
+                    tracing::error!("an after-commit step panicked");
+                }
+            }
+        }
+        // A caller that stopped waiting does not undo its transaction.
+        let _ = self.reply.send(result);
+    }
+}
+
+pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>, stats: Arc<WriterStats>) {
+    while let Some(first) = queue.blocking_recv() {
+        batch(&connection, first, &mut queue, &stats);
+    }
+    // Leaves one file behind for whoever copies it; a failure only means a longer recovery at the next start.
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+}
+
+/// Runs one commit: the first job and those that wait behind it.
+fn batch(
+    connection: &Connection,
+    first: Box<dyn Job>,
+    queue: &mut mpsc::Receiver<Box<dyn Job>>,
+    stats: &WriterStats,
+) {
+    if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+        stats.failed_commits.fetch_add(1, Ordering::Relaxed);
+        first.finish(Err(error));
+        return;
+    }
+    let started = Instant::now();
+    let mut done = Vec::new();
+    let mut waiting = Some(first);
+    let mut outcome = Ok(());
+    while let Some(job) = waiting.take() {
+        outcome = run_one(connection, job, &mut done);
+        if outcome.is_err() {
+            break;
+        }
+        if done.len() < BATCH_MAX && started.elapsed() < BATCH_TIME_MAX {
+            waiting = queue.try_recv().ok();
+        }
+    }
+    let outcome = outcome.and_then(|()| execute(connection, "COMMIT"));
+    if outcome.is_err() {
+        stats.failed_commits.fetch_add(1, Ordering::Relaxed);
+        if !connection.is_autocommit() {
+            let _ = execute(connection, "ROLLBACK");
+        }
+    } else {
+        stats.commits.fetch_add(1, Ordering::Relaxed);
+        stats.transactions.fetch_add(done.len() as u64, Ordering::Relaxed);
+    }
+    for job in done {
+        job.finish(outcome.clone());
+    }
+}
+
+/// Runs one job in a savepoint. `Err`: the transaction around it is lost.
+fn run_one(connection: &Connection, mut job: Box<dyn Job>, done: &mut Vec<Box<dyn Job>>) -> Result<(), StoreError> {
+    if let Err(error) = execute(connection, "SAVEPOINT job") {
+        job.finish(Err(error.clone()));
+        return Err(error);
+    }
+    let outcome = job.run(connection);
+    done.push(job);
+    // On a full disk or an I/O failure the engine may roll back everything by itself.
+    if connection.is_autocommit() {
+        let failure = outcome.err().flatten();
+        return Err(failure.unwrap_or_else(|| StoreError::Io("the transaction was rolled back".to_owned())));
+    }
+    if outcome.is_err() {
+        execute(connection, "ROLLBACK TO job")?;
+    }
+    execute(connection, "RELEASE job")
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    connection.prepare_cached(sql)?.raw_execute()?;
+    Ok(())
+}
