@@ -1,0 +1,102 @@
+//! The client side: for our own MQTT and HTTP clients, the core's uplink and the tests.
+
+use std::fmt;
+use std::sync::Arc;
+
+use marram_pki::pem;
+use rustls::client::Resumption;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+
+use crate::error::TlsError;
+use crate::provider::{VERSIONS, provider};
+
+/// The encrypted stream of an outgoing connection.
+pub type ClientStream<IO> = tokio_rustls::client::TlsStream<IO>;
+
+/// A client certificate and its key.
+pub struct ClientIdentity {
+    /// PEM, leaf first.
+    pub chain_pem: String,
+    /// PEM: PKCS#8, PKCS#1 or SEC1.
+    pub key_pem: String,
+}
+
+impl fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientIdentity")
+    }
+}
+
+/// What a [`Connector`] trusts and shows.
+#[derive(Debug, Default)]
+pub struct ClientOptions {
+    /// Root certificates in PEM; nothing else is trusted.
+    pub roots_pem: String,
+    /// Client certificate, where the server wants one.
+    pub identity: Option<ClientIdentity>,
+    /// Protocols offered, best first; empty: the extension is left out.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+/// Opens TLS connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Connector {
+    inner: TlsConnector,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Connector {
+    /// Builds the configuration.
+    ///
+    /// # Errors
+    /// [`TlsError::Pem`], [`TlsError::Roots`], [`TlsError::Identity`].
+    pub fn new(options: ClientOptions) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        let certificates = pem::certificates(&options.roots_pem)
+            .map_err(|cause| TlsError::Pem { what: "root certificates", cause })?;
+        let (usable, _) = roots.add_parsable_certificates(certificates);
+        if usable == 0 {
+            return Err(TlsError::Roots);
+        }
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(VERSIONS)
+            .expect("the provider has suites for TLS 1.2 and 1.3")
+            .with_root_certificates(roots);
+        let mut config = match options.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let chain = pem::certificates(&identity.chain_pem)
+                    .map_err(|cause| TlsError::Pem { what: "client certificate", cause })?;
+                let key =
+                    pem::private_key(&identity.key_pem).map_err(|cause| TlsError::Pem { what: "client key", cause })?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::Identity(error.to_string()))?
+            }
+        };
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = options.alpn;
+        Ok(Self { inner: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// Runs the handshake with the server called `host` (a DNS name or an address).
+    ///
+    /// With TLS 1.3 a refusal of the client certificate arrives after this returns, with the
+    /// first read.
+    ///
+    /// # Errors
+    /// [`TlsError::HostName`], [`TlsError::Handshake`].
+    pub async fn connect<IO>(&self, host: &str, io: IO) -> Result<ClientStream<IO>, TlsError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::HostName(host.to_owned()))?;
+        self.inner.connect(name, io).await.map_err(TlsError::Handshake)
+    }
+}
