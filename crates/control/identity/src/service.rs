@@ -1,0 +1,27 @@
+//! What a service of the control floor offers the front door.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use marram_aws_api::{ApiError, Operation, ServiceId};
+use serde_json::Value;
+
+use crate::context::CallContext;
+
+/// A boxed future that may move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A service: answers the operations of one table.
+pub trait Service: Send + Sync {
+    /// Which table it answers.
+    fn id(&self) -> ServiceId;
+
+    /// Runs one operation. `input` is the decoded request, keyed by member name, its constraints already checked; the
+    /// answer is keyed by member name too. Operations it does not offer answer [`ApiError::not_supported`].
+    fn call<'a>(
+        &'a self,
+        ctx: &'a CallContext,
+        operation: &'static Operation,
+        input: Value,
+    ) -> BoxFuture<'a, Result<Value, ApiError>>;
+}
