@@ -1,0 +1,34 @@
+//! The checked model: what a document means once every rule of TG section 3 holds.
+//!
+//! References are [`Urn`]s, resolved against the [`Model`] they were checked with; a model that
+//! [`closes over`](Model::closure) a deployment is self-contained and serialises into its snapshot. Expressions are
+//! kept in the parsed forms of `marram_expr`.
+
+mod device;
+mod entity;
+mod flow;
+mod mapping;
+mod primitive;
+mod resolve;
+mod system;
+mod urn;
+
+pub use device::{
+    Device, DeviceAction, DeviceEvent, FunctionHost, HttpMethod, Input, ModbusFunction, ModbusRequest, Operation,
+    Protocol, RequestParam, Response, Service, StateBinding,
+};
+pub use entity::{
+    Action, Capability, DeviceModel, Entity, EntityKind, Enum, EnumMember, Event, Field, Member, Property,
+    PropertyShape, State,
+};
+pub use flow::{
+    Activation, Activity, Argument, Call, Catch, Check, Choice, ChoiceRule, Conversion, ErrorMatch, FieldConversion,
+    Flow, MappingHop, Output, Parameter, ParameterType, Retry, SetVariable, Statement, Step, Variable,
+};
+pub use mapping::{Direction, Mapping, MappingEnd, MappingRule};
+pub use primitive::{Bound, Primitive};
+pub use resolve::Model;
+pub use system::{
+    Binding, ClockUnit, Deployment, EventReference, Role, RoleKind, StartFlow, System, Trigger, TriggerCondition,
+};
+pub use urn::{MAX_URN_CHARS, Metatype, Namespace, Urn, UrnError};
