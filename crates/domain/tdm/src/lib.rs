@@ -1,1 +1,10 @@
 //! The TDM language: lexer to checked model, formatter, public library.
+//!
+//! [`syntax`] reads a document into a tree, the checker turns trees into the [`model`] other crates build on.
+//! Everything is a pure function of its arguments.
+
+pub mod codes;
+pub mod model;
+pub mod syntax;
+
+pub use marram_diag::{Diagnostic, Severity, Span};

@@ -4,9 +4,7 @@
 //! token list, trivia included, so a formatter or an editor loses nothing.
 
 pub mod ast;
-mod format;
 mod lexer;
-mod normalise;
 mod parser;
 mod strings;
 mod token;
@@ -14,8 +12,6 @@ mod token;
 use marram_diag::Diagnostic;
 
 pub use ast::Document;
-pub use format::{FormatOptions, format};
-pub use normalise::normalise;
 pub use token::{Token, TokenKind};
 
 use crate::codes::Findings;
@@ -34,7 +30,7 @@ pub fn parse(source: &str) -> (Document, Vec<Diagnostic>) {
     let mut findings = Findings::default();
     let tokens = lexer::lex(source, &mut findings);
     let document = parser::Parser::new(source, &tokens, &mut findings).document();
-    (Document { tokens, ..document }, findings.into_sorted())
+    (Document { tokens: ast::Tokens(tokens), ..document }, findings.into_sorted())
 }
 
 /// Parses a fragment: the selections an editor edits one at a time, or the text of `@triggers` (TG 2.2).
@@ -44,6 +40,3 @@ pub fn parse_fragment(source: &str) -> (Vec<ast::Selection>, Vec<Diagnostic>) {
     let selections = parser::Parser::new(source, &tokens, &mut findings).fragment();
     (selections, findings.into_sorted())
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,13 +18,17 @@ pub(super) fn lex(source: &str, findings: &mut Findings) -> Vec<Token> {
         findings.error(TDM1005, Span::at(0), format!("the document has more than {MAX_CHARS} characters"));
         return Vec::new();
     }
-    let mut lexer = Lexer { source, at: 0, tokens: Vec::new(), pending: Vec::new(), rereads: 0, significant: 0 };
+    let mut lexer =
+        Lexer { source, start: 0, at: 0, tokens: Vec::new(), pending: Vec::new(), rereads: 0, significant: 0 };
     lexer.run(findings);
     lexer.tokens
 }
 
 struct Lexer<'s> {
     source: &'s str,
+    /// Where the token being read starts.
+    start: usize,
+    /// Where reading goes on.
     at: usize,
     tokens: Vec<Token>,
     /// Findings of the current line. They are dropped when the line is read again.
@@ -36,22 +40,22 @@ struct Lexer<'s> {
 impl Lexer<'_> {
     fn run(&mut self, findings: &mut Findings) {
         while self.at < self.source.len() {
-            let start = self.at;
+            self.start = self.at;
             let kind = self.token();
-            if kind == TokenKind::Space {
+            if kind == TokenKind::Space && self.source[self.start..self.at].contains(['\n', '\r']) {
                 self.pending.drain(..).for_each(|found| findings.push(found));
             }
-            self.push(kind, start);
+            self.push(kind);
             if self.significant > MAX_TOKENS {
                 let message = format!("the document has more than {MAX_TOKENS} tokens");
-                findings.error(TDM1005, Span::new(start, self.at), message);
+                findings.error(TDM1005, Span::new(self.start, self.at), message);
                 break;
             }
         }
         self.pending.drain(..).for_each(|found| findings.push(found));
     }
 
-    fn push(&mut self, kind: TokenKind, start: usize) {
+    fn push(&mut self, kind: TokenKind) {
         if kind == TokenKind::Illegal
             && let Some(last) = self.tokens.last_mut().filter(|last| last.kind == kind)
         {
@@ -59,7 +63,7 @@ impl Lexer<'_> {
             return;
         }
         self.significant += usize::from(!kind.is_trivia());
-        self.tokens.push(Token { kind, span: Span::new(start, self.at) });
+        self.tokens.push(Token { kind, span: Span::new(self.start, self.at) });
     }
 
     /// Reads one token and leaves `at` behind it.
@@ -221,7 +225,7 @@ impl Lexer<'_> {
     /// of the same weight, that quote was meant to end it: the line is read again from there.
     fn unterminated(&mut self, start: usize, end: usize, quote: char) -> TokenKind {
         if self.rereads < MAX_REREADS
-            && let Some((string, closing_at, closing)) = self.mistaken_end(start, end, quote)
+            && let Some((string, closing_at, closing)) = self.mistaken_end(start, end)
         {
             self.rereads += 1;
             self.pending.retain(|found| (found.span.start as usize) < string);
@@ -229,13 +233,9 @@ impl Lexer<'_> {
                 let token = self.tokens.pop().expect("the loop saw one");
                 self.significant -= usize::from(!token.kind.is_trivia());
             }
+            self.start = string;
             self.at = closing_at + closing.len_utf8();
             self.pending.push(typographic_quote(closing, Span::new(closing_at, self.at)));
-            // the caller's token starts where this string does; what lies between was dropped
-            if string < start {
-                self.push(TokenKind::TypographicString, string);
-                return self.resume();
-            }
             return TokenKind::TypographicString;
         }
         self.at = end;
@@ -246,7 +246,7 @@ impl Lexer<'_> {
 
     /// The first string of the line, up to the one at `start`, that a typographic quote was meant to end: where the
     /// string starts, where the quote is, and the quote.
-    fn mistaken_end(&self, start: usize, end: usize, quote: char) -> Option<(usize, usize, char)> {
+    fn mistaken_end(&self, start: usize, end: usize) -> Option<(usize, usize, char)> {
         let in_text = |from: usize, to: usize| {
             let opening = self.source[from..].chars().next()?;
             let inside = self.source.get(from + 1..to)?;
@@ -257,12 +257,7 @@ impl Lexer<'_> {
         let earlier = self.tokens.iter().rev().take_while(|token| token.span.start as usize >= line_start);
         let strings = earlier.filter(|token| token.kind == TokenKind::String);
         let first = strings.filter_map(|token| in_text(token.span.start as usize, token.span.end as usize)).last();
-        first.or_else(|| in_text(start, end).filter(|_| quote == '"' || quote == '\''))
-    }
-
-    /// After a line was cut back, reads the next token; trivia at the end of the source counts as a space.
-    fn resume(&mut self) -> TokenKind {
-        TokenKind::Space
+        first.or_else(|| in_text(start, end))
     }
 }
 
