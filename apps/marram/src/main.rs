@@ -3,8 +3,10 @@
 //! Only wiring lives here: arguments become settings (`cli`, `settings`), settings become a running stack
 //! (`compose`), and each verb is a file under `command/`. The rules of the product are in the crates below.
 
+mod admin;
 mod cli;
 mod command;
+mod data_dir;
 mod settings;
 
 use clap::Parser;

@@ -38,11 +38,8 @@ mod tests {
     #[test]
     fn shell_quoting_survives_hostile_values() {
         let value = r#"a'b$(id)"c"#;
-        let out = std::process::Command::new("sh")
-            .arg("-c")
-            .arg(format!("printf %s {}", quote(value)))
-            .output()
-            .unwrap();
+        let out =
+            std::process::Command::new("sh").arg("-c").arg(format!("printf %s {}", quote(value))).output().unwrap();
         assert_eq!(String::from_utf8(out.stdout).unwrap(), value);
     }
 }
