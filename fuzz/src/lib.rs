@@ -3,6 +3,7 @@
 //! Each target is a file with `pub fn run(data: &[u8])`, listed in [`TARGETS`]; its seeds are the files under
 //! `corpus/NAME/`. `make test` replays every seed; `make fuzz` runs libFuzzer over the same functions (`libfuzzer/`).
 
+mod pki;
 mod sigv4;
 
 /// A parser under test: its name (also its corpus folder) and the function to feed.
@@ -15,5 +16,6 @@ pub struct Target {
 
 /// Every target, sorted by name. A parser without a line here is not fuzzed.
 pub const TARGETS: &[Target] = &[
+    Target { name: "pki", run: pki::run },
     Target { name: "sigv4", run: sigv4::run },
 ];

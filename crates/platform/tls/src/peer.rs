@@ -1,6 +1,6 @@
 //! What the handshake established about the peer; feeds the audit record's `tlsDetails`.
 
-use marram_pki::Fingerprint;
+use marram_pki::CertificateId;
 use rustls::ServerConnection;
 use rustls_pki_types::CertificateDer;
 
@@ -9,8 +9,8 @@ use rustls_pki_types::CertificateDer;
 pub struct ClientCertificate {
     /// The leaf's DER.
     pub der: CertificateDer<'static>,
-    /// SHA-256 of the DER: the certificate id to look up.
-    pub fingerprint: Fingerprint,
+    /// SHA-256 of the DER: what to look up in the registry.
+    pub id: CertificateId,
 }
 
 /// The outcome of a handshake.
@@ -37,7 +37,7 @@ impl PeerInfo {
         let client_certificate = connection
             .peer_certificates()
             .and_then(|chain| chain.first())
-            .map(|leaf| ClientCertificate { fingerprint: Fingerprint::of(leaf), der: leaf.clone().into_owned() });
+            .map(|leaf| ClientCertificate { id: CertificateId::of_der(leaf), der: leaf.clone().into_owned() });
         Self {
             version,
             cipher_suite: connection.negotiated_cipher_suite().map_or("", |suite| suite_name(suite.suite())),

@@ -60,7 +60,7 @@ pub struct CertificateAuthority {
 
 impl fmt::Debug for CertificateAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CertificateAuthority({})", self.certificate.fingerprint())
+        write!(f, "CertificateAuthority({})", self.certificate.id())
     }
 }
 

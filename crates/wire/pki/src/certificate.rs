@@ -4,13 +4,13 @@
 //! (what `openssl x509 -req` writes), unknown extensions, critical or not, and any issuer, since
 //! the registry and not a chain decides about trust (SEC-31).
 
+use marram_types::CertificateId;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Version;
 
 use crate::MAX_CERTIFICATE_DER;
 use crate::error::PkiError;
-use crate::fingerprint::Fingerprint;
 use crate::key::{PublicKey, SignatureAlgorithm};
 use crate::name::DistinguishedName;
 
@@ -108,9 +108,9 @@ impl Certificate {
         &self.der
     }
 
-    /// SHA-256 of the DER: the certificate id.
-    pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.der)
+    /// SHA-256 of the DER.
+    pub fn id(&self) -> CertificateId {
+        CertificateId::of_der(&self.der)
     }
 
     /// X.509 version: 1, 2 or 3.

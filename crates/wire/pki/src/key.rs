@@ -54,7 +54,7 @@ pub enum Hash {
 pub enum SignatureAlgorithm {
     /// RSASSA-PKCS1-v1_5.
     RsaPkcs1(Hash),
-    /// RSASSA-PSS with MGF1 over the same hash.
+    /// RSASSA-PSS with MGF1 over the same hash and a salt as long as the hash (what TLS prescribes).
     RsaPss(Hash),
     /// ECDSA, DER-encoded; the curve is the key's.
     Ecdsa(Hash),

@@ -5,7 +5,7 @@
 //! * [`SigningRequest`] reads a PKCS#10 request and proves possession of its key.
 //! * [`Certificate`] reads certificates of any maker, X.509 v1 included (SEC-31): strict in its
 //!   DER, tolerant of unknown extensions.
-//! * [`Fingerprint`] is the SHA-256 of the DER; in lower hex it is a `certificateId`.
+//! * A certificate's identity is [`CertificateId`], the SHA-256 of its DER.
 //! * [`pem`] reads and writes the armour, with limits.
 //!
 //! Pure: time and storage are arguments. Trust is not decided here; a certificate that parses is
@@ -15,7 +15,6 @@ mod authority;
 mod certificate;
 mod csr;
 mod error;
-mod fingerprint;
 mod key;
 mod name;
 pub mod pem;
@@ -25,8 +24,8 @@ pub use authority::{CertificateAuthority, IssuedServer, Validity};
 pub use certificate::{AlternativeName, Certificate};
 pub use csr::SigningRequest;
 pub use error::PkiError;
-pub use fingerprint::Fingerprint;
 pub use key::{DeviceKeyPair, Hash, KeyKind, PublicKey, SignatureAlgorithm};
+pub use marram_types::CertificateId;
 pub use name::{DistinguishedName, Rdn, RdnKind};
 pub use verification::check_verification_certificate;
 
