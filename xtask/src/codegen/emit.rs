@@ -19,6 +19,18 @@ const PATTERN_OVERRIDES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Java's ASCII classes; the models use them inside brackets only.
+const POSIX_CLASSES: &[(&str, &str)] = &[
+    (r"\p{Alnum}", "a-zA-Z0-9"),
+    (r"\p{Alpha}", "a-zA-Z"),
+    (r"\p{Digit}", "0-9"),
+    (r"\p{Graph}", "!-~"),
+    (r"\p{Upper}", "A-Z"),
+];
+
+/// Shapes that hold credentials though their model does not say so: session tokens and one-time codes.
+const SENSITIVE_EXTRAS: &[&str] = &["tokenType", "tokenCodeType", "authenticationCodeType"];
+
 /// Operations without a telling verb that change nothing.
 const READ_ONLY_EXTRAS: &[&str] = &["sts:GetCallerIdentity", "sts:GetAccessKeyInfo", "sts:DecodeAuthorizationMessage"];
 
@@ -132,11 +144,8 @@ fn emit_operation(
 
 fn emit_error(out: &mut String, model: &Model, name: &str) -> Result<()> {
     let shape = model.shapes.get(name).with_context(|| format!("error {name}"))?;
-    let status = shape
-        .error
-        .as_ref()
-        .and_then(|error| error.http_status_code)
-        .unwrap_or(if shape.fault { 500 } else { 400 });
+    let status =
+        shape.error.as_ref().and_then(|error| error.http_status_code).unwrap_or(if shape.fault { 500 } else { 400 });
     let members: Vec<_> = shape
         .members
         .0
@@ -163,7 +172,8 @@ fn code<'a>(model: &'a Model, name: &'a str) -> &'a str {
 }
 
 fn read_only(service: &str, name: &str) -> bool {
-    let verb = ["Get", "List", "Describe", "Search", "Lookup", "Simulate", "Test"].iter().any(|verb| name.starts_with(verb));
+    let verb =
+        ["Get", "List", "Describe", "Search", "Lookup", "Simulate", "Test"].iter().any(|verb| name.starts_with(verb));
     match service {
         // The rest of sts makes credentials.
         "sts" => READ_ONLY_EXTRAS.contains(&format!("sts:{name}").as_str()),
@@ -174,9 +184,8 @@ fn read_only(service: &str, name: &str) -> bool {
 /// control-plane-api 10.4: 512 KiB for policies, 2 MiB for definitions.
 fn body_limit(model: &Model, service: &str, name: &str, operation: &Operation) -> &'static str {
     let input = operation.input.as_ref().and_then(|input| model.shapes.get(&input.shape));
-    let carries_definition = |shape: &Shape| {
-        shape.members.0.iter().any(|(_, member)| member.shape == "DefinitionDocument")
-    };
+    let carries_definition =
+        |shape: &Shape| shape.members.0.iter().any(|(_, member)| member.shape == "DefinitionDocument");
     if service == "iotthingsgraph" && input.is_some_and(carries_definition) {
         return "DEFINITION_BODY_LIMIT";
     }
@@ -235,7 +244,7 @@ impl Emitter<'_> {
             out,
             "static {}: Shape = Shape {{ name: {name:?}, kind: {kind}, sensitive: {} }};",
             ident(name),
-            shape.sensitive
+            shape.sensitive || SENSITIVE_EXTRAS.contains(&name)
         )?;
         Ok(())
     }
@@ -257,7 +266,8 @@ impl Emitter<'_> {
                 text
             }
             "list" => {
-                let element = shape.member.as_ref().and_then(|member| member.location_name.as_deref()).unwrap_or("member");
+                let element =
+                    shape.member.as_ref().and_then(|member| member.location_name.as_deref()).unwrap_or("member");
                 format!("list({}, {element:?}, {}, {length})", reference(&shape.member)?, shape.flattened)
             }
             "map" => format!("map({}, {}, {length})", reference(&shape.key)?, reference(&shape.value)?),
@@ -299,14 +309,12 @@ impl Emitter<'_> {
     }
 
     fn pattern(&mut self, pattern: &str) -> usize {
-        let pattern = PATTERN_OVERRIDES
-            .iter()
-            .find(|(from, _)| *from == pattern)
-            .map_or(pattern, |(_, to)| to);
-        match self.patterns.iter().position(|known| known == pattern) {
+        let pattern = PATTERN_OVERRIDES.iter().find(|(from, _)| *from == pattern).map_or(pattern, |(_, to)| to);
+        let pattern = POSIX_CLASSES.iter().fold(pattern.to_owned(), |text, (from, to)| text.replace(from, to));
+        match self.patterns.iter().position(|known| *known == pattern) {
             Some(index) => index,
             None => {
-                self.patterns.push(pattern.to_owned());
+                self.patterns.push(pattern);
                 self.patterns.len() - 1
             }
         }

@@ -144,12 +144,7 @@ impl Paginator {
             Some(Value::String(text)) => text,
             _ => "",
         };
-        Some((
-            self.input_token.as_str()?,
-            self.output_token.as_str()?,
-            self.limit_key.as_deref().unwrap_or(""),
-            result,
-        ))
+        Some((self.input_token.as_str()?, self.output_token.as_str()?, self.limit_key.as_deref().unwrap_or(""), result))
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Selection {
 pub enum Shapes {
     All,
     None,
-    /// Words that expand as `words` says.
+    /// Names between blanks.
     Named(&'static str),
 }
 

@@ -8,18 +8,27 @@
 //! is a JSON number of epoch seconds, fraction allowed.
 //!
 //! * [`model`]: what an operation and a shape are; [`op`] finds one.
-//! * [`error`]: what a service answers when it refuses.
+//! * [`route`]: which operation a request asks for.
+//! * [`decode`] and [`constraint`]: its input, checked.
+//! * [`encode`]: the answer, or the error of [`error`].
+//! * [`redact`]: what of both may stand in the audit log.
 //! * `generated`: the tables, written by `cargo xtask codegen`.
 
+pub mod constraint;
+pub mod decode;
+pub mod encode;
 pub mod error;
 pub mod generated;
+pub mod message;
 pub mod model;
+pub mod redact;
+pub mod route;
 pub mod service;
+pub mod timestamp;
 
 pub use error::{ApiError, Fault};
-pub use model::{
-    ErrorShape, Kind, Location, Member, Number, Operation, Pagination, Pattern, Shape, TimestampFormat,
-};
+pub use message::{Request, Response};
+pub use model::{ErrorShape, Kind, Location, Member, Number, Operation, Pagination, Pattern, Shape, TimestampFormat};
 pub use service::{Protocol, Service, ServiceId};
 
 /// The operation `name` (model casing, `CreateThing`) of the service with botocore id `service` (`iot`).

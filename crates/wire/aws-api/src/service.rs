@@ -71,10 +71,7 @@ impl ServiceId {
     /// The operation called `name` (model casing).
     pub fn operation(self, name: &str) -> Option<&'static Operation> {
         let operations = self.table().operations;
-        operations
-            .binary_search_by(|operation| operation.name.cmp(name))
-            .ok()
-            .map(|index| &operations[index])
+        operations.binary_search_by(|operation| operation.name.cmp(name)).ok().map(|index| &operations[index])
     }
 
     /// The dialect requests and answers are written in.
@@ -130,9 +127,6 @@ pub struct Service {
 impl Service {
     /// The modelled error with wire code `code`.
     pub fn error(&self, code: &str) -> Option<&'static ErrorShape> {
-        self.errors
-            .binary_search_by(|error| error.code.cmp(code))
-            .ok()
-            .map(|index| self.errors[index])
+        self.errors.binary_search_by(|error| error.code.cmp(code)).ok().map(|index| self.errors[index])
     }
 }

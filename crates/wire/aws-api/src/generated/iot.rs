@@ -851,7 +851,7 @@ static S_usePrefixAttributeValue: Shape = Shape { name: "usePrefixAttributeValue
 static R0: Pattern = Pattern::new(r"[a-zA-Z0-9_.,@/:#-]+");
 static R1: Pattern = Pattern::new(r"[a-zA-Z0-9_.,@/:#=\[\]-]*");
 static R2: Pattern = Pattern::new(r"[0-9]+");
-static R3: Pattern = Pattern::new(r"[\p{Graph}\x20]*");
+static R3: Pattern = Pattern::new(r"[!-~\x20]*");
 static R4: Pattern = Pattern::new(r"[a-zA-Z0-9\-]+");
 static R5: Pattern = Pattern::new(r"[a-zA-Z0-9:_-]+");
 static R6: Pattern = Pattern::new(r"(0x)?[a-fA-F0-9]+");
@@ -863,7 +863,7 @@ static R11: Pattern = Pattern::new(r"^arn:[!-~]+$");
 static R12: Pattern = Pattern::new(r"[A-Za-z0-9+/]+={0,2}");
 static R13: Pattern = Pattern::new(r"^[0-9-]+$");
 static R14: Pattern = Pattern::new(r"[\w+=,.@-]+");
-static R15: Pattern = Pattern::new(r"[\p{Upper}\p{Digit}_]+");
+static R15: Pattern = Pattern::new(r"[A-Z0-9_]+");
 static R16: Pattern = Pattern::new(r"[\w=,@-]+");
 static R17: Pattern = Pattern::new(r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$");
 static R18: Pattern = Pattern::new(r"[^\p{C}]*");

@@ -228,6 +228,6 @@ static S_UploadStatus: Shape = Shape { name: "UploadStatus", kind: text(None, No
 static S_Urn: Shape = Shape { name: "Urn", kind: text(None, Some(160), Some(&R0), &[]), sensitive: false };
 static S_Urns: Shape = Shape { name: "Urns", kind: list(&S_Urn, "member", false, Some(0), Some(25)), sensitive: false };
 static S_Version: Shape = Shape { name: "Version", kind: Kind::Long(Number { min: None, max: None }), sensitive: false };
-static R0: Pattern = Pattern::new(r"^urn:tdm:(([a-z]{2}-(gov-)?[a-z]{4,9}-[0-9]{1,3}/[0-9]+/)*[\p{Alnum}_]+(/[\p{Alnum}_]+)*):([\p{Alpha}]*):([\p{Alnum}_]+(/[\p{Alnum}_]+)*)$");
+static R0: Pattern = Pattern::new(r"^urn:tdm:(([a-z]{2}-(gov-)?[a-z]{4,9}-[0-9]{1,3}/[0-9]+/)*[a-zA-Z0-9_]+(/[a-zA-Z0-9_]+)*):([a-zA-Z]*):([a-zA-Z0-9_]+(/[a-zA-Z0-9_]+)*)$");
 static R1: Pattern = Pattern::new(r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$");
 static R2: Pattern = Pattern::new(r"[a-zA-Z0-9:_-]+");
