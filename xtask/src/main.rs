@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod codegen;
+mod spec_coverage;
 
 #[derive(Parser)]
 #[command(name = "xtask", about = "Developer tasks of the Marram workspace")]
@@ -25,11 +26,14 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Every numbered requirement is cited by a test.
+    SpecCoverage,
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Codegen { models, check } => codegen::run(models, check),
+        Task::SpecCoverage => spec_coverage::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
