@@ -1,0 +1,290 @@
+//! Recomputing the whole log: every hash, every link, every number, every checkpoint (security.md 7.2, `t_log_tamper`).
+
+use std::collections::BTreeMap;
+
+use marram_store::{Snapshot, StoreError, params};
+use marram_types::{AccountId, Timestamp};
+use serde::Deserialize;
+
+use crate::audit::accounts;
+use crate::chain::{GENESIS, resource_lines};
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::tree::{Frontier, Hash, leaf_hash};
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Records looked at.
+    pub records: u64,
+    /// Accounts with records.
+    pub accounts: u64,
+    /// Checkpoints whose signature was checked and that the log agrees with.
+    pub checkpoints: u64,
+    /// Everything that is wrong, in the order found; empty when the log is sound.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whose log; `None` for a checkpoint that cannot be read.
+    pub account: Option<AccountId>,
+    /// Which record (or size of the checkpoint), when it can be said.
+    pub seq: Option<u64>,
+    /// What.
+    pub problem: Problem,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The text does not have the hash stored beside it.
+    #[error("the record was changed: its hash does not match")]
+    Changed,
+    /// `prev` is not the hash of the record before.
+    #[error("the chain is broken: `prev` is not the hash of the record before")]
+    Unlinked,
+    /// Numbers are missing in front of this record.
+    #[error("{missing} records are missing in front of this one")]
+    Gap {
+        /// How many.
+        missing: u64,
+    },
+    /// `marram.seq` is not the row's number.
+    #[error("the record is out of place: it says it is number {says}")]
+    Misplaced {
+        /// What the text says.
+        says: u64,
+    },
+    /// A column that lookups use differs from the text.
+    #[error("column `{0}` differs from the record")]
+    Column(&'static str),
+    /// The text is not a record.
+    #[error("the record cannot be read")]
+    Unreadable,
+    /// A checkpoint covers more records than there are.
+    #[error("the log was cut off or replaced by an older one: a checkpoint covers {size} records, {found} are there")]
+    Truncated {
+        /// What the checkpoint covers.
+        size: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// A checkpoint's root differs from that of the log at its size.
+    #[error("the log was rewritten: a checkpoint has another root")]
+    Rewritten,
+    /// The checkpoint itself.
+    #[error(transparent)]
+    Checkpoint(CheckpointError),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Text<'t> {
+    #[serde(borrow)]
+    event_time: std::borrow::Cow<'t, str>,
+    aws_region: &'t str,
+    #[serde(rename = "eventID")]
+    event_id: &'t str,
+    event_source: &'t str,
+    event_name: &'t str,
+    read_only: bool,
+    management_event: bool,
+    user_identity: Identity,
+    #[serde(default)]
+    resources: Vec<TouchedResource>,
+    marram: Place<'t>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity {
+    user_name: Option<String>,
+    principal_id: Option<String>,
+    access_key_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TouchedResource {
+    #[serde(rename = "ARN")]
+    arn: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Place<'t> {
+    seq: u64,
+    prev: &'t str,
+}
+
+/// Verifies the logs of all accounts against themselves and against checkpoints.
+///
+/// Without a checkpoint from outside, what cannot be detected is the removal of the newest records, and a rewrite of
+/// everything by whoever holds the checkpoint key.
+///
+/// # Errors
+/// The store's, when rows cannot be read at all.
+pub fn verify(
+    snapshot: &Snapshot<'_>,
+    checkpoints: &[Result<Checkpoint, CheckpointError>],
+) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let mut by_account: BTreeMap<AccountId, Vec<&Checkpoint>> = BTreeMap::new();
+    for checkpoint in checkpoints {
+        match checkpoint {
+            Ok(checkpoint) => by_account.entry(checkpoint.account.clone()).or_default().push(checkpoint),
+            Err(error) => {
+                let problem = Problem::Checkpoint(error.clone());
+                report.findings.push(Finding { account: None, seq: None, problem });
+            }
+        }
+    }
+    let present = accounts(snapshot)?;
+    report.accounts = present.len() as u64;
+    for account in &present {
+        by_account.entry(account.clone()).or_default();
+    }
+    for (account, mut checkpoints) in by_account {
+        checkpoints.sort_by_key(|checkpoint| checkpoint.size);
+        AccountWalk::new(&account, checkpoints, &mut report).run(snapshot)?;
+    }
+    Ok(report)
+}
+
+struct AccountWalk<'w> {
+    account: &'w AccountId,
+    checkpoints: std::vec::IntoIter<&'w Checkpoint>,
+    next_checkpoint: Option<&'w Checkpoint>,
+    frontier: Frontier,
+    last_seq: u64,
+    last_leaf: Hash,
+    report: &'w mut Report,
+}
+
+impl<'w> AccountWalk<'w> {
+    fn new(account: &'w AccountId, checkpoints: Vec<&'w Checkpoint>, report: &'w mut Report) -> Self {
+        let mut checkpoints = checkpoints.into_iter();
+        let next_checkpoint = checkpoints.next();
+        Self {
+            account,
+            checkpoints,
+            next_checkpoint,
+            frontier: Frontier::default(),
+            last_seq: 0,
+            last_leaf: GENESIS,
+            report,
+        }
+    }
+
+    fn run(mut self, snapshot: &Snapshot<'_>) -> Result<(), StoreError> {
+        let account = self.account;
+        snapshot.query_each(
+            "SELECT seq, leaf, record, time, region, event_id, event_source, event_name, read_only, management,
+                 username, access_key_id, resources
+             FROM audit_record WHERE account = $1 ORDER BY seq",
+            params![account],
+            |row| {
+                let seq: u64 = row.get(0)?;
+                let text = row.text(2)?;
+                self.record(seq, row.get(1)?, text, &row_columns(row)?);
+                Ok::<_, StoreError>(true)
+            },
+        )?;
+        let found = self.frontier.size();
+        while let Some(checkpoint) = self.next_checkpoint.take() {
+            self.find(Some(checkpoint.size), Problem::Truncated { size: checkpoint.size, found });
+            self.next_checkpoint = self.checkpoints.next();
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, seq: u64, leaf: Hash, text: &str, columns: &Columns) {
+        self.report.records += 1;
+        let missing = seq.saturating_sub(self.last_seq + 1);
+        if missing > 0 {
+            self.find(Some(seq), Problem::Gap { missing });
+        }
+        let computed = leaf_hash(text.as_bytes());
+        if computed != leaf {
+            self.find(Some(seq), Problem::Changed);
+        }
+        match serde_json::from_str::<Text<'_>>(text) {
+            Err(_) => self.find(Some(seq), Problem::Unreadable),
+            Ok(record) => {
+                if record.marram.seq != seq {
+                    self.find(Some(seq), Problem::Misplaced { says: record.marram.seq });
+                }
+                // Behind a gap the link cannot hold, and the gap has been told.
+                if missing == 0 && record.marram.prev != hex::encode(self.last_leaf) {
+                    self.find(Some(seq), Problem::Unlinked);
+                }
+                if let Some(column) = columns.differs_from(&record) {
+                    self.find(Some(seq), Problem::Column(column));
+                }
+            }
+        }
+        self.frontier.push(computed);
+        self.last_seq = seq;
+        self.last_leaf = leaf;
+        while let Some(checkpoint) = self.next_checkpoint.filter(|c| c.size <= self.frontier.size()) {
+            if checkpoint.root == self.frontier.root() {
+                self.report.checkpoints += 1;
+            } else {
+                self.find(Some(checkpoint.size), Problem::Rewritten);
+            }
+            self.next_checkpoint = self.checkpoints.next();
+        }
+    }
+
+    fn find(&mut self, seq: Option<u64>, problem: Problem) {
+        self.report.findings.push(Finding { account: Some(self.account.clone()), seq, problem });
+    }
+}
+
+/// The columns that lookups filter by.
+struct Columns {
+    time: Timestamp,
+    texts: [String; 4],
+    read_only: bool,
+    management: bool,
+    username: Option<String>,
+    access_key_id: Option<String>,
+    resources: String,
+}
+
+fn row_columns(row: &marram_store::Row<'_>) -> Result<Columns, StoreError> {
+    Ok(Columns {
+        time: row.get(3)?,
+        texts: [row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?],
+        read_only: row.get(8)?,
+        management: row.get(9)?,
+        username: row.get(10)?,
+        access_key_id: row.get(11)?,
+        resources: row.get(12)?,
+    })
+}
+
+impl Columns {
+    fn differs_from(&self, text: &Text<'_>) -> Option<&'static str> {
+        let [region, event_id, event_source, event_name] = &self.texts;
+        let identity = &text.user_identity;
+        let session = || identity.principal_id.as_deref().and_then(|id| Some(id.split_once(':')?.1));
+        let resources = resource_lines(text.resources.iter().map(|r| (r.arn.as_str(), r.kind.as_deref())));
+        [
+            ("time", self.time.rfc3339() == text.event_time),
+            ("region", region == text.aws_region),
+            ("event_id", event_id == text.event_id),
+            ("event_source", event_source == text.event_source),
+            ("event_name", event_name == text.event_name),
+            ("read_only", self.read_only == text.read_only),
+            ("management", self.management == text.management_event),
+            ("username", self.username.as_deref() == identity.user_name.as_deref().or_else(session)),
+            ("access_key_id", self.access_key_id == identity.access_key_id),
+            ("resources", self.resources == resources),
+        ]
+        .into_iter()
+        .find_map(|(name, same)| (!same).then_some(name))
+    }
+}
