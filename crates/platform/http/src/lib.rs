@@ -1,1 +1,15 @@
-//! HTTP server and client on hyper, with limits.
+//! HTTP/1.1, server and client, on hyper, with limits.
+//!
+//! * [`serve`] runs one connection on any byte stream: header block, body, time and panics are bounded here, so that a
+//!   [`Handler`] sees whole requests only. Paths arrive as they were sent: no dot segment is removed, no slash merged.
+//! * [`Client`] makes small calls to other services through a [`Dial`] port, keeping idle connections.
+//!
+//! Bodies are bytes in memory on both sides; nothing here streams.
+
+mod client;
+mod server;
+
+pub use client::{Client, ClientError, ClientLimits, ClientRequest, ClientResponse, Dial, Direct, Origin, Stream};
+pub use hyper::http::request::Parts as Head;
+pub use hyper::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+pub use server::{Handler, Refusal, Request, Response, ServerLimits, serve};

@@ -234,7 +234,7 @@ fn tables_are_complete_and_usable() {
         (ServiceId::Iot, 272, 108),
         (ServiceId::IotData, 8, 8),
         (ServiceId::IotJobsData, 5, 5),
-        (ServiceId::Iam, 176, 81),
+        (ServiceId::Iam, 176, 78),
         (ServiceId::Sts, 11, 7),
         (ServiceId::CloudTrail, 60, 1),
         (ServiceId::GreengrassV2, 29, 0),

@@ -22,29 +22,29 @@ const MAX_NAME_PARTS: usize = 24;
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads `a=b&c`. `None` when it is not UTF-8 after decoding or has too many parameters.
+    /// Reads the query string `a=b&c`. `None` when it is not UTF-8 after decoding or has too many parameters.
     pub fn parse(text: &str) -> Option<Form> {
-        Form::default().and(text.as_bytes())
+        Form::default().and(text.as_bytes(), Plus::Itself)
     }
 
     /// The parameters of a query-protocol request: the body's, then the query string's.
     pub fn of(request: &Request<'_>) -> Option<Form> {
         let form = if request.media_type() == "application/x-www-form-urlencoded" {
-            Form::default().and(request.body)?
+            Form::default().and(request.body, Plus::Blank)?
         } else {
             Form::default()
         };
-        form.and(request.query.as_bytes())
+        form.and(request.query.as_bytes(), Plus::Itself)
     }
 
-    fn and(mut self, text: &[u8]) -> Option<Form> {
+    fn and(mut self, text: &[u8], plus: Plus) -> Option<Form> {
         for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             if self.0.len() == MAX_PARAMETERS {
                 return None;
             }
             let cut = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let value = pair.get(cut + 1..).unwrap_or_default();
-            self.0.push((decode_part(&pair[..cut])?, decode_part(value)?));
+            self.0.push((decode_part(&pair[..cut], plus)?, decode_part(value, plus)?));
         }
         Some(self)
     }
@@ -60,9 +60,16 @@ impl Form {
     }
 }
 
-/// Form decoding: `+` is a blank.
-fn decode_part(raw: &[u8]) -> Option<String> {
-    let blanks: Cow<'_, [u8]> = if raw.contains(&b'+') {
+/// What `+` means. In a form it is a blank; in a query string it is itself, since signatures are verified with that
+/// reading and what was signed is what is executed.
+#[derive(Clone, Copy, PartialEq)]
+enum Plus {
+    Blank,
+    Itself,
+}
+
+fn decode_part(raw: &[u8], plus: Plus) -> Option<String> {
+    let blanks: Cow<'_, [u8]> = if plus == Plus::Blank && raw.contains(&b'+') {
         raw.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect::<Vec<_>>().into()
     } else {
         raw.into()

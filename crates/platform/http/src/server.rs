@@ -1,0 +1,172 @@
+//! One HTTP/1.1 connection, served within limits.
+//!
+//! What a stranger can hold: a header block of 16 KiB for at most [`ServerLimits::header_timeout`], then a body of what the
+//! handler allows for at most [`ServerLimits::request_deadline`]. `Expect: 100-continue` is answered when the body is first
+//! wanted, so a request that is refused for its announced length never sends it. Each answer carries an exact `Date`.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A request with its whole body.
+pub type Request = hyper::Request<Bytes>;
+/// An answer with its whole body.
+pub type Response = hyper::Response<Bytes>;
+
+/// Bounds of a connection.
+#[derive(Debug, Clone)]
+pub struct ServerLimits {
+    /// Largest header block, in bytes (control-plane-api 10.4).
+    pub header_block: usize,
+    /// Most headers of one request.
+    pub headers: usize,
+    /// Longest wait for a complete header block, idle time between requests included.
+    pub header_timeout: Duration,
+    /// Longest time from the header block to the answer (control-plane-api 10.4).
+    pub request_deadline: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        ServerLimits {
+            header_block: 16 << 10,
+            headers: 100,
+            header_timeout: Duration::from_secs(30),
+            request_deadline: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why a request never reached [`Handler::handle`], or never came back from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The body is larger than [`Handler::body_limit`].
+    BodyTooLarge,
+    /// The body was not complete, or the answer not ready, within the deadline.
+    Deadline,
+    /// The handler panicked.
+    Panic,
+}
+
+/// Answers the requests of one connection.
+pub trait Handler: Send + Sync + 'static {
+    /// Largest body of this request, in bytes. Nothing of the head is authenticated yet.
+    fn body_limit(&self, head: &Parts) -> usize;
+
+    /// The answer to a whole request.
+    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send;
+
+    /// The answer to a request that was refused; `head` is the request's.
+    fn refuse(&self, head: &Parts, refusal: Refusal) -> Response;
+}
+
+/// Serves requests on `io` until the peer leaves, a limit is met, or `shutdown` resolves (then after the request under way).
+pub async fn serve<IO, H, S>(io: IO, handler: Arc<H>, limits: &ServerLimits, shutdown: S)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    H: Handler,
+    S: Future<Output = ()>,
+{
+    let deadline = limits.request_deadline;
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let handler = Arc::clone(&handler);
+        async move { Ok::<_, Infallible>(answer(&*handler, request, deadline).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.header_block.max(8 << 10))
+        .max_headers(limits.headers)
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    let mut shutdown = pin!(shutdown.fuse());
+    loop {
+        tokio::select! {
+            outcome = connection.as_mut() => {
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            () = &mut shutdown => connection.as_mut().graceful_shutdown(),
+        }
+    }
+}
+
+async fn answer<H: Handler>(
+    handler: &H,
+    request: hyper::Request<Incoming>,
+    deadline: Duration,
+) -> hyper::Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let limit = handler.body_limit(&head);
+    let until = tokio::time::Instant::now() + deadline;
+    let (response, body_read) = match tokio::time::timeout_at(until, read(body, limit)).await {
+        Err(_) => (handler.refuse(&head, Refusal::Deadline), false),
+        Ok(Err(Unread::TooLarge)) => (handler.refuse(&head, Refusal::BodyTooLarge), false),
+        // The peer is gone; nobody reads this.
+        Ok(Err(Unread::Broken)) => (Response::default(), false),
+        Ok(Ok(body)) => {
+            // A copy of the head stays behind for the case that the handler does not return.
+            let spare = head.clone();
+            let work = AssertUnwindSafe(handler.handle(Request::from_parts(head, body))).catch_unwind();
+            let response = match tokio::time::timeout_at(until, work).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(_)) => handler.refuse(&spare, Refusal::Panic),
+                Err(_) => handler.refuse(&spare, Refusal::Deadline),
+            };
+            (response, true)
+        }
+    };
+    let mut response = response.map(Full::new);
+    if !body_read {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+enum Unread {
+    TooLarge,
+    Broken,
+}
+
+/// The whole body, at most `limit` bytes.
+async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Unread> {
+    let announced = body.size_hint().lower();
+    if announced > limit as u64 {
+        return Err(Unread::TooLarge);
+    }
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+        if first.len() + whole.len() + data.len() > limit {
+            return Err(Unread::TooLarge);
+        }
+        // Most bodies come in one piece: no copy then.
+        if whole.is_empty() && first.is_empty() {
+            first = data;
+            continue;
+        }
+        if whole.is_empty() {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
