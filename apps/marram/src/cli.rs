@@ -41,6 +41,9 @@ pub enum Verb {
     /// Accounts (tenants).
     #[command(subcommand)]
     Account(Account),
+    /// The audit log.
+    #[command(subcommand)]
+    AuditLog(crate::command::audit_log::AuditLog),
 }
 
 /// Flags of `marram up`.

@@ -1,5 +1,6 @@
 //! The verbs: each is a file below; this one dispatches and turns errors into one line and an exit code.
 
+pub mod audit_log;
 mod env;
 
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ pub const EXIT_ENVIRONMENT: u8 = 3;
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.verb {
         Verb::Env(flags) => env::run(&flags),
+        Verb::AuditLog(verb) => audit_log::run(&verb),
         Verb::Up(_) | Verb::Serve(_) | Verb::Account(_) => anyhow::bail!("not wired"),
     }
 }
