@@ -248,20 +248,14 @@ impl PartialEq for Expr {
 impl Expr {
     /// An expression that stands nowhere.
     pub fn synthetic(kind: ExprKind) -> Self {
-        Self {
-            kind,
-            span: Span::default(),
-        }
+        Self { kind, span: Span::default() }
     }
 
     /// Calls `visit` on this expression and every expression inside it, outermost first.
     pub fn walk<'e>(&'e self, visit: &mut dyn FnMut(&'e Self)) {
         visit(self);
         match &self.kind {
-            ExprKind::Literal(_)
-            | ExprKind::Name(_)
-            | ExprKind::LastEvent { .. }
-            | ExprKind::BoundThing { .. } => {}
+            ExprKind::Literal(_) | ExprKind::Name(_) | ExprKind::LastEvent { .. } | ExprKind::BoundThing { .. } => {}
             ExprKind::Path { base, steps } => {
                 base.walk(visit);
                 for step in steps {
@@ -280,11 +274,7 @@ impl Expr {
                 left.walk(visit);
                 right.walk(visit);
             }
-            ExprKind::Conditional {
-                test,
-                then,
-                otherwise,
-            } => {
+            ExprKind::Conditional { test, then, otherwise } => {
                 test.walk(visit);
                 then.walk(visit);
                 otherwise.walk(visit);

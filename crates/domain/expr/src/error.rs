@@ -16,10 +16,7 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) fn new(offset: usize, message: impl Into<String>) -> Self {
-        Self {
-            offset,
-            message: message.into(),
-        }
+        Self { offset, message: message.into() }
     }
 }
 
@@ -69,37 +66,21 @@ impl fmt::Display for EvalErrorKind {
 impl EvalError {
     /// A `TG.ExpressionError`.
     pub fn expression(span: Span, message: impl Into<String>) -> Self {
-        Self {
-            kind: EvalErrorKind::Expression,
-            span,
-            message: message.into(),
-        }
+        Self { kind: EvalErrorKind::Expression, span, message: message.into() }
     }
 
     /// A `TG.TypeError`.
     pub fn type_error(span: Span, message: impl Into<String>) -> Self {
-        Self {
-            kind: EvalErrorKind::Type,
-            span,
-            message: message.into(),
-        }
+        Self { kind: EvalErrorKind::Type, span, message: message.into() }
     }
 
     /// A `TG.PayloadInvalid`.
     pub fn payload(message: impl Into<String>) -> Self {
-        Self {
-            kind: EvalErrorKind::Payload,
-            span: Span::default(),
-            message: message.into(),
-        }
+        Self { kind: EvalErrorKind::Payload, span: Span::default(), message: message.into() }
     }
 
     /// A `TG.RequestInvalid`.
     pub fn request(message: impl Into<String>) -> Self {
-        Self {
-            kind: EvalErrorKind::Request,
-            span: Span::default(),
-            message: message.into(),
-        }
+        Self { kind: EvalErrorKind::Request, span: Span::default(), message: message.into() }
     }
 }

@@ -49,10 +49,9 @@ pub(crate) fn reparse_expr(source: &str) -> Result<Expr, ParseError> {
 
 fn check_length(source: &str) -> Parsed<()> {
     match source.char_indices().nth(MAX_SOURCE_CHARS) {
-        Some((offset, _)) => Err(ParseError::new(
-            offset,
-            format!("expression longer than {MAX_SOURCE_CHARS} characters"),
-        )),
+        Some((offset, _)) => {
+            Err(ParseError::new(offset, format!("expression longer than {MAX_SOURCE_CHARS} characters")))
+        }
         None => Ok(()),
     }
 }
@@ -90,11 +89,7 @@ const OPERATORS: [(&str, BinaryOp); 15] = [
 
 impl<'s> Parser<'s> {
     fn new(source: &'s str) -> Self {
-        Self {
-            source,
-            at: 0,
-            depth: 0,
-        }
+        Self { source, at: 0, depth: 0 }
     }
 
     fn rest(&self) -> &'s str {
@@ -125,20 +120,12 @@ impl<'s> Parser<'s> {
     }
 
     fn expect(&mut self, token: &str) -> Parsed<()> {
-        if self.eat(token) {
-            Ok(())
-        } else {
-            Err(self.unexpected(&format!("`{token}`")))
-        }
+        if self.eat(token) { Ok(()) } else { Err(self.unexpected(&format!("`{token}`"))) }
     }
 
     fn expect_end(&mut self) -> Parsed<()> {
         self.skip_space();
-        if self.at == self.source.len() {
-            Ok(())
-        } else {
-            Err(self.unexpected("an operator or the end"))
-        }
+        if self.at == self.source.len() { Ok(()) } else { Err(self.unexpected("an operator or the end")) }
     }
 
     fn unexpected(&self, wanted: &str) -> ParseError {
@@ -154,34 +141,19 @@ impl<'s> Parser<'s> {
     }
 
     fn span_from(&self, start: usize) -> Span {
-        Span {
-            start: start as u32,
-            end: self.at as u32,
-        }
+        Span { start: start as u32, end: self.at as u32 }
     }
 
     fn node(&self, start: usize, kind: ExprKind, height: u32) -> Parsed<Node> {
         if height > MAX_HEIGHT {
-            return self.error(
-                start,
-                format!("expression has more than {MAX_HEIGHT} chained or nested operations"),
-            );
+            return self.error(start, format!("expression has more than {MAX_HEIGHT} chained or nested operations"));
         }
-        Ok(Node {
-            expr: Expr {
-                kind,
-                span: self.span_from(start),
-            },
-            height,
-        })
+        Ok(Node { expr: Expr { kind, span: self.span_from(start) }, height })
     }
 
     fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth == MAX_DEPTH {
-            return self.error(
-                self.at,
-                format!("expression nested deeper than {MAX_DEPTH}"),
-            );
+            return self.error(self.at, format!("expression nested deeper than {MAX_DEPTH}"));
         }
         self.depth += 1;
         let result = parse(self);
@@ -194,10 +166,7 @@ impl<'s> Parser<'s> {
         if !bytes.first().is_some_and(|byte| is_name_start(*byte)) {
             return None;
         }
-        let length = bytes
-            .iter()
-            .position(|byte| !is_name_byte(*byte))
-            .unwrap_or(bytes.len());
+        let length = bytes.iter().position(|byte| !is_name_byte(*byte)).unwrap_or(bytes.len());
         let name = SmolStr::new(&self.rest()[..length]);
         self.at += length;
         Some(name)
@@ -208,9 +177,7 @@ impl<'s> Parser<'s> {
         self.nested(|parser| {
             parser.skip_space();
             let start = parser.at;
-            let test = parser
-                .unary()
-                .and_then(|left| parser.infix(start, left, 0))?;
+            let test = parser.unary().and_then(|left| parser.infix(start, left, 0))?;
             parser.skip_space();
             if parser.peek() != Some(b'?') {
                 return Ok(test);
@@ -232,11 +199,10 @@ impl<'s> Parser<'s> {
     fn operator(&mut self) -> Option<(usize, BinaryOp)> {
         self.skip_space();
         let rest = self.rest().as_bytes();
-        let (text, op) = OPERATORS.iter().find(|(text, _)| {
-            rest.len() >= text.len() && rest[..text.len()].eq_ignore_ascii_case(text.as_bytes())
-        })?;
-        let is_word_prefix =
-            *op == BinaryOp::In && rest.get(2).is_some_and(|byte| is_name_byte(*byte));
+        let (text, op) = OPERATORS
+            .iter()
+            .find(|(text, _)| rest.len() >= text.len() && rest[..text.len()].eq_ignore_ascii_case(text.as_bytes()))?;
+        let is_word_prefix = *op == BinaryOp::In && rest.get(2).is_some_and(|byte| is_name_byte(*byte));
         (!is_word_prefix).then_some((text.len(), *op))
     }
 
@@ -251,11 +217,9 @@ impl<'s> Parser<'s> {
             self.skip_space();
             let right_start = self.at;
             let right = match op {
-                BinaryOp::Coalesce => self.nested(|parser| {
-                    parser
-                        .unary()
-                        .and_then(|right| parser.infix(right_start, right, power))
-                })?,
+                BinaryOp::Coalesce => {
+                    self.nested(|parser| parser.unary().and_then(|right| parser.infix(right_start, right, power)))?
+                }
                 BinaryOp::In if self.peek() == Some(b'(') => self.in_list(power)?,
                 _ => {
                     let right = self.unary()?;
@@ -263,11 +227,7 @@ impl<'s> Parser<'s> {
                 }
             };
             let height = 1 + left.height.max(right.height);
-            let kind = ExprKind::Binary {
-                op,
-                left: Box::new(left.expr),
-                right: Box::new(right.expr),
-            };
+            let kind = ExprKind::Binary { op, left: Box::new(left.expr), right: Box::new(right.expr) };
             left = self.node(start, kind, height)?;
         }
         Ok(left)
@@ -318,14 +278,7 @@ impl<'s> Parser<'s> {
         }
         let operand = self.nested(Self::unary)?;
         let height = operand.height + 1;
-        self.node(
-            start,
-            ExprKind::Unary {
-                op,
-                operand: Box::new(operand.expr),
-            },
-            height,
-        )
+        self.node(start, ExprKind::Unary { op, operand: Box::new(operand.expr) }, height)
     }
 
     /// `-5` is one literal, so that the least integers can be written; `-5.toString()` is not.
@@ -356,14 +309,7 @@ impl<'s> Parser<'s> {
         self.at += length;
         let operand = self.nested(Self::unary)?;
         let height = operand.height + 1;
-        self.node(
-            start,
-            ExprKind::Cast {
-                to,
-                operand: Box::new(operand.expr),
-            },
-            height,
-        )
+        self.node(start, ExprKind::Cast { to, operand: Box::new(operand.expr) }, height)
     }
 
     /// `(TypeName)` when an operand follows; its byte length includes the brackets.
@@ -375,9 +321,7 @@ impl<'s> Parser<'s> {
             return None;
         }
         let to = DataType::from_name(word)?;
-        let after = inner[close + 1..]
-            .trim_start_matches([' ', '\t', '\r', '\n'])
-            .as_bytes();
+        let after = inner[close + 1..].trim_start_matches([' ', '\t', '\r', '\n']).as_bytes();
         let starts_operand = match after.first()? {
             b'!' => after.get(1) != Some(&b'='),
             b'-' | b'+' | b'(' | b'[' | b'\'' | b'"' | b'$' => true,
@@ -395,10 +339,7 @@ impl<'s> Parser<'s> {
         match self.peek() {
             Some(b'\'' | b'"') => {
                 let text = self.string()?;
-                Ok((
-                    self.node(start, ExprKind::Literal(Value::String(text)), 1)?,
-                    false,
-                ))
+                Ok((self.node(start, ExprKind::Literal(Value::String(text)), 1)?, false))
             }
             Some(b'0'..=b'9') => match self.number(false)? {
                 Some(value) => Ok((self.node(start, ExprKind::Literal(value), 1)?, false)),
@@ -439,19 +380,11 @@ impl<'s> Parser<'s> {
         }
     }
 
-    fn name_primary(
-        &mut self,
-        start: usize,
-        name: SmolStr,
-        is_dollar: bool,
-    ) -> Parsed<(Node, bool)> {
+    fn name_primary(&mut self, start: usize, name: SmolStr, is_dollar: bool) -> Parsed<(Node, bool)> {
         if name.eq_ignore_ascii_case("macro") && self.peek() == Some(b'(') {
             self.at += 1;
             let (template, height) = self.nested(Self::balanced_template)?;
-            return Ok((
-                self.node(start, ExprKind::Template(template), height + 1)?,
-                false,
-            ));
+            return Ok((self.node(start, ExprKind::Template(template), height + 1)?, false));
         }
         if !is_dollar {
             let literal = match name.as_str() {
@@ -469,10 +402,7 @@ impl<'s> Parser<'s> {
         if self.peek() == Some(b'(') {
             self.at += 1;
             let (args, height) = self.list_until(")")?;
-            return Ok((
-                self.node(start, ExprKind::Call { name, args }, height + 1)?,
-                false,
-            ));
+            return Ok((self.node(start, ExprKind::Call { name, args }, height + 1)?, false));
         }
         self.at = after_name;
         Ok((self.node(start, ExprKind::Name(name), 1)?, true))
@@ -502,8 +432,7 @@ impl<'s> Parser<'s> {
         let mut height = base.height;
         let mut end = self.at;
         loop {
-            let is_slash_step =
-                is_path && self.peek() == Some(b'/') && self.peek_at(1).is_some_and(is_name_start);
+            let is_slash_step = is_path && self.peek() == Some(b'/') && self.peek_at(1).is_some_and(is_name_start);
             if is_slash_step {
                 self.at += 1;
                 if let Some(name) = self.name() {
@@ -549,20 +478,11 @@ impl<'s> Parser<'s> {
         if steps.is_empty() {
             return Ok(base);
         }
-        let expr = Expr {
-            kind: recognise(base.expr, steps),
-            span: self.span_from(start),
-        };
+        let expr = Expr { kind: recognise(base.expr, steps), span: self.span_from(start) };
         if height + 1 > MAX_HEIGHT {
-            return self.error(
-                start,
-                format!("expression has more than {MAX_HEIGHT} chained or nested operations"),
-            );
+            return self.error(start, format!("expression has more than {MAX_HEIGHT} chained or nested operations"));
         }
-        Ok(Node {
-            expr,
-            height: height + 1,
-        })
+        Ok(Node { expr, height: height + 1 })
     }
 }
 
@@ -585,21 +505,11 @@ fn recognise(base: Expr, mut steps: Vec<Step>) -> ExprKind {
         };
         let args = std::mem::take(args);
         let rest = steps.split_off(at + 1);
-        let call = ExprKind::Library {
-            function,
-            is_short,
-            args,
-        };
+        let call = ExprKind::Library { function, is_short, args };
         if rest.is_empty() {
             return call;
         }
-        return ExprKind::Path {
-            base: Box::new(Expr {
-                kind: call,
-                span: base.span,
-            }),
-            steps: rest,
-        };
+        return ExprKind::Path { base: Box::new(Expr { kind: call, span: base.span }), steps: rest };
     }
     let is_devices = root.eq_ignore_ascii_case("devices");
     if !is_devices && !root.eq_ignore_ascii_case("bindings") {
@@ -609,56 +519,33 @@ fn recognise(base: Expr, mut steps: Vec<Step>) -> ExprKind {
         [Step::Filter(role), Step::Field(field), ..] if field.eq_ignore_ascii_case("deviceId") => {
             name_filter(role).map(|role| (ExprKind::BoundThing { role }, 2))
         }
-        [
-            Step::Filter(role),
-            Step::Field(events),
-            Step::Filter(event),
-            Step::Field(last),
-            ..,
-        ] if is_devices
-            && events.eq_ignore_ascii_case("events")
-            && last.eq_ignore_ascii_case("lastEvent") =>
+        [Step::Filter(role), Step::Field(events), Step::Filter(event), Step::Field(last), ..]
+            if is_devices && events.eq_ignore_ascii_case("events") && last.eq_ignore_ascii_case("lastEvent") =>
         {
-            name_filter(role)
-                .zip(name_filter(event))
-                .map(|(role, event)| (ExprKind::LastEvent { role, event }, 4))
+            name_filter(role).zip(name_filter(event)).map(|(role, event)| (ExprKind::LastEvent { role, event }, 4))
         }
         _ => None,
     };
     match known {
         Some((kind, used)) if used == steps.len() => kind,
-        Some((kind, used)) => ExprKind::Path {
-            base: Box::new(Expr {
-                kind,
-                span: base.span,
-            }),
-            steps: steps.split_off(used),
-        },
+        Some((kind, used)) => {
+            ExprKind::Path { base: Box::new(Expr { kind, span: base.span }), steps: steps.split_off(used) }
+        }
         None => path(base, steps),
     }
 }
 
 fn path(base: Expr, steps: Vec<Step>) -> ExprKind {
-    ExprKind::Path {
-        base: Box::new(base),
-        steps,
-    }
+    ExprKind::Path { base: Box::new(base), steps }
 }
 
 /// The literal of `name == 'literal'`.
 fn name_filter(filter: &Expr) -> Option<SmolStr> {
-    let ExprKind::Binary {
-        op: BinaryOp::Equal,
-        left,
-        right,
-    } = &filter.kind
-    else {
+    let ExprKind::Binary { op: BinaryOp::Equal, left, right } = &filter.kind else {
         return None;
     };
     match (&left.kind, &right.kind) {
-        (ExprKind::Name(name), ExprKind::Literal(Value::String(text)))
-            if name.eq_ignore_ascii_case("name") =>
-        {
+        (ExprKind::Name(name), ExprKind::Literal(Value::String(text))) if name.eq_ignore_ascii_case("name") => {
             Some(text.clone())
         }
         _ => None,
@@ -667,7 +554,8 @@ fn name_filter(filter: &Expr) -> Option<SmolStr> {
 
 /// A library function called by `root` and the first steps, whether it was written short, and the index of the call.
 fn library_call(root: &str, steps: &[Step]) -> Option<(LibraryFn, bool, usize)> {
-    let is_field = |at: usize, word: &str| matches!(steps.get(at), Some(Step::Field(name)) if name.eq_ignore_ascii_case(word));
+    let is_field =
+        |at: usize, word: &str| matches!(steps.get(at), Some(Step::Field(name)) if name.eq_ignore_ascii_case(word));
     let (is_short, group_at) = if root.eq_ignore_ascii_case("tdm") && is_field(0, "lib") {
         (false, 1)
     } else if root.eq_ignore_ascii_case("lib") {
@@ -705,9 +593,6 @@ impl BinaryOp {
 
     /// The operator's spelling.
     pub fn symbol(self) -> &'static str {
-        OPERATORS
-            .iter()
-            .find(|(_, op)| *op == self)
-            .map_or("IN", |(text, _)| text)
+        OPERATORS.iter().find(|(_, op)| *op == self).map_or("IN", |(text, _)| text)
     }
 }

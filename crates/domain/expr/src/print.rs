@@ -2,9 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use crate::ast::{
-    BinaryOp, EventExpr, Expr, ExprKind, MapRule, Step, Stmt, Template, TemplatePart, UnaryOp,
-};
+use crate::ast::{BinaryOp, EventExpr, Expr, ExprKind, MapRule, Step, Stmt, Template, TemplatePart, UnaryOp};
 use crate::value::Value;
 
 /// Binding power of prefix operators and casts; one above the tightest infix operator.
@@ -59,11 +57,7 @@ fn print(expr: &Expr, min: u8, out: &mut Formatter<'_>) -> fmt::Result {
             separated(args, out)?;
             out.write_char(')')
         }
-        ExprKind::Library {
-            function,
-            is_short,
-            args,
-        } => {
+        ExprKind::Library { function, is_short, args } => {
             if !is_short {
                 out.write_str("tdm.lib.")?;
             }
@@ -86,11 +80,7 @@ fn print(expr: &Expr, min: u8, out: &mut Formatter<'_>) -> fmt::Result {
         }
         ExprKind::Binary { op, left, right } => {
             let own = op.binding_power();
-            let (left_min, right_min) = if *op == BinaryOp::Coalesce {
-                (own + 1, own)
-            } else {
-                (own, own + 1)
-            };
+            let (left_min, right_min) = if *op == BinaryOp::Coalesce { (own + 1, own) } else { (own, own + 1) };
             print(left, left_min, out)?;
             write!(out, " {} ", op.symbol())?;
             print(right, right_min, out)
@@ -99,11 +89,7 @@ fn print(expr: &Expr, min: u8, out: &mut Formatter<'_>) -> fmt::Result {
             write!(out, "({to})")?;
             print(operand, UNARY_POWER, out)
         }
-        ExprKind::Conditional {
-            test,
-            then,
-            otherwise,
-        } => {
+        ExprKind::Conditional { test, then, otherwise } => {
             print(test, 1, out)?;
             out.write_str(" ? ")?;
             print(then, 0, out)?;
@@ -132,9 +118,7 @@ fn print(expr: &Expr, min: u8, out: &mut Formatter<'_>) -> fmt::Result {
 }
 
 fn is_keyword(name: &str) -> bool {
-    ["true", "false", "null", "in"]
-        .iter()
-        .any(|word| name.eq_ignore_ascii_case(word))
+    ["true", "false", "null", "in"].iter().any(|word| name.eq_ignore_ascii_case(word))
 }
 
 fn print_step(step: &Step, out: &mut Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! What an expression can see: names, the clock, the trigger paths. Hosts implement [`Scope`]; [`MapScope`] is enough for most.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use smol_str::SmolStr;
 
@@ -33,7 +34,7 @@ pub trait Scope {
     }
 
     /// Takes a warning for the execution log: a missing field, an incomparable operand.
-    fn warn(&self, _message: &str) {}
+    fn warn(&self, _message: fmt::Arguments<'_>) {}
 }
 
 /// Names held in a small ordered map.
@@ -57,11 +58,7 @@ impl MapScope {
     /// Sets `name`, replacing a name equal to it ignoring ASCII case.
     pub fn set(&mut self, name: impl Into<SmolStr>, value: Value) {
         let name = name.into();
-        match self
-            .names
-            .iter_mut()
-            .find(|(known, _)| known.eq_ignore_ascii_case(&name))
-        {
+        match self.names.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
             Some((_, old)) => *old = value,
             None => self.names.push((name, value)),
         }
@@ -76,10 +73,7 @@ impl MapScope {
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.names
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.names.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 

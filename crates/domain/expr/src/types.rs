@@ -143,14 +143,7 @@ pub struct PropertyType {
 impl PropertyType {
     /// A property without ranges.
     pub fn new(id: impl Into<SmolStr>, data_type: DataType) -> Self {
-        Self {
-            id: id.into(),
-            data_type,
-            min_length: None,
-            max_length: None,
-            min_value: None,
-            max_value: None,
-        }
+        Self { id: id.into(), data_type, min_length: None, max_length: None, min_value: None, max_value: None }
     }
 
     /// The built-in property of a built-in type, `urn:tdm:aws:Property:<name>`.
@@ -178,9 +171,7 @@ impl Field {
 impl EnumType {
     /// Index of the member called `name`, ignoring ASCII case.
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.members
-            .iter()
-            .position(|member| member.name.eq_ignore_ascii_case(name))
+        self.members.iter().position(|member| member.name.eq_ignore_ascii_case(name))
     }
 
     /// Index of the member with integer value `value`.
@@ -192,9 +183,7 @@ impl EnumType {
 impl ComplexType {
     /// The field called `name`, ignoring ASCII case.
     pub fn field(&self, name: &str) -> Option<&Field> {
-        self.fields
-            .iter()
-            .find(|field| field.name.eq_ignore_ascii_case(name))
+        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))
     }
 }
 
@@ -228,10 +217,7 @@ impl DataType {
             ("json", DataType::Json),
             ("number", DataType::Float64),
         ];
-        NAMES
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, data_type)| data_type.clone())
+        NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, data_type)| data_type.clone())
     }
 
     /// Whether values are numbers.
@@ -246,16 +232,7 @@ impl DataType {
 
     /// Whether values are text: String and the types written as text.
     pub fn is_text(&self) -> bool {
-        matches!(
-            self,
-            Self::String
-                | Self::Urn
-                | Self::Arn
-                | Self::Uri
-                | Self::DateTime
-                | Self::Date
-                | Self::Duration
-        )
+        matches!(self, Self::String | Self::Urn | Self::Arn | Self::Uri | Self::DateTime | Self::Date | Self::Duration)
     }
 
     /// Inclusive range of an integer type.

@@ -196,10 +196,7 @@ impl Object {
         if let Some((_, value)) = self.entries.iter().find(|(key, _)| key == name) {
             return Some(value);
         }
-        let mut near = self
-            .entries
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let mut near = self.entries.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
         match (near.next(), near.next()) {
             (Some((_, value)), None) => Some(value),
             _ => None,
@@ -208,10 +205,7 @@ impl Object {
 
     /// The member spelled exactly `name`.
     pub fn get_exact(&self, name: &str) -> Option<&Value> {
-        self.entries
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
+        self.entries.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// Sets member `name` (exact spelling), keeping its position when it exists.
@@ -224,9 +218,15 @@ impl Object {
     }
 
     /// Appends a member without looking for an equal name. For builders that know the names are distinct.
-    #[allow(dead_code, reason = "builders arrive with the evaluator")]
     pub(crate) fn push(&mut self, name: SmolStr, value: Value) {
         self.entries.push((name, value));
+    }
+
+    /// Replaces the value of the member at index `at`.
+    pub(crate) fn replace_at(&mut self, at: usize, value: Value) {
+        if let Some((_, old)) = self.entries.get_mut(at) {
+            *old = value;
+        }
     }
 
     /// Members in order.
@@ -270,8 +270,7 @@ impl EnumValue {
 impl PartialEq for EnumValue {
     /// Two members are equal when their enum and name are.
     fn eq(&self, other: &Self) -> bool {
-        self.ty.id.eq_ignore_ascii_case(&other.ty.id)
-            && self.name().eq_ignore_ascii_case(other.name())
+        self.ty.id.eq_ignore_ascii_case(&other.ty.id) && self.name().eq_ignore_ascii_case(other.name())
     }
 }
 

@@ -117,9 +117,7 @@ impl Parser<'_> {
             self.at += 1;
         }
         match self.name() {
-            Some(_) if *events == MAX_EVENTS => {
-                self.error(self.at, format!("more than {MAX_EVENTS} events"))
-            }
+            Some(_) if *events == MAX_EVENTS => self.error(self.at, format!("more than {MAX_EVENTS} events")),
             Some(name) => {
                 *events += 1;
                 Ok(EventExpr::Event(name))

@@ -27,10 +27,7 @@ impl Parser<'_> {
         }
         if matches!(self.peek(), Some(b'e' | b'E')) {
             let sign = usize::from(matches!(self.peek_at(1), Some(b'+' | b'-')));
-            if self
-                .peek_at(1 + sign)
-                .is_some_and(|byte| byte.is_ascii_digit())
-            {
+            if self.peek_at(1 + sign).is_some_and(|byte| byte.is_ascii_digit()) {
                 is_float = true;
                 self.at += 1 + sign;
                 digits(self);
@@ -53,10 +50,7 @@ impl Parser<'_> {
                 "" | "d" | "l" => Value::Float64(number),
                 "f" => Value::Float32(number as f32),
                 _ => {
-                    return self.error(
-                        suffix_start,
-                        format!("`{suffix}` is no suffix of a number with a fraction"),
-                    );
+                    return self.error(suffix_start, format!("`{suffix}` is no suffix of a number with a fraction"));
                 }
             };
             return match value.as_f64() {
@@ -155,10 +149,8 @@ impl Parser<'_> {
     }
 
     fn hex4(&mut self, start: usize) -> Parsed<u32> {
-        let digits = self
-            .source
-            .get(self.at..self.at + 4)
-            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let digits =
+            self.source.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
         let Some(code) = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) else {
             return self.error(start, "`\\u` needs four hexadecimal digits");
         };

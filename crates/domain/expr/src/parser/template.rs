@@ -33,9 +33,7 @@ pub fn classify(source: &str) -> Result<ValueExpr, ParseError> {
     let lead = source.len() - source.trim_start_matches([' ', '\t', '\r', '\n']).len();
     if macro_text(trimmed).is_some() {
         let template = parse_template(trimmed);
-        return template
-            .map(ValueExpr::Template)
-            .map_err(|error| shift(error, lead));
+        return template.map(ValueExpr::Template).map_err(|error| shift(error, lead));
     }
     if trimmed.starts_with("${") && is_one_interpolation(trimmed) {
         check_length(trimmed)?;
@@ -47,10 +45,7 @@ pub fn classify(source: &str) -> Result<ValueExpr, ParseError> {
     }
     if is_variable_form(trimmed) && trimmed.chars().count() <= MAX_SOURCE_CHARS {
         let path = super::reparse_expr(trimmed).map_err(|error| shift(error, lead))?;
-        return Ok(ValueExpr::Variable {
-            path,
-            text: SmolStr::new(source),
-        });
+        return Ok(ValueExpr::Variable { path, text: SmolStr::new(source) });
     }
     Ok(ValueExpr::Literal(SmolStr::new(source)))
 }
@@ -63,9 +58,7 @@ fn shift(mut error: ParseError, by: usize) -> ParseError {
 /// Byte range of the text of `macro( ... )` when the whole of `source` is one: it runs to the last bracket.
 fn macro_text(source: &str) -> Option<(usize, usize)> {
     let word = source.strip_prefix('$').unwrap_or(source);
-    let is_macro = word
-        .get(..6)
-        .is_some_and(|head| head.eq_ignore_ascii_case("macro("));
+    let is_macro = word.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("macro("));
     (is_macro && source.ends_with(')')).then(|| (source.len() - word.len() + 6, source.len() - 1))
 }
 
@@ -87,9 +80,7 @@ fn is_variable_form(source: &str) -> bool {
     let Some(path) = source.strip_prefix('$') else {
         return false;
     };
-    path.split('.').all(|name| {
-        name.bytes().next().is_some_and(is_name_start) && name.bytes().all(is_name_byte)
-    })
+    path.split('.').all(|name| name.bytes().next().is_some_and(is_name_start) && name.bytes().all(is_name_byte))
 }
 
 impl Parser<'_> {
@@ -117,10 +108,7 @@ impl Parser<'_> {
     }
 
     /// Text and interpolations until `is_end` says so for a byte of text, or the end. Also the tallest expression.
-    pub(super) fn template_parts(
-        &mut self,
-        mut is_end: impl FnMut(&Self, u8) -> bool,
-    ) -> Parsed<(Template, u32)> {
+    pub(super) fn template_parts(&mut self, mut is_end: impl FnMut(&Self, u8) -> bool) -> Parsed<(Template, u32)> {
         let mut parts = Vec::new();
         let mut text = SmolStrBuilder::new();
         let mut is_text_empty = true;
@@ -147,10 +135,7 @@ impl Parser<'_> {
                 }
                 let source_chars = self.source[start..self.at].chars().count();
                 if source_chars > MAX_SOURCE_CHARS {
-                    return self.error(
-                        start,
-                        format!("expression longer than {MAX_SOURCE_CHARS} characters"),
-                    );
+                    return self.error(start, format!("expression longer than {MAX_SOURCE_CHARS} characters"));
                 }
                 height = height.max(inner.height);
                 parts.push(TemplatePart::Interpolation(inner.expr));
@@ -173,10 +158,6 @@ impl Parser<'_> {
 
     /// An error at the very end of the text means the interpolation was never closed.
     fn unclosed(&self, start: usize, error: ParseError) -> ParseError {
-        if error.offset >= self.source.len() {
-            ParseError::new(start, "`${` without its `}`")
-        } else {
-            error
-        }
+        if error.offset >= self.source.len() { ParseError::new(start, "`${` without its `}`") } else { error }
     }
 }
