@@ -8,6 +8,7 @@
 //! readable and no deeper than the document it came from.
 
 pub mod ast;
+pub mod check;
 mod coerce;
 pub mod error;
 mod eval;
@@ -26,6 +27,7 @@ pub mod value;
 pub use ast::{
     BinaryOp, EventExpr, Expr, ExprKind, MapRule, Span, Step, Stmt, Template, TemplatePart, UnaryOp, ValueExpr,
 };
+pub use check::{Assignability, Finding, Type, TypeScope, assignable, check};
 pub use coerce::{MAX_PAYLOAD_BYTES, coerce, decode_payload, duration_ms, to_dynamic};
 pub use error::{EvalError, EvalErrorKind, ParseError};
 pub use eval::{MAX_STEPS, eval, eval_bool, eval_stmt, eval_value, is_equal, is_true};
