@@ -3,6 +3,7 @@
 //! Each target is a file with `pub fn run(data: &[u8])`, listed in [`TARGETS`]; its seeds are the files under
 //! `corpus/NAME/`. `make test` replays every seed; `make fuzz` runs libFuzzer over the same functions (`libfuzzer/`).
 
+mod expr;
 mod pki;
 mod sigv4;
 
@@ -16,6 +17,7 @@ pub struct Target {
 
 /// Every target, sorted by name. A parser without a line here is not fuzzed.
 pub const TARGETS: &[Target] = &[
+    Target { name: "expr", run: expr::run },
     Target { name: "pki", run: pki::run },
     Target { name: "sigv4", run: sigv4::run },
 ];
