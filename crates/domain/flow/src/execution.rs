@@ -6,9 +6,11 @@ use marram_expr::Value;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::message::Message;
+use crate::program::Program;
 use crate::request::{Reply, Request};
+use crate::scope;
 
 /// Milliseconds since the epoch, given by the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -323,5 +325,79 @@ impl Execution {
             })
         });
         Some(steps.fold(end, Ord::min))
+    }
+}
+
+/// Where an execution comes from: everything about it that the engine does not compute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its id (TG 6.1): see [`execution_id`].
+    pub id: SmolStr,
+    /// Name of the trigger; `Manual` when started by hand.
+    pub trigger: SmolStr,
+    /// By position, as the trigger's action or the caller gave them.
+    pub params: Vec<Value>,
+}
+
+/// The id of an execution (TG 6.1): flow URN, start time, trigger and a random UUID.
+pub fn execution_id(flow: &str, started: Time, trigger: &str, uuid: &str) -> SmolStr {
+    let started = scope::iso_time(started.0);
+    let mut id = String::with_capacity(flow.len() + started.len() + trigger.len() + uuid.len() + 3);
+    for part in [flow, "_", &started, "_", trigger, "_", uuid] {
+        id.push_str(part);
+    }
+    id.into()
+}
+
+impl Execution {
+    /// A new execution; [`Input::Start`] runs it. Parameters that do not fit make it fail at its start.
+    pub fn new(program: &Program, origin: Origin, now: Time) -> Self {
+        let flow = &*program.flow;
+        let mut fault = None;
+        if origin.params.len() > flow.parameters.len() {
+            let message = format!("{} parameters given, the flow has {}", origin.params.len(), flow.parameters.len());
+            fault = Some(Fault::new(fault::TYPE_ERROR, message));
+        }
+        let mut given = origin.params.into_iter();
+        let mut params = Vec::with_capacity(flow.parameters.len());
+        for parameter in &flow.parameters {
+            let value = match (given.next(), &parameter.default) {
+                (None | Some(Value::Null), Some(default)) => default.clone(),
+                (None | Some(Value::Null), None) => Value::Null,
+                (Some(value), _) => scope::coerce(&value, &parameter.property).unwrap_or_else(|error| {
+                    fault.get_or_insert_with(|| {
+                        Fault::new(error.name, format!("parameter `{}`: {}", parameter.name, error.message))
+                    });
+                    Value::Null
+                }),
+            };
+            if value.is_null() && parameter.is_required {
+                fault.get_or_insert_with(|| {
+                    Fault::new(fault::TYPE_ERROR, format!("parameter `{}` is required", parameter.name))
+                });
+            }
+            params.push(value);
+        }
+        let steps = flow.steps.iter().map(|step| StepState { tokens: vec![0; step.inlets.len()], ..StepState::default() });
+        Self {
+            id: origin.id,
+            trigger: origin.trigger,
+            status: Status::Running,
+            started: now,
+            now,
+            params,
+            variables: flow.variables.iter().map(|variable| variable.initial.clone()).collect(),
+            steps: steps.collect(),
+            activations: 0,
+            running: 0,
+            next_task: 0,
+            messages: 0,
+            fault,
+        }
+    }
+
+    /// The parameters after coercion, in the order of the flow.
+    pub fn params(&self) -> &[Value] {
+        &self.params
     }
 }

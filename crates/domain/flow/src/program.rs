@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use marram_expr::{Expr, PropertyType, Value, ValueExpr};
+use marram_expr::{Expr, PropertyType, Template, Value, ValueExpr};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -378,7 +378,7 @@ pub struct EventSource {
     /// Name in the capability.
     pub name: SmolStr,
     /// Topic filter of its `Subscribe`, with `systemRuntime` and `systemConfig` in it.
-    pub topic: ValueExpr,
+    pub topic: Template,
     /// Payload property; `None`: the payload is not looked at.
     pub payload: Option<Arc<PropertyType>>,
 }
@@ -389,7 +389,7 @@ pub enum Operation {
     /// MQTT `Publish` (TG 10.2).
     Publish {
         /// Request topic.
-        topic: ValueExpr,
+        topic: Template,
         /// Body members.
         params: Vec<RequestParam>,
         /// Topic and property of the response; `None`: done when the publish is accepted.
@@ -409,7 +409,7 @@ pub enum Operation {
     /// A function invocation (TG 10.5).
     Function {
         /// ARN of the function.
-        arn: ValueExpr,
+        arn: Template,
         /// Payload members.
         params: Vec<RequestParam>,
         /// Property of the result; `None`: discarded.
@@ -421,7 +421,7 @@ pub enum Operation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PublishResponse {
     /// Topic, without wildcards.
-    pub topic: ValueExpr,
+    pub topic: Template,
     /// Property the payload is decoded as; `None`: any payload completes the attempt.
     pub property: Option<Arc<PropertyType>>,
 }
@@ -442,8 +442,8 @@ pub struct RequestParam {
 pub enum ParamValue {
     /// An attribute string (TG 4.2).
     Expr(ValueExpr),
-    /// A number or Boolean literal of the document.
-    Constant(Value),
+    /// The input of the same name.
+    Input,
 }
 
 /// Modbus functions of TG 10.3. Addresses are zero-based; counts are coils or registers.
@@ -523,7 +523,7 @@ pub struct HttpOperation {
     /// `GET`, `POST`, `PUT`, `PATCH`, `DELETE`.
     pub method: SmolStr,
     /// URL template.
-    pub url: ValueExpr,
+    pub url: Template,
     /// Signs with the flow role.
     pub sigv4: Option<SigV4Scope>,
     /// Headers set on the request.
@@ -537,10 +537,10 @@ pub struct HttpOperation {
 }
 
 /// Scope of a Signature Version 4.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SigV4Scope {
     /// `awsServiceName`.
     pub service: SmolStr,
     /// Region; default that of the site.
-    pub region: Option<SmolStr>,
+    pub region: Option<Template>,
 }
