@@ -122,7 +122,7 @@ fn render(template: &Template, scope: &dyn Scope) -> Result<String, Fault> {
 }
 
 fn topic_text(template: &Template, scope: &dyn Scope) -> Result<SmolStr, Fault> {
-    marram_expr::render_topic(template, scope).map(SmolStr::from).map_err(scope::fault_of)
+    crate::lang::render_topic(template, scope).map(SmolStr::from).map_err(scope::fault_of)
 }
 
 /// The topic filter of an event of `thing`.
@@ -142,7 +142,7 @@ fn param_value(param: &RequestParam, scope: &RequestScope<'_>) -> Result<Value, 
     if let (Some(text), true) = (value.as_str(), is_json_template(param)) {
         let json: Json = serde_json::from_str(text)
             .map_err(|error| invalid(format!("the template of `{}` is not JSON: {error}", param.name)))?;
-        return Ok(marram_expr::from_json(&json));
+        return Ok(crate::lang::from_json(&json));
     }
     Ok(match &param.property {
         Some(property) => scope::coerce(&value, property).unwrap_or(value),
@@ -167,7 +167,7 @@ fn body(params: &[RequestParam], scope: &RequestScope<'_>) -> Result<Vec<u8>, Fa
         && only.name.is_empty()
     {
         let value = param_value(only, scope)?;
-        return Ok(marram_expr::to_json(&value).to_string().into_bytes());
+        return Ok(crate::lang::to_json(&value).to_string().into_bytes());
     }
     let mut out = Vec::with_capacity(64);
     out.push(b'{');
@@ -178,7 +178,7 @@ fn body(params: &[RequestParam], scope: &RequestScope<'_>) -> Result<Vec<u8>, Fa
         serde_json::to_writer(&mut out, &param.name).expect("writing to a Vec cannot fail");
         out.push(b':');
         let value = param_value(param, scope)?;
-        serde_json::to_writer(&mut out, &marram_expr::to_json(&value)).expect("writing to a Vec cannot fail");
+        serde_json::to_writer(&mut out, &crate::lang::to_json(&value)).expect("writing to a Vec cannot fail");
     }
     out.push(b'}');
     Ok(out)
@@ -198,7 +198,7 @@ fn http_call(
     scope: &RequestScope<'_>,
     site: &crate::program::Site,
 ) -> Result<HttpCall, Fault> {
-    let mut url = marram_expr::render_url(&operation.url, scope).map_err(scope::fault_of)?;
+    let mut url = crate::lang::render_url(&operation.url, scope).map_err(scope::fault_of)?;
     check_scheme(&url, site.allow_insecure_http)?;
     for param in &operation.query {
         url.push(if url.contains('?') { '&' } else { '?' });
@@ -227,7 +227,7 @@ fn http_call(
         [only] if only.name.is_empty() => match param_value(only, scope)? {
             Value::String(text) => text.as_bytes().to_vec(),
             Value::Null => Vec::new(),
-            other => marram_expr::to_json(&other).to_string().into_bytes(),
+            other => crate::lang::to_json(&other).to_string().into_bytes(),
         },
         params if is_form => {
             let mut form = String::new();
@@ -272,7 +272,7 @@ fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.to_string(),
         Value::Null => String::new(),
-        other => marram_expr::text_of(other),
+        other => crate::lang::text_of(other),
     }
 }
 
@@ -341,7 +341,7 @@ pub(crate) fn decode(action: &Action, reply: &Reply) -> Result<Value, Fault> {
 
 /// An MQTT payload as a value of `property` (TG 10.2).
 pub(crate) fn payload(bytes: &[u8], property: &Arc<PropertyType>) -> Result<Value, Fault> {
-    marram_expr::decode_payload(bytes, property).map_err(|error| Fault::new(fault::PAYLOAD_INVALID, error.message))
+    crate::lang::decode_payload(bytes, property).map_err(|error| Fault::new(fault::PAYLOAD_INVALID, error.message))
 }
 
 /// An HTTP body as a value of `property` (TG 10.4): Json parsed, text as is, the rest like a payload.

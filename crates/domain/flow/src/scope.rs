@@ -102,17 +102,17 @@ pub(crate) fn fault_of(error: EvalError) -> Fault {
 
 /// The value of `expr`.
 pub(crate) fn eval(expr: &Expr, scope: &dyn Scope) -> Result<Value, Fault> {
-    marram_expr::eval(expr, scope).map_err(fault_of)
+    crate::lang::eval(expr, scope).map_err(fault_of)
 }
 
 /// The value of an attribute string.
 pub(crate) fn eval_value(value: &ValueExpr, scope: &dyn Scope) -> Result<Value, Fault> {
-    marram_expr::eval_value(value, scope).map_err(fault_of)
+    crate::lang::eval_value(value, scope).map_err(fault_of)
 }
 
 /// Whether `expr` is true in Boolean context (TG 4.7).
 pub(crate) fn test(expr: &Expr, scope: &dyn Scope) -> Result<bool, Fault> {
-    marram_expr::eval_condition(expr, scope).map_err(fault_of)
+    crate::lang::eval_condition(expr, scope).map_err(fault_of)
 }
 
 /// The text of an attribute string; null is an error.
@@ -120,18 +120,18 @@ pub(crate) fn eval_text(value: &ValueExpr, scope: &dyn Scope) -> Result<SmolStr,
     match eval_value(value, scope)? {
         Value::String(text) => Ok(text),
         Value::Null => Err(Fault::new(fault::EXPRESSION_ERROR, "the value is null")),
-        other => Ok(marram_expr::text_of(&other).into()),
+        other => Ok(crate::lang::text_of(&other).into()),
     }
 }
 
 /// `value` as a value of `property`.
 pub(crate) fn coerce(value: &Value, property: &PropertyType) -> Result<Value, Fault> {
-    marram_expr::coerce(value, property).map_err(fault_of)
+    crate::lang::coerce(value, property).map_err(fault_of)
 }
 
 /// `value` as JSON for the wire and the trace.
 pub(crate) fn json(value: &Value) -> Json {
-    marram_expr::to_json(value)
+    crate::lang::to_json(value)
 }
 
 /// The member `name` of a value; null when it has none.
