@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use marram_expr::{DataType, PropertyType, Scope, Template, TemplatePart, Value, ValueExpr};
+use marram_expr::{DataType, PropertyType, Scope, Template, Value, ValueExpr};
 use serde_json::Value as Json;
 use smol_str::SmolStr;
 
@@ -107,22 +107,18 @@ pub(crate) fn request(target: &Target<'_>, action: &Action, inputs: &[Value]) ->
         Operation::Function { arn, params, .. } => Ok(Request::Function(FunctionCall {
             service: service(),
             action: action.name.clone(),
-            arn: render(arn, &scope)?.into(),
+            arn: render(arn, &scope)?,
             payload: body(params, &scope)?,
         })),
     }
 }
 
-fn render(template: &Template, scope: &dyn Scope) -> Result<String, Fault> {
-    let value = scope::eval_value(&ValueExpr::Template(template.clone()), scope)?;
-    match value {
-        Value::String(text) => Ok(text.into()),
-        other => Err(invalid(format!("a template yielded {}", other.type_name()))),
-    }
+fn render(template: &Template, scope: &dyn Scope) -> Result<SmolStr, Fault> {
+    marram_expr::render(template, scope).map(SmolStr::from).map_err(scope::fault_of)
 }
 
 fn topic_text(template: &Template, scope: &dyn Scope) -> Result<SmolStr, Fault> {
-    crate::lang::render_topic(template, scope).map(SmolStr::from).map_err(scope::fault_of)
+    marram_expr::render_topic(template, scope).map(SmolStr::from).map_err(scope::fault_of)
 }
 
 /// The topic filter of an event of `thing`.
@@ -142,7 +138,7 @@ fn param_value(param: &RequestParam, scope: &RequestScope<'_>) -> Result<Value, 
     if let (Some(text), true) = (value.as_str(), is_json_template(param)) {
         let json: Json = serde_json::from_str(text)
             .map_err(|error| invalid(format!("the template of `{}` is not JSON: {error}", param.name)))?;
-        return Ok(crate::lang::from_json(&json));
+        return Ok(Value::from_json(&json));
     }
     Ok(match &param.property {
         Some(property) => scope::coerce(&value, property).unwrap_or(value),
@@ -154,11 +150,7 @@ fn param_value(param: &RequestParam, scope: &RequestScope<'_>) -> Result<Value, 
 fn is_json_template(param: &RequestParam) -> bool {
     let ParamValue::Expr(ValueExpr::Template(template)) = &param.value else { return false };
     let takes_json = param.property.as_ref().is_none_or(|property| property.data_type == DataType::Json);
-    let literal = template.parts.iter().find_map(|part| match part {
-        TemplatePart::Text(text) if !text.trim().is_empty() => Some(text.trim_start()),
-        _ => None,
-    });
-    takes_json && literal.is_some_and(|text| text.starts_with(['{', '[']))
+    takes_json && template.is_json()
 }
 
 /// A JSON body (TG 10.2): an object of the params in order; `{}` without params; one unnamed param is the body itself.
@@ -167,7 +159,7 @@ fn body(params: &[RequestParam], scope: &RequestScope<'_>) -> Result<Vec<u8>, Fa
         && only.name.is_empty()
     {
         let value = param_value(only, scope)?;
-        return Ok(crate::lang::to_json(&value).to_string().into_bytes());
+        return Ok(value.to_json_string().map_err(scope::fault_of)?.into_bytes());
     }
     let mut out = Vec::with_capacity(64);
     out.push(b'{');
@@ -178,7 +170,7 @@ fn body(params: &[RequestParam], scope: &RequestScope<'_>) -> Result<Vec<u8>, Fa
         serde_json::to_writer(&mut out, &param.name).expect("writing to a Vec cannot fail");
         out.push(b':');
         let value = param_value(param, scope)?;
-        serde_json::to_writer(&mut out, &crate::lang::to_json(&value)).expect("writing to a Vec cannot fail");
+        out.extend_from_slice(value.to_json_string().map_err(scope::fault_of)?.as_bytes());
     }
     out.push(b'}');
     Ok(out)
@@ -198,24 +190,24 @@ fn http_call(
     scope: &RequestScope<'_>,
     site: &crate::program::Site,
 ) -> Result<HttpCall, Fault> {
-    let mut url = crate::lang::render_url(&operation.url, scope).map_err(scope::fault_of)?;
+    let mut url = marram_expr::render_url(&operation.url, scope).map_err(scope::fault_of)?;
     check_scheme(&url, site.allow_insecure_http)?;
     for param in &operation.query {
         url.push(if url.contains('?') { '&' } else { '?' });
         url.push_str(&percent_encode(&param.name));
         url.push('=');
-        url.push_str(&percent_encode(&text(&param_value(param, scope)?)));
+        url.push_str(&percent_encode(&text(&param_value(param, scope)?)?));
     }
     let mut headers: Vec<(SmolStr, String)> = Vec::with_capacity(operation.headers.len() + 1);
     for param in &operation.headers {
-        let value = text(&param_value(param, scope)?);
+        let value = text(&param_value(param, scope)?)?;
         if is_runtime_header(&param.name) {
             continue;
         }
         if value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7F) {
             return Err(invalid(format!("the value of header `{}` holds a control character", param.name)));
         }
-        headers.push((param.name.clone(), value));
+        headers.push((param.name.clone(), value.to_string()));
     }
     let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let is_form = content_type.is_some_and(|(_, value)| {
@@ -227,7 +219,7 @@ fn http_call(
         [only] if only.name.is_empty() => match param_value(only, scope)? {
             Value::String(text) => text.as_bytes().to_vec(),
             Value::Null => Vec::new(),
-            other => crate::lang::to_json(&other).to_string().into_bytes(),
+            other => other.to_json_string().map_err(scope::fault_of)?.into_bytes(),
         },
         params if is_form => {
             let mut form = String::new();
@@ -237,7 +229,7 @@ fn http_call(
                 }
                 form.push_str(&percent_encode(&param.name));
                 form.push('=');
-                form.push_str(&percent_encode(&text(&param_value(param, scope)?)));
+                form.push_str(&percent_encode(&text(&param_value(param, scope)?)?));
             }
             form.into_bytes()
         }
@@ -251,7 +243,7 @@ fn http_call(
         Some(signing) => {
             let region = match &signing.region {
                 None => site.region.clone(),
-                Some(region) => render(region, scope)?.into(),
+                Some(region) => render(region, scope)?,
             };
             Some((signing.service.clone(), region))
         }
@@ -268,12 +260,9 @@ fn check_scheme(url: &str, allow_insecure: bool) -> Result<(), Fault> {
     }
 }
 
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.to_string(),
-        Value::Null => String::new(),
-        other => crate::lang::text_of(other),
-    }
+/// The text of a header, query or form value; null is empty.
+fn text(value: &Value) -> Result<SmolStr, Fault> {
+    if value.is_null() { Ok(SmolStr::default()) } else { scope::text(value) }
 }
 
 /// The inputs as the trace shows them, secrets left out.
@@ -341,7 +330,7 @@ pub(crate) fn decode(action: &Action, reply: &Reply) -> Result<Value, Fault> {
 
 /// An MQTT payload as a value of `property` (TG 10.2).
 pub(crate) fn payload(bytes: &[u8], property: &Arc<PropertyType>) -> Result<Value, Fault> {
-    crate::lang::decode_payload(bytes, property).map_err(|error| Fault::new(fault::PAYLOAD_INVALID, error.message))
+    marram_expr::decode_payload(bytes, property, false).map_err(|error| Fault::new(fault::PAYLOAD_INVALID, error.message))
 }
 
 /// An HTTP body as a value of `property` (TG 10.4): Json parsed, text as is, the rest like a payload.

@@ -14,7 +14,6 @@ pub mod message;
 mod modbus;
 pub mod program;
 pub mod request;
-mod lang;
 mod scope;
 pub mod snapshot;
 mod step;

@@ -102,17 +102,17 @@ pub(crate) fn fault_of(error: EvalError) -> Fault {
 
 /// The value of `expr`.
 pub(crate) fn eval(expr: &Expr, scope: &dyn Scope) -> Result<Value, Fault> {
-    crate::lang::eval(expr, scope).map_err(fault_of)
+    marram_expr::eval(expr, scope).map(Cow::into_owned).map_err(fault_of)
 }
 
 /// The value of an attribute string.
 pub(crate) fn eval_value(value: &ValueExpr, scope: &dyn Scope) -> Result<Value, Fault> {
-    crate::lang::eval_value(value, scope).map_err(fault_of)
+    marram_expr::eval_value(value, scope).map(Cow::into_owned).map_err(fault_of)
 }
 
 /// Whether `expr` is true in Boolean context (TG 4.7).
 pub(crate) fn test(expr: &Expr, scope: &dyn Scope) -> Result<bool, Fault> {
-    crate::lang::eval_condition(expr, scope).map_err(fault_of)
+    marram_expr::eval_bool(expr, scope).map_err(fault_of)
 }
 
 /// The text of an attribute string; null is an error.
@@ -120,18 +120,28 @@ pub(crate) fn eval_text(value: &ValueExpr, scope: &dyn Scope) -> Result<SmolStr,
     match eval_value(value, scope)? {
         Value::String(text) => Ok(text),
         Value::Null => Err(Fault::new(fault::EXPRESSION_ERROR, "the value is null")),
-        other => Ok(crate::lang::text_of(&other).into()),
+        other => text(&other),
     }
 }
 
 /// `value` as a value of `property`.
 pub(crate) fn coerce(value: &Value, property: &PropertyType) -> Result<Value, Fault> {
-    crate::lang::coerce(value, property).map_err(fault_of)
+    property.coerce(value).map_err(fault_of)
 }
 
-/// `value` as JSON for the wire and the trace.
+/// The text form of a value (TG 4.6).
+pub(crate) fn text(value: &Value) -> Result<SmolStr, Fault> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Enum(member) => Ok(member.name().clone()),
+        Value::Occurrence(occurrence) => text(&occurrence.payload),
+        other => other.to_json_string().map(SmolStr::from).map_err(fault_of),
+    }
+}
+
+/// `value` as JSON for the trace. A number that JSON cannot hold shows as null: the trace must not fail a step.
 pub(crate) fn json(value: &Value) -> Json {
-    crate::lang::to_json(value)
+    value.to_json().unwrap_or_default()
 }
 
 /// The member `name` of a value; null when it has none.
