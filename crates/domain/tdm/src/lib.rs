@@ -3,8 +3,12 @@
 //! [`syntax`] reads a document into a tree, the checker turns trees into the [`model`] other crates build on.
 //! Everything is a pure function of its arguments.
 
+pub mod check;
 pub mod codes;
+pub mod library;
+pub mod mapping;
 pub mod model;
 pub mod syntax;
+pub mod units;
 
 pub use marram_diag::{Diagnostic, Severity, Span};

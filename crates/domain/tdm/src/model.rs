@@ -11,6 +11,7 @@ mod mapping;
 mod primitive;
 mod resolve;
 mod system;
+mod types;
 mod urn;
 
 pub use device::{
@@ -31,4 +32,5 @@ pub use resolve::Model;
 pub use system::{
     Binding, ClockUnit, Deployment, EventReference, Role, RoleKind, StartFlow, System, Trigger, TriggerCondition,
 };
+pub use types::TypeTable;
 pub use urn::{MAX_URN_CHARS, Metatype, Namespace, Urn, UrnError};

@@ -77,6 +77,11 @@ impl Model {
         self.entities.iter().filter(|(id, entity)| **id == entity.id).map(|(_, entity)| entity)
     }
 
+    /// Every mapping, by lower-case URN ascending.
+    pub fn mappings(&self) -> impl Iterator<Item = &Arc<Entity>> {
+        self.entities().filter(|entity| matches!(entity.kind, EntityKind::Mapping(_)))
+    }
+
     /// Number of ids, alternate ids included.
     pub fn len(&self) -> usize {
         self.entities.len()
