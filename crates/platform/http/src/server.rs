@@ -91,7 +91,6 @@ where
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_block.max(8 << 10))
         .max_headers(limits.headers)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     let mut shutdown = pin!(shutdown.fuse());

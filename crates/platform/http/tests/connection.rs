@@ -80,7 +80,7 @@ async fn connections_stay_within_their_limits() {
         ("POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nabc", "HTTP/1.1 418", "Deadline"),
         ("GET /panic HTTP/1.1\r\nhost: h\r\n\r\n", "HTTP/1.1 418", "Panic"),
         ("GET /sleep HTTP/1.1\r\nhost: h\r\n\r\n", "HTTP/1.1 418", "Deadline"),
-        ("nonsense\r\n\r\n", "", ""),
+        ("nonsense\r\n\r\n", "HTTP/1.1 400", ""),
         (&big_header, "HTTP/1.1 431", ""),
         (&many_headers, "HTTP/1.1 431", ""),
         ("GET / HTTP/1.1\r\nhost", "", ""),
