@@ -1,0 +1,367 @@
+//! One request through the door: page, signature, route, input, service, answer.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+use marram_aws_api::redact::redact;
+use marram_aws_api::route::{Matched, guess, route, services_signing_as};
+use marram_aws_api::{ApiError, Operation, Protocol, Request as ApiRequest, ServiceId, decode, encode};
+use marram_http::{Head, Refusal, Request, Response};
+use marram_identity::{CallFacts, Principal, Service, TlsDetails};
+use marram_sigv4::{AuthFailure, ErrorStyle, Expectation, Presented, Request as SignedRequest};
+use marram_types::{Region, RequestId, SharedClock, Timestamp};
+use serde_json::{Value, json};
+
+use crate::gate::{Admission, Gate, Refused};
+use crate::page::{Health, Page, Pages};
+use crate::quota::Quotas;
+
+/// Longest `User-Agent` that is kept, in bytes.
+const MAX_USER_AGENT_BYTES: usize = 1024;
+
+/// Regions that clients of the global services sign, whatever their profile says (control-plane-api 1.8).
+const GLOBAL_REGIONS: [&str; 2] = ["us-east-1", "aws-global"];
+
+/// What a door is made of besides gate and services.
+pub struct FrontOptions {
+    /// Regions served; the first is where calls of the global services happen.
+    pub regions: Vec<Region>,
+    /// The clock that signatures are checked against.
+    pub clock: SharedClock,
+    /// Call rates.
+    pub quotas: Quotas,
+    /// Unsigned pages.
+    pub pages: Arc<dyn Pages>,
+}
+
+impl FrontOptions {
+    /// One region, no quotas, `/healthz` alone.
+    pub fn new(region: Region, clock: SharedClock) -> FrontOptions {
+        FrontOptions { regions: vec![region], clock, quotas: Quotas::off(), pages: Arc::new(Health) }
+    }
+}
+
+/// The front door of the control plane. Shared by all connections.
+pub struct FrontDoor {
+    gate: Arc<dyn Gate>,
+    services: HashMap<ServiceId, Arc<dyn Service>>,
+    options: FrontOptions,
+}
+
+impl fmt::Debug for FrontDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrontDoor").field("services", &self.services.keys()).finish_non_exhaustive()
+    }
+}
+
+/// What is known of the connection a request came on.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// Address of the peer.
+    pub source_ip: IpAddr,
+    /// `TLSv1.3`.
+    pub tls_version: &'static str,
+    /// IANA name of the suite.
+    pub cipher_suite: &'static str,
+}
+
+/// An answer, and whether its request was authenticated.
+pub(crate) struct Answer {
+    pub response: Response,
+    pub authenticated: bool,
+}
+
+/// A request taken apart once, in the words of the crates below.
+struct Reading<'a> {
+    api: ApiRequest<'a>,
+    signed: SignedRequest<'a>,
+    host: &'a str,
+    user_agent: &'a str,
+}
+
+impl FrontDoor {
+    /// A door to `services` behind `gate`.
+    ///
+    /// # Panics
+    /// When `options` names no region.
+    pub fn new(gate: Arc<dyn Gate>, services: Vec<Arc<dyn Service>>, options: FrontOptions) -> FrontDoor {
+        assert!(!options.regions.is_empty(), "a front door serves at least one region");
+        let services = services.into_iter().map(|service| (service.id(), service)).collect();
+        FrontDoor { gate, services, options }
+    }
+
+    /// Largest body worth reading for this head: that of the largest operation of the service it is signed for.
+    pub(crate) fn body_limit(&self, head: &Head) -> usize {
+        claimed_service(head)
+            .into_iter()
+            .flat_map(services_signing_as)
+            .flat_map(|service| service.table().operations)
+            .map(|operation| operation.body_limit as usize)
+            .max()
+            .unwrap_or(marram_aws_api::model::DEFAULT_BODY_LIMIT as usize)
+    }
+
+    /// The answer to a request that was cut off below.
+    pub(crate) fn refuse(&self, head: &Head, refusal: Refusal) -> Response {
+        let service = claimed_service(head).and_then(|name| services_signing_as(name).next()).unwrap_or(ServiceId::Iot);
+        let error = match refusal {
+            Refusal::BodyTooLarge => decode::input_error(service, "the body is too large"),
+            Refusal::Deadline => ApiError::new("RequestTimeout", 408, "the request took too long"),
+            Refusal::Panic => ApiError::internal(),
+        };
+        to_http(encode::error(service, &error, &RequestId::fresh().to_string()))
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: Request, peer: &Peer) -> Answer {
+        let request_id = RequestId::fresh();
+        let now = self.options.clock.now();
+        let headers: Vec<(&str, &[u8])> =
+            request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        // A header that is not UTF-8 takes part in the signature only.
+        let texts: Vec<(&str, &str)> =
+            headers.iter().filter_map(|(name, value)| Some((*name, std::str::from_utf8(value).ok()?))).collect();
+        let reading = Reading {
+            api: ApiRequest {
+                method: request.method().as_str(),
+                path: request.uri().path(),
+                query: request.uri().query().unwrap_or(""),
+                headers: &texts,
+                body: request.body(),
+            },
+            signed: SignedRequest {
+                method: request.method().as_str(),
+                target: request.uri().path_and_query().map_or("/", |target| target.as_str()),
+                headers: &headers,
+            },
+            host: find(&texts, "host"),
+            user_agent: shorten(find(&texts, "user-agent"), MAX_USER_AGENT_BYTES),
+        };
+        match Presented::parse(&reading.signed) {
+            Ok(presented) => self.signed(&reading, &presented, request_id, now, peer).await,
+            Err(AuthFailure::Missing) => self.unsigned(&request, &reading, request_id),
+            Err(failure) => {
+                let service = guess(&reading.api);
+                Answer::stranger(encode::error(service, &spell(service, &failure), &request_id.to_string()))
+            }
+        }
+    }
+
+    /// A page, or in the words of the service that seems to be meant: no credentials.
+    fn unsigned(&self, request: &Request, reading: &Reading<'_>, request_id: RequestId) -> Answer {
+        let service = guess(&reading.api);
+        let is_page = matches!(*request.method(), Method::GET | Method::HEAD);
+        let names_operation = service != ServiceId::Iot
+            || ServiceId::ALL.into_iter().any(|service| {
+                service.protocol() == Protocol::RestJson
+                    && route(&reading.api, service.table().signing_names[0]).is_ok()
+            });
+        if is_page && !names_operation {
+            let page = self.options.pages.page(reading.api.path);
+            let page = page.unwrap_or_else(|| Page::json(404, &json!({"message": "nothing is here"})));
+            return Answer { response: page.into_response(request.method()), authenticated: false };
+        }
+        Answer::stranger(encode::error(service, &spell(service, &AuthFailure::Missing), &request_id.to_string()))
+    }
+
+    async fn signed(
+        &self,
+        reading: &Reading<'_>,
+        presented: &Presented,
+        request_id: RequestId,
+        now: Timestamp,
+        peer: &Peer,
+    ) -> Answer {
+        let scope = presented.scope();
+        let routed = route(&reading.api, &scope.service);
+        let service = match &routed {
+            Ok(matched) => matched.operation.service,
+            Err(refusal) => refusal.service,
+        };
+        let principal = match self.admit(reading, presented, service, now) {
+            Ok(principal) => principal,
+            Err(failure) => {
+                let error = spell(service, &failure);
+                self.gate.refused(&Refused {
+                    access_key_id: presented.access_key_id(),
+                    event_source: service.table().event_source,
+                    event_name: routed.as_ref().map_or("Unknown", |matched| matched.operation.name),
+                    region: &self.options.regions[0],
+                    now,
+                    request_id,
+                    source_ip: peer.source_ip,
+                    user_agent: reading.user_agent,
+                    error: &error,
+                });
+                return Answer::stranger(encode::error(service, &error, &request_id.to_string()));
+            }
+        };
+        let response = match routed {
+            Err(refusal) => encode::error(refusal.service, &refusal.error, &request_id.to_string()),
+            Ok(matched) => {
+                let region = self.region_of(&scope.region);
+                self.call(reading, &matched, principal, region, request_id, now, peer).await
+            }
+        };
+        Answer { response: to_http(response), authenticated: true }
+    }
+
+    /// Checks the signature against the service and region that are served, never against what the request claims.
+    fn admit(
+        &self,
+        reading: &Reading<'_>,
+        presented: &Presented,
+        service: ServiceId,
+        now: Timestamp,
+    ) -> Result<Principal, AuthFailure> {
+        let mut regions: Vec<&str> = self.options.regions.iter().map(Region::as_str).collect();
+        if matches!(service, ServiceId::Iam | ServiceId::Sts) {
+            regions.extend(GLOBAL_REGIONS);
+        }
+        let expect =
+            Expectation { regions: &regions, services: service.table().signing_names, unsigned_payload: false };
+        self.gate.admit(&Admission {
+            presented,
+            request: &reading.signed,
+            body: reading.api.body,
+            expect: &expect,
+            now,
+        })
+    }
+
+    /// The region a call happens in: the signed one when it is served here, else home.
+    fn region_of(&self, signed: &str) -> Region {
+        let regions = &self.options.regions;
+        regions.iter().find(|region| region.as_str() == signed).unwrap_or(&regions[0]).clone()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the facts of a call, each from another place")]
+    async fn call(
+        &self,
+        reading: &Reading<'_>,
+        matched: &Matched,
+        principal: Principal,
+        region: Region,
+        request_id: RequestId,
+        now: Timestamp,
+        peer: &Peer,
+    ) -> marram_aws_api::Response {
+        let operation = matched.operation;
+        let decoded = self
+            .options
+            .quotas
+            .take(&principal.account, operation, now)
+            .and_then(|()| decode::decode(matched, &reading.api));
+        let request_parameters = match (&decoded, operation.input) {
+            (Ok(input), Some(shape)) if input.as_object().is_some_and(|members| !members.is_empty()) => {
+                redact(shape, input)
+            }
+            _ => Value::Null,
+        };
+        let ctx = self.gate.begin(
+            principal,
+            CallFacts {
+                region,
+                request_id,
+                source_ip: peer.source_ip,
+                user_agent: reading.user_agent.to_owned(),
+                now,
+                operation,
+                request_parameters,
+                tls: TlsDetails {
+                    version: peer.tls_version.to_owned(),
+                    cipher_suite: peer.cipher_suite.to_owned(),
+                    host: reading.host.to_owned(),
+                },
+            },
+        );
+        let outcome = match decoded {
+            Err(error) => Err(error),
+            Ok(input) => self.run(&ctx, operation, input).await,
+        };
+        self.gate.conclude(&ctx, &outcome);
+        match &outcome {
+            Ok(answer) => encode::output(operation, answer, &request_id.to_string()),
+            Err(error) => encode::error(operation.service, error, &request_id.to_string()),
+        }
+    }
+
+    /// Runs the operation; a panic in it becomes an internal failure.
+    async fn run(
+        &self,
+        ctx: &marram_identity::CallContext,
+        operation: &'static Operation,
+        input: Value,
+    ) -> Result<Value, ApiError> {
+        let Some(service) = self.services.get(&operation.service) else {
+            return Err(decode::not_supported(operation));
+        };
+        let work = AssertUnwindSafe(service.call(ctx, operation, input)).catch_unwind();
+        match work.await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                tracing::error!(operation = operation.iam_action, request = %ctx.request_id, "an operation panicked");
+                Err(ApiError::internal())
+            }
+        }
+    }
+}
+
+impl Answer {
+    fn stranger(response: marram_aws_api::Response) -> Answer {
+        Answer { response: to_http(response), authenticated: false }
+    }
+}
+
+/// A failed authentication in the words of the service (control-plane-api 2.7).
+fn spell(service: ServiceId, failure: &AuthFailure) -> ApiError {
+    let style = match service.protocol() {
+        Protocol::Json10 | Protocol::Json11 => ErrorStyle::Json,
+        Protocol::RestJson => ErrorStyle::RestJson,
+        Protocol::Query => ErrorStyle::Query,
+    };
+    let refusal = failure.refusal(style);
+    ApiError::new(refusal.code, refusal.status, refusal.message)
+}
+
+/// The service in the credential scope of the `Authorization` header, unverified.
+fn claimed_service(head: &Head) -> Option<&str> {
+    let header = head.headers.get("authorization")?.to_str().ok()?;
+    let credential = header.split_once("Credential=")?.1;
+    credential.split([',', ' ']).next()?.split('/').nth(3)
+}
+
+fn find<'a>(headers: &[(&str, &'a str)], name: &str) -> &'a str {
+    headers.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+}
+
+/// At most `bytes` bytes of `text`, whole characters.
+fn shorten(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn to_http(response: marram_aws_api::Response) -> Response {
+    let mut http = Response::new(Bytes::from(response.body));
+    *http.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(content_type) = response.content_type {
+        http.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    for (name, value) in response.headers {
+        // A value that no header can hold is left out rather than failing the whole answer.
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value)) {
+            http.headers_mut().append(name, value);
+        }
+    }
+    http
+}
