@@ -1,1 +1,29 @@
 //! Things, types, groups, certificates, policies and the iot-data plane.
+//!
+//! * [`Registry`] is the service `iot` (control-plane-api.md section 4): one file per operation family, each beginning
+//!   with the permission it needs.
+//!
+//! Tables are in [`MIGRATIONS`]; every key starts with account and region.
+
+mod attribute;
+mod ca;
+mod certificate;
+mod change;
+mod endpoint;
+mod input;
+mod page;
+mod policy;
+mod realm;
+mod role_alias;
+mod schema;
+mod service;
+mod tag;
+mod thing;
+mod thing_group;
+mod thing_type;
+
+pub use endpoint::Endpoints;
+pub use realm::Realm;
+pub use role_alias::{RoleAlias, find_role_alias};
+pub use schema::MIGRATIONS;
+pub use service::{DEFAULT_DEVICE_CERTIFICATE_SECS, DEFAULT_MAX_POLICY_CHARS, Registry, RegistryOptions};
