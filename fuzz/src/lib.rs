@@ -4,7 +4,9 @@
 //! `corpus/NAME/`. `make test` replays every seed; `make fuzz` runs libFuzzer over the same functions (`libfuzzer/`).
 
 mod expr;
+mod json_body;
 mod pki;
+mod route;
 mod sigv4;
 
 /// A parser under test: its name (also its corpus folder) and the function to feed.
@@ -18,6 +20,8 @@ pub struct Target {
 /// Every target, sorted by name. A parser without a line here is not fuzzed.
 pub const TARGETS: &[Target] = &[
     Target { name: "expr", run: expr::run },
+    Target { name: "json_body", run: json_body::run },
     Target { name: "pki", run: pki::run },
+    Target { name: "route", run: route::run },
     Target { name: "sigv4", run: sigv4::run },
 ];
