@@ -2,6 +2,8 @@
 //!
 //! Each module is one family and has `pub fn run(args: &[String]) -> anyhow::Result<()>`.
 
+mod api;
+
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some((family, rest)) = arguments.split_first() else {
@@ -16,7 +18,7 @@ fn main() -> anyhow::Result<()> {
 type Run = fn(&[String]) -> anyhow::Result<()>;
 
 /// Every family, by name.
-const FAMILIES: &[(&str, Run)] = &[];
+const FAMILIES: &[(&str, Run)] = &[("api", api::run)];
 
 fn names() -> String {
     FAMILIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
