@@ -91,7 +91,7 @@ impl Journal {
         let mut start = None;
         for number in numbers.iter().rev() {
             let mut complete = false;
-            read_frames(&segment_path(dir, *number), 0, |record| {
+            read_frames(&segment_path(dir, *number), 0, |record, _| {
                 complete |= matches!(record, Record::Complete { .. });
                 Ok(!complete)
             })?;
@@ -107,7 +107,7 @@ impl Journal {
             fs::remove_file(&path).map_err(io_error(&path))?;
         }
         let path = segment_path(dir, start);
-        let length = read_frames(&path, 0, |record| {
+        let length = read_frames(&path, 0, |record, _| {
             each(record);
             Ok(true)
         })?;
@@ -149,6 +149,17 @@ impl Journal {
         self.buffer.clear();
         self.buffer.shrink_to(1024 * 1024);
         Ok(())
+    }
+
+    /// Tries [`Journal::write`] again after it failed: what the failed attempt left in the file is cut off first.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn recover_write(&mut self) -> Result<(), JournalError> {
+        let path = segment_path(&self.dir, self.segment);
+        let restored = self.file.set_len(self.length).and_then(|()| (&*self.file).seek(SeekFrom::Start(self.length)));
+        restored.map_err(io_error(&path))?;
+        self.write()
     }
 
     /// The file to `sync_data` for everything written so far.
@@ -230,15 +241,16 @@ pub fn remove_segment(dir: &Path, number: u64) -> Result<(), JournalError> {
     fs::remove_file(&path).map_err(io_error(&path))
 }
 
-/// Reads the whole frames of a segment from `offset` on (0: its start) until `each` answers false; returns the offset
-/// after the last one read. A missing file reads as empty.
+/// Reads the whole frames of a segment from `offset` on (0: its start). `each` gets a record and the offset after it and
+/// says whether it took it; at the first it did not, reading ends. Returns the offset after the last one taken. A missing
+/// file reads as empty.
 ///
 /// # Errors
 /// [`JournalError`].
 pub fn read_segment(
     dir: &Path,
     position: Position,
-    each: impl FnMut(Record) -> Result<bool, CodecError>,
+    each: impl FnMut(Record, u64) -> Result<bool, CodecError>,
 ) -> Result<u64, JournalError> {
     read_frames(&segment_path(dir, position.segment), position.offset, each)
 }
@@ -246,7 +258,7 @@ pub fn read_segment(
 fn read_frames(
     path: &Path,
     offset: u64,
-    mut each: impl FnMut(Record) -> Result<bool, CodecError>,
+    mut each: impl FnMut(Record, u64) -> Result<bool, CodecError>,
 ) -> Result<u64, JournalError> {
     let mut file = match File::open(path) {
         Ok(file) => io::BufReader::with_capacity(256 * 1024, file),
@@ -281,12 +293,13 @@ fn read_frames(
             Ok(_) => return Ok(at),
             Err(cause) => return Err(io_error(path)(cause)),
         }
-        at += FRAME_HEAD as u64 + u64::from(length);
-        let more = Record::decode(&record)
-            .and_then(&mut each)
+        let end = at + FRAME_HEAD as u64 + u64::from(length);
+        let taken = Record::decode(&record)
+            .and_then(|record| each(record, end))
             .map_err(|cause| JournalError::Record { path: path.to_owned(), cause })?;
-        if !more {
+        if !taken {
             return Ok(at);
         }
+        at = end;
     }
 }

@@ -1,11 +1,22 @@
 //! Runs flows: journal, timers, connectors for MQTT, Modbus TCP and HTTP (TG 6.8, 10).
 
+mod clock;
+mod connector;
+pub mod history;
+mod host;
+mod index;
 pub mod journal;
+mod metrics;
 pub mod port;
+pub mod runtime;
 pub mod spec;
+mod throttle;
 
+pub use connector::HttpOptions;
+pub use history::{History, HistoryError};
 pub use port::{
     Authority, Deliver, ExecutionRecord, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort, MessageRecord,
     NoHistory, Outgoing, Pending, PortError, Subscription, TopicAction,
 };
+pub use runtime::{Durability, OpenError, Ports, RuntimeHandle, RuntimeOptions};
 pub use spec::{DeployError, Deployment, DeploymentStatus, StartError};
