@@ -187,7 +187,7 @@ impl RuntimeHandle {
             let deployment = Box::new(deployment);
             return self.ask(&id, |reply| Command::Deploy { deployment, reply }).await.unwrap_or(Err(DeployError::Closed));
         }
-        let dir = self.inner.shared.options.dir.join(format!("{}.journal", marram_types::random::random_hex(16)));
+        let dir = self.inner.shared.options.dir.join(format!("{}.journal", marram_types::random_hex(16)));
         let (host, handle) = Host::create(Arc::clone(&self.inner.shared), dir, deployment).await?;
         self.launch(id, host, handle);
         Ok(())

@@ -97,19 +97,19 @@ impl Host {
                 let now = self.shared.clock.now();
                 self.feed(number, Input::Progress { task, stage }, now);
             }
-            Command::Start { role, params, reply } => drop(reply.send(self.start(&role, params))),
+            Command::Start { role, params, reply } => { let _ = reply.send(self.start(&role, params)); }
             Command::Abort { execution, reason, reply } => {
                 let number = self.live.iter().find(|(_, entry)| *entry.exec.id() == execution).map(|(number, _)| *number);
                 if let Some(number) = number {
                     let now = self.shared.clock.now();
                     self.feed(number, Input::Abort { reason }, now);
                 }
-                drop(reply.send(number.is_some()));
+                let _ = reply.send(number.is_some());
             }
-            Command::Deploy { deployment, reply } => drop(reply.send(self.redeploy(*deployment).await)),
-            Command::Status { reply } => drop(reply.send(self.status())),
+            Command::Deploy { deployment, reply } => { let _ = reply.send(self.redeploy(*deployment).await); }
+            Command::Status { reply } => { let _ = reply.send(self.status()); }
             Command::Undeploy { reply } => {
-                drop(reply.send(self.undeploy().map_err(DeployError::from)));
+                let _ = reply.send(self.undeploy().map_err(DeployError::from));
                 return Next::End;
             }
             Command::Stop { reply } => {
@@ -121,7 +121,7 @@ impl Host {
                     tracing::error!(%error, "the journal could not be closed cleanly");
                 }
                 self.readable.set(self.position());
-                drop(reply.send(()));
+                let _ = reply.send(());
                 return Next::End;
             }
         }
@@ -162,7 +162,7 @@ impl Host {
         for firing in fired.firings {
             let trigger = u16::try_from(firing.trigger).ok();
             let flow = u16::try_from(firing.flow).unwrap_or(u16::MAX);
-            self.create(generation, flow, trigger, firing.params, now);
+            self.begin(generation, flow, trigger, firing.params, now);
         }
     }
 
@@ -183,11 +183,11 @@ impl Host {
             return Err(StartError::NoParameter(unknown.into()));
         }
         let now = self.shared.clock.now();
-        Ok(self.create(&generation, u16::try_from(index).unwrap_or(u16::MAX), None, values, now))
+        Ok(self.begin(&generation, u16::try_from(index).unwrap_or(u16::MAX), None, values, now))
     }
 
     /// Creates an execution, journals it and runs its first steps.
-    fn create(
+    fn begin(
         &mut self,
         generation: &Arc<Generation>,
         flow: u16,
