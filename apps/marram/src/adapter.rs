@@ -1,0 +1,4 @@
+//! Adapters: how ports of the platform crates are answered by the services of this installation.
+
+pub mod authority;
+pub mod messages;

@@ -1,0 +1,94 @@
+//! `marram up` and `marram serve`: start the stack, say so, run until told to stop.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli;
+use crate::command::env::ENV_FILE;
+use crate::compose::Stack;
+use crate::data_dir::write_private;
+use crate::demo;
+use crate::settings::Settings;
+
+/// How long connections may take to end at shutdown.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs the all-in-one until SIGINT or SIGTERM.
+pub fn up(flags: &cli::Up) -> anyhow::Result<ExitCode> {
+    let mut settings = Settings::from(flags);
+    if !flags.no_demo {
+        // The demo's Modbus simulator listens on loopback, which flows may not reach unless told so.
+        settings.flow_allow_hosts.push("127.0.0.1".to_owned());
+    }
+    run(settings, Some(flags))
+}
+
+/// Runs the control plane of a configuration file until SIGINT or SIGTERM.
+pub fn serve(flags: &cli::Serve) -> anyhow::Result<ExitCode> {
+    run(Settings::from_file(&flags.config)?, None)
+}
+
+fn run(settings: Settings, up: Option<&cli::Up>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    runtime.block_on(async {
+        let started = Instant::now();
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+        let stack = Stack::start(&settings).await?;
+        let environment = environment(&settings, &stack);
+        let env_file = stack.data.root().join(ENV_FILE);
+        write_private(&env_file, serde_json::to_string_pretty(&environment)?.as_bytes())?;
+        let ready = json!({
+            "ready": true,
+            "api": stack.api.to_string(),
+            "device_api": stack.device_api.to_string(),
+            "mqtt": stack.mqtt.to_string(),
+            "env": env_file,
+            "started_ms": started.elapsed().as_millis() as u64,
+        });
+        println!("{ready}");
+        let demo = match up {
+            Some(flags) if !flags.no_demo => Some(demo::Demo::start(&stack, !flags.no_view).await?),
+            _ => None,
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        if let Some(demo) = demo {
+            demo.stop().await;
+        }
+        stack.stop(SHUTDOWN_PATIENCE).await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// What `marram env` prints; the names are the start contract's.
+fn environment(settings: &Settings, stack: &Stack) -> BTreeMap<&'static str, String> {
+    let host = settings.public_host();
+    let at = |address: SocketAddr| format!("{host}:{}", address.port());
+    let path = |path: PathBuf| path.display().to_string();
+    let core = stack.data.root().join("core");
+    BTreeMap::from([
+        ("AWS_ENDPOINT_URL", format!("https://{}", at(stack.api))),
+        ("AWS_CA_BUNDLE", path(stack.data.ca_file())),
+        ("AWS_ACCESS_KEY_ID", stack.administrator.access_key_id.clone()),
+        ("AWS_SECRET_ACCESS_KEY", stack.administrator.secret.expose().to_owned()),
+        ("AWS_DEFAULT_REGION", settings.region.clone()),
+        ("MARRAM_ACCOUNT", settings.account.clone()),
+        ("MARRAM_MQTT_ENDPOINT", at(stack.mqtt)),
+        ("MARRAM_DEVICE_ENDPOINT", at(stack.device_api)),
+        ("MARRAM_CREDENTIALS_ENDPOINT", at(stack.device_api)),
+        ("MARRAM_CONSOLE_URL", format!("https://{}/", at(stack.api))),
+        ("MARRAM_CORE_ROOT", path(core.clone())),
+        ("MARRAM_IPC_SOCKET", path(core.join("ipc.socket"))),
+    ])
+}
