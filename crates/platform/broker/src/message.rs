@@ -5,6 +5,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use marram_mqtt::{PublishProperties, QoS, Topic};
 
+/// A message outlived its Message Expiry Interval.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Expired;
+
 /// An application message. Cheap to share behind an `Arc`; the payload is never copied on the way.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -46,6 +50,23 @@ impl Message {
     pub fn retained(mut self) -> Self {
         self.retain = true;
         self
+    }
+
+    /// A copy that does not keep the read buffer alive its payload came in: for messages that stay.
+    pub(crate) fn unpinned(&self) -> Self {
+        Self { payload: Bytes::copy_from_slice(&self.payload), ..self.clone() }
+    }
+
+    /// Whether it is no longer worth delivering, and if not, the seconds it still is (`None`: for ever).
+    pub(crate) fn remaining_expiry(&self, now: Instant) -> Result<Option<u32>, Expired> {
+        let Some(expiry) = self.properties.as_ref().and_then(|properties| properties.message_expiry_secs) else {
+            return Ok(None);
+        };
+        let waited = now.saturating_duration_since(self.at).as_secs();
+        match u64::from(expiry).checked_sub(waited) {
+            Some(left) if left > 0 => Ok(Some(left as u32)),
+            _ => Err(Expired),
+        }
     }
 
     /// The same with MQTT 5 properties.

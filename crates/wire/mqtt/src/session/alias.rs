@@ -70,6 +70,12 @@ impl OutboundAliases {
         Self { topics: Vec::new(), oldest: 0, maximum: usize::from(maximum.min(TOPIC_ALIAS_MAX)) }
     }
 
+    /// Defines everything anew: a packet with a definition was not sent.
+    pub fn reset(&mut self) {
+        self.topics.clear();
+        self.oldest = 0;
+    }
+
     /// How to send `topic` now.
     pub fn assign(&mut self, topic: &Topic) -> Outgoing {
         if self.maximum == 0 {

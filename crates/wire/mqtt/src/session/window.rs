@@ -53,11 +53,11 @@ impl<T> Window<T> {
         self.slots.is_empty()
     }
 
-    /// Remembers `item` and names the id to send it with; gives it back if the window is full.
+    /// The id the next [`Window::push`] will name; `None` while the window is full.
     #[inline]
-    pub fn push(&mut self, item: T) -> Result<PacketId, T> {
+    pub fn next_id(&mut self) -> Option<PacketId> {
         if self.is_full() {
-            return Err(item);
+            return None;
         }
         // Ids repeat after 65,535 messages. Only then can a slot still hold the next one.
         if self.slots.front().is_some_and(|oldest| self.next - oldest.sequence >= IDS) {
@@ -65,10 +65,16 @@ impl<T> Window<T> {
                 self.next += 1;
             }
         }
-        let sequence = self.next;
+        Some(packet_id(self.next))
+    }
+
+    /// Remembers `item` and names the id to send it with; gives it back if the window is full.
+    #[inline]
+    pub fn push(&mut self, item: T) -> Result<PacketId, T> {
+        let Some(id) = self.next_id() else { return Err(item) };
+        self.slots.push_back(Slot { sequence: self.next, item });
         self.next += 1;
-        self.slots.push_back(Slot { sequence, item });
-        Ok(packet_id(sequence))
+        Ok(id)
     }
 
     /// Forgets the message with `id` and gives it back; `None` if no message holds the id.
