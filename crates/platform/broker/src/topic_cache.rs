@@ -89,7 +89,7 @@ mod tests {
     /// Whatever is found is what was put in last under that topic.
     #[test]
     fn a_hit_is_always_right() {
-        let mut cache = TopicCache::default();
+        let mut cache = TopicCache::<Named>::default();
         let topics: Vec<Topic> = (0..200).map(|n| Topic::new(&format!("plant/{n}/x")).unwrap()).collect();
         let mut hits = 0;
         for round in 0..2000 {
