@@ -1,0 +1,119 @@
+"""Device clients as people use them: paho, the AWS IoT SDK v2 for Python, the older AWSIoTPythonSDK (CP 5.5)."""
+import json
+import queue
+import uuid
+
+import pytest
+
+WAIT_SECONDS = 15
+
+
+@pytest.fixture
+def device(client, marram, tmp_path, name):
+    """A thing with certificate and a policy for its own topics: endpoint and files as a device gets them."""
+    iot = client("iot")
+    iot.create_thing(thingName=name)
+    made = iot.create_keys_and_certificate(setAsActive=True)
+    arn = f"arn:aws:iot:{marram.region}:{marram.account}"
+    iot.create_policy(policyName=name, policyDocument=json.dumps({
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{arn}:client/{name}*"},
+            {"Effect": "Allow", "Action": ["iot:Publish", "iot:Receive"], "Resource": f"{arn}:topic/{name}/*"},
+            {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": f"{arn}:topicfilter/{name}/*"},
+        ],
+    }))
+    iot.attach_policy(policyName=name, target=made["certificateArn"])
+    iot.attach_thing_principal(thingName=name, principal=made["certificateArn"])
+    files = {"certificate": tmp_path / "certificate.pem", "key": tmp_path / "key.pem"}
+    files["certificate"].write_text(made["certificatePem"])
+    files["key"].write_text(made["keyPair"]["PrivateKey"])
+    host, port = marram.environment["MARRAM_MQTT_ENDPOINT"].rsplit(":", 1)
+    return {"name": name, "host": host, "port": int(port), "ca": marram.environment["AWS_CA_BUNDLE"],
+            "certificate": str(files["certificate"]), "key": str(files["key"])}
+
+
+def paho(device, client_id, protocol):
+    import paho.mqtt.client as mqtt
+
+    made = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol)
+    made.tls_set(ca_certs=device["ca"], certfile=device["certificate"], keyfile=device["key"])
+    made.events = queue.Queue()
+    made.on_connect = lambda client, _, flags, reason, properties: client.events.put(("connect", reason))
+    made.on_subscribe = lambda client, _, mid, reasons, properties: client.events.put(("subscribe", reasons))
+    made.on_message = lambda client, _, message: client.events.put(("message", message))
+    made.on_disconnect = lambda client, _, flags, reason, properties: client.events.put(("disconnect", reason))
+    made.connect(device["host"], device["port"])
+    made.loop_start()
+    return made
+
+
+def expect(client, kind):
+    found, value = client.events.get(timeout=WAIT_SECONDS)
+    assert found == kind, (found, value)
+    return value
+
+
+@pytest.mark.parametrize("version", [4, 5], ids=["3.1.1", "5"])
+def test_paho(device, version):
+    client = paho(device, device["name"], version)
+    try:
+        assert expect(client, "connect").value == 0
+        client.subscribe(f"{device['name']}/+", qos=1)
+        assert [reason.value for reason in expect(client, "subscribe")] == [1]
+        payload = uuid.uuid4().bytes
+        client.publish(f"{device['name']}/up", payload, qos=1)
+        message = expect(client, "message")
+        assert (message.topic, message.payload, message.qos) == (f"{device['name']}/up", payload, 1)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def test_what_the_policy_does_not_name_is_refused(device):
+    """CP 5.3: a subscription elsewhere fails; a publish elsewhere ends the connection."""
+    client = paho(device, device["name"], 5)
+    try:
+        assert expect(client, "connect").value == 0
+        client.subscribe("somebody/else", qos=0)
+        assert all(reason.is_failure for reason in expect(client, "subscribe"))
+        client.publish("somebody/else", b"x", qos=0)
+        expect(client, "disconnect")
+    finally:
+        client.loop_stop()
+
+
+def test_iot_sdk_v2(device):
+    from awscrt import mqtt
+    from awsiot import mqtt_connection_builder
+
+    connection = mqtt_connection_builder.mtls_from_path(
+        cert_filepath=device["certificate"], pri_key_filepath=device["key"], ca_filepath=device["ca"],
+        endpoint=device["host"], port=device["port"], client_id=device["name"], clean_session=True, keep_alive_secs=30,
+    )
+    messages = queue.Queue()
+    connection.connect().result(WAIT_SECONDS)
+    subscribed, _ = connection.subscribe(
+        f"{device['name']}/echo", mqtt.QoS.AT_LEAST_ONCE, lambda topic, payload, **_: messages.put((topic, payload))
+    )
+    assert subscribed.result(WAIT_SECONDS)["qos"] == mqtt.QoS.AT_LEAST_ONCE
+    published, _ = connection.publish(f"{device['name']}/echo", b"hello", mqtt.QoS.AT_LEAST_ONCE)
+    published.result(WAIT_SECONDS)
+    assert messages.get(timeout=WAIT_SECONDS) == (f"{device['name']}/echo", b"hello")
+    connection.disconnect().result(WAIT_SECONDS)
+
+
+def test_iot_sdk_v1(device):
+    from AWSIoTPythonSDK.MQTTLib import AWSIoTMQTTClient
+
+    client = AWSIoTMQTTClient(device["name"])
+    client.configureEndpoint(device["host"], device["port"])
+    client.configureCredentials(device["ca"], device["key"], device["certificate"])
+    client.configureConnectDisconnectTimeout(WAIT_SECONDS)
+    client.configureMQTTOperationTimeout(WAIT_SECONDS)
+    messages = queue.Queue()
+    assert client.connect()
+    assert client.subscribe(f"{device['name']}/echo", 1, lambda _, __, message: messages.put(message.payload))
+    assert client.publish(f"{device['name']}/echo", "hello", 1)
+    assert messages.get(timeout=WAIT_SECONDS) == b"hello"
+    assert client.disconnect()
