@@ -7,12 +7,16 @@ mod capability;
 mod constant;
 mod context;
 mod declare;
+mod deployment;
 mod device;
+mod document;
+mod flow;
 mod mapping;
 mod operation;
 mod property;
 mod scope;
 mod state;
+mod system;
 mod topic;
 
 use std::sync::Arc;
@@ -21,6 +25,11 @@ use marram_diag::Diagnostic;
 
 use crate::model::{Entity, Model, Namespace, Urn};
 use context::Context;
+
+pub use deployment::check_deployment;
+pub use document::{Outcome, Target, Template, Templates, ThingDevice, Things};
+pub use flow::check_flow;
+pub use system::check_system;
 
 /// Where references go that the documents do not answer themselves.
 pub trait EntitySource: Sync {

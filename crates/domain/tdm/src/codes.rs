@@ -63,6 +63,7 @@ codes! {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
     list: Vec<Diagnostic>,
+    errors: usize,
     source: u32,
     entity: Option<String>,
 }
@@ -83,6 +84,7 @@ impl Findings {
         if diagnostic.entity.is_none() {
             diagnostic.entity.clone_from(&self.entity);
         }
+        self.errors += usize::from(diagnostic.is_error());
         if self.list.len() < MAX_DIAGNOSTICS {
             self.list.push(diagnostic);
         } else if diagnostic.is_error()
@@ -100,12 +102,9 @@ impl Findings {
         self.push(Diagnostic::warning(code, span, message));
     }
 
-    pub fn is_full(&self) -> bool {
-        self.list.len() >= MAX_DIAGNOSTICS && self.list.iter().all(Diagnostic::is_error)
-    }
-
+    /// Errors so far, those that found no room included.
     pub fn error_count(&self) -> usize {
-        self.list.iter().filter(|found| found.is_error()).count()
+        self.errors
     }
 
     /// The findings by source, then by position.

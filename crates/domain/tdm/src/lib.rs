@@ -11,4 +11,4 @@ pub mod model;
 pub mod syntax;
 pub mod units;
 
-pub use marram_diag::{Diagnostic, Severity, Span};
+pub use marram_diag::{Diagnostic, LineIndex, Severity, Span, has_errors, one_line};

@@ -32,5 +32,6 @@ pub use resolve::Model;
 pub use system::{
     Binding, ClockUnit, Deployment, EventReference, Role, RoleKind, StartFlow, System, Trigger, TriggerCondition,
 };
+pub(crate) use types::MadeTypes;
 pub use types::TypeTable;
 pub use urn::{MAX_URN_CHARS, Metatype, Namespace, Urn, UrnError};

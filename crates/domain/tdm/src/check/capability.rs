@@ -17,11 +17,19 @@ impl Context<'_> {
         let Body::Type { implements, fields } = &one.definition.body else { return None };
         self.known_arguments(one.directive.arguments.as_ref(), &["id", "SemTypeId", "description", "name"]);
         let parents = self.parents(implements, "capabilityType", Metatype::Capability);
+        if !self.has_room(fields.len(), 0, one.definition.name.span()) {
+            return None;
+        }
         let mut capability =
             Capability { parents: parents.clone(), state: None, actions: Vec::new(), events: Vec::new() };
         for parent in &parents {
             let Some(entity) = self.entity(parent) else { continue };
             let EntityKind::Capability(inherited) = &entity.kind else { continue };
+            let count = inherited.actions.len() + inherited.events.len() + 1;
+            let own = fields.len() + capability.actions.len() + capability.events.len();
+            if !self.has_room(own, count, one.definition.name.span()) {
+                return None;
+            }
             let members = inherited.state.iter().chain(&inherited.actions).chain(&inherited.events);
             for member in members {
                 self.references.insert(member.id.clone());

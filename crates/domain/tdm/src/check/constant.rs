@@ -13,7 +13,11 @@ use crate::model::{TypeTable, Urn};
 impl Context<'_> {
     /// The runtime type of a checked property.
     pub fn property_type(&self, id: &Urn) -> Option<Arc<PropertyType>> {
-        TypeTable::new(&|id| self.entity(id)).property(id)
+        let lookup = |id: &Urn| self.entity(id);
+        let table = TypeTable::resumed(&lookup, self.types.take());
+        let found = table.property(id);
+        self.types.replace(table.into_made());
+        found
     }
 
     /// TDM3010 unless `value` can be a value of `property`. A property that is not checked itself says nothing.

@@ -1,5 +1,6 @@
 //! What every rule needs: resolving references, reading arguments, parsing expressions, reporting.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use smol_str::SmolStr;
 
 use super::{CheckOptions, EntitySource};
 use crate::codes::*;
-use crate::model::{Entity, Metatype, Model, Urn};
+use crate::model::{Entity, MadeTypes, Metatype, Model, Urn};
 use crate::syntax::ast::{Argument, Arguments, Definition, Directive, Selection, Value, ValueKind};
 
 /// State of one check run.
@@ -26,7 +27,17 @@ pub(crate) struct Context<'a> {
     pub references: BTreeSet<Urn>,
     /// The text the definition being checked comes from.
     pub text: &'a str,
+    /// Runtime types made so far.
+    pub types: RefCell<MadeTypes>,
+    /// Fields and members that may still be inherited in this run.
+    pub inheritance_left: usize,
 }
+
+/// Fields and members all definitions of one run may inherit together. Bounds what many short definitions under one
+/// long parent can unfold to.
+const MAX_INHERITED: usize = 100_000;
+/// Fields of one state or action, members of one capability or enum.
+pub(crate) const MAX_FIELDS: usize = 2_000;
 
 impl<'a> Context<'a> {
     pub fn new(source: &'a dyn EntitySource, options: &'a CheckOptions) -> Self {
@@ -38,6 +49,8 @@ impl<'a> Context<'a> {
             built: Model::default(),
             references: BTreeSet::new(),
             text: "",
+            types: RefCell::default(),
+            inheritance_left: MAX_INHERITED,
         }
     }
 
@@ -47,6 +60,25 @@ impl<'a> Context<'a> {
 
     pub fn warning(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
         self.findings.warning(code, span, message);
+    }
+
+    /// TDM1005 when a definition has, or with what it inherits would have, more than [`MAX_FIELDS`] parts.
+    pub fn has_room(&mut self, own: usize, inherited: usize, at: Span) -> bool {
+        if own + inherited > MAX_FIELDS {
+            self.error(TDM1005, at, format!("more than {MAX_FIELDS} fields or members"));
+            return false;
+        }
+        match self.inheritance_left.checked_sub(inherited) {
+            Some(left) => {
+                self.inheritance_left = left;
+                true
+            }
+            None => {
+                let message = format!("the definitions inherit more than {MAX_INHERITED} fields and members together");
+                self.error(TDM1005, at, message);
+                false
+            }
+        }
     }
 
     // ---- references

@@ -192,6 +192,10 @@ impl<'a> Context<'a> {
                     self.built.insert(Arc::new(entity));
                 }
             }
+            if metatype == Metatype::State {
+                // types made while states were missing lack their fields
+                self.types.take();
+            }
         }
         self.link_mappings(declared);
         self.check_containment(declared);

@@ -16,6 +16,9 @@ use crate::mapping::guard::{Domain, enum_member};
 use crate::model::{Conversion, Direction, EntityKind, Mapping, MappingEnd, MappingRule, Metatype, PropertyShape, Urn};
 use crate::syntax::ast::{Body, Selection, Value};
 
+/// Most rules of one block. Rules are compared pair by pair.
+const MAX_RULES: usize = 1_000;
+
 /// One end with what the rules need to know of it.
 struct End {
     end: MappingEnd,
@@ -79,6 +82,7 @@ impl Context<'_> {
             self.error(TDM3006, one.definition.name.span(), message);
             return None;
         }
+        let errors = self.findings.error_count();
         let mut directions = [None, None];
         for (name, block) in blocks {
             for (value, rule) in self.map_rules(block) {
@@ -99,8 +103,10 @@ impl Context<'_> {
                 }
             }
         }
+        if self.findings.error_count() > errors {
+            return None;
+        }
         let [forward, reverse] = directions;
-        let errors = self.findings.error_count();
         if let Some(rules) = &forward {
             self.check_direction(rules, &from, &to);
         }
@@ -152,6 +158,10 @@ impl Context<'_> {
         }
         if values.is_empty() {
             self.error(TDM3006, block.span(), format!("the block `{}` has no rules", block.name.text));
+        }
+        if values.len() > MAX_RULES {
+            self.error(TDM1005, block.span(), format!("more than {MAX_RULES} rules"));
+            return Vec::new();
         }
         let parsed = values.into_iter();
         parsed.filter_map(|value| Some((value, self.parse_text(value, marram_expr::parse_map_rule)?))).collect()

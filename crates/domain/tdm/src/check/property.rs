@@ -238,6 +238,9 @@ impl Context<'_> {
     pub fn enumeration(&mut self, one: &Declared<'_>) -> Option<Enum> {
         let Body::Enum { members: written } = &one.definition.body else { return None };
         self.known_arguments(one.directive.arguments.as_ref(), &["id", "SemTypeId", "description", "name"]);
+        if !self.has_room(written.len(), 0, one.definition.name.span()) {
+            return None;
+        }
         let mut names = Taken::default();
         let mut values = std::collections::BTreeMap::new();
         let mut members: Vec<EnumMember> = Vec::new();

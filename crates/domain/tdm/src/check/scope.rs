@@ -1,5 +1,6 @@
 //! Which names an expression may use where, and their types (TG 4.3).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use marram_diag::{Diagnostic, Severity};
@@ -14,7 +15,8 @@ use crate::syntax::ast::Value;
 /// Visible root names of one position.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
-    names: Vec<(SmolStr, Type)>,
+    /// By lower-case name.
+    names: BTreeMap<SmolStr, Type>,
     has_short_math: bool,
 }
 
@@ -45,8 +47,25 @@ impl Scope {
     }
 
     pub fn with(mut self, name: &str, ty: Type) -> Self {
-        self.names.push((SmolStr::new(name), ty));
+        self.add(name, ty);
         self
+    }
+
+    /// Adds a name; answers the type of the one it hides.
+    pub fn add(&mut self, name: &str, ty: Type) -> Option<Type> {
+        self.names.insert(SmolStr::new(name.to_ascii_lowercase()), ty)
+    }
+
+    /// Undoes [`Self::add`].
+    pub fn restore(&mut self, name: &str, hidden: Option<Type>) {
+        match hidden {
+            Some(ty) => {
+                self.add(name, ty);
+            }
+            None => {
+                self.names.remove(name.to_ascii_lowercase().as_str());
+            }
+        }
     }
 
     pub fn with_short_math(mut self) -> Self {
@@ -61,7 +80,7 @@ impl Scope {
 
 impl TypeScope for Scope {
     fn root(&self, name: &str) -> Option<Type> {
-        self.names.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, ty)| ty.clone())
+        self.names.get(name.to_ascii_lowercase().as_str()).cloned()
     }
 
     fn allows_short_math(&self) -> bool {

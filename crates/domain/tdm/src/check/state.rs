@@ -11,7 +11,7 @@ use crate::syntax::ast::{self, Body, Interface};
 
 /// Fields an expanded complex value may have in all, lists counted once. Bounds what a compact document of states
 /// inside states can unfold to.
-pub const MAX_EXPANDED_FIELDS: u64 = 10_000;
+pub const MAX_EXPANDED_FIELDS: u64 = 2_000;
 
 const USAGE_FACETS: [&str; 9] =
     ["id", "isRequired", "default", "condition", "expr", "isReadOnly", "multiplicity", "description", "name"];
@@ -21,10 +21,16 @@ impl<'a> Context<'a> {
         let Body::Type { implements, fields: written } = &one.definition.body else { return None };
         self.known_arguments(one.directive.arguments.as_ref(), &["id", "SemTypeId", "description", "name"]);
         let parents = self.parents(implements, "stateType", Metatype::State);
+        if !self.has_room(written.len(), 0, one.definition.name.span()) {
+            return None;
+        }
         let mut fields: Vec<Field> = Vec::new();
         for parent in &parents {
             let Some(entity) = self.entity(parent) else { continue };
             let EntityKind::State(state) = &entity.kind else { continue };
+            if !self.has_room(fields.len() + written.len(), state.fields.len(), one.definition.name.span()) {
+                return None;
+            }
             for field in &state.fields {
                 self.references.insert(field.property.clone());
                 self.inherit(&mut fields, field, one);
@@ -165,6 +171,9 @@ impl<'a> Context<'a> {
         for parent in implements {
             self.warning(TDM3007, parent.name.span(), "an action type implements nothing; ignored");
         }
+        if !self.has_room(fields.len(), 0, one.definition.name.span()) {
+            return None;
+        }
         let mut action = Action { inputs: Vec::new(), returns: None };
         let mut names = Taken::default();
         for field in fields.iter().filter(|field| !field.is_ignore_marker()) {
@@ -201,7 +210,8 @@ impl<'a> Context<'a> {
         for index in &order.in_cycle {
             let one = of_kind[*index];
             self.enter(one);
-            self.error(TDM3015, one.definition.name.span(), format!("`{}` inherits from itself", one.id));
+            let message = format!("`{}` lies on, or inherits from, a cycle of inheritance", one.id);
+            self.error(TDM3015, one.definition.name.span(), message);
         }
         order.finished.into_iter().map(|index| of_kind[index]).collect()
     }
@@ -218,7 +228,8 @@ impl<'a> Context<'a> {
         for index in &order.in_cycle {
             let one = states[*index];
             self.enter(one);
-            self.error(TDM3015, one.definition.name.span(), format!("`{}` contains itself", one.id));
+            let message = format!("`{}` contains itself, or a state that does", one.id);
+            self.error(TDM3015, one.definition.name.span(), message);
         }
         let mut sizes: BTreeMap<Urn, u64> = BTreeMap::new();
         for index in order.finished {

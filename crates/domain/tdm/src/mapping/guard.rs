@@ -15,10 +15,6 @@ impl Set {
         Set(if from <= to { vec![(from, to)] } else { Vec::new() })
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The least element.
     pub fn first(&self) -> Option<i128> {
         self.0.first().map(|(from, _)| *from)

@@ -22,6 +22,16 @@ pub struct System {
     pub references: Vec<Urn>,
 }
 
+impl Deployment {
+    /// What the deployment builds on besides the system: the devices of its things, sorted, without repetition.
+    pub fn devices(&self) -> Vec<&Urn> {
+        let mut devices: Vec<&Urn> = self.bindings.iter().map(|binding| &binding.device).collect();
+        devices.sort();
+        devices.dedup();
+        devices
+    }
+}
+
 impl System {
     /// The role of that name, exact first, then ignoring case (TG 3.14).
     pub fn role(&self, name: &str) -> Option<&Role> {
@@ -93,6 +103,8 @@ pub struct Binding {
     pub role: SmolStr,
     /// Thing name, `[a-zA-Z0-9:_-]{1,128}`.
     pub thing: SmolStr,
+    /// The device the thing was associated with when the document was checked.
+    pub device: Urn,
 }
 
 /// What starts flows.

@@ -12,10 +12,13 @@ use super::{Bound, Device, Entity, EntityKind, Field, Model, Primitive, Property
 /// Turns properties into [`PropertyType`]s, each once.
 pub struct TypeTable<'l> {
     lookup: &'l dyn Fn(&Urn) -> Option<Arc<Entity>>,
-    made: RefCell<BTreeMap<Urn, Arc<PropertyType>>>,
+    made: RefCell<MadeTypes>,
     /// Properties being made: one that contains itself is read as Json inside itself.
     open: RefCell<BTreeSet<Urn>>,
 }
+
+/// Types by property.
+pub(crate) type MadeTypes = BTreeMap<Urn, Arc<PropertyType>>;
 
 impl Model {
     /// The runtime type of a property of this model. For many of them make one [`TypeTable`].
@@ -28,6 +31,16 @@ impl<'l> TypeTable<'l> {
     /// A table over entities found by `lookup`.
     pub fn new(lookup: &'l dyn Fn(&Urn) -> Option<Arc<Entity>>) -> Self {
         TypeTable { lookup, made: RefCell::default(), open: RefCell::default() }
+    }
+
+    /// A table that starts with what another one over the same entities made.
+    pub(crate) fn resumed(lookup: &'l dyn Fn(&Urn) -> Option<Arc<Entity>>, made: MadeTypes) -> Self {
+        TypeTable { lookup, made: RefCell::new(made), open: RefCell::default() }
+    }
+
+    /// What was made, for [`Self::resumed`].
+    pub(crate) fn into_made(self) -> MadeTypes {
+        self.made.into_inner()
     }
 
     /// The type of a property; `None` when it does not exist or is abstract.

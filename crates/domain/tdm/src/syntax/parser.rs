@@ -28,6 +28,8 @@ pub(super) struct Parser<'s> {
     seen: Vec<u32>,
     at: usize,
     depth: usize,
+    /// The rest of the text is not read: what is missing there is no further mistake.
+    has_given_up: bool,
     findings: &'s mut Findings,
 }
 
@@ -35,7 +37,7 @@ impl<'s> Parser<'s> {
     pub fn new(source: &'s str, all: &'s [Token], findings: &'s mut Findings) -> Self {
         let seen = all.iter().enumerate().filter(|(_, token)| !token.kind.is_trivia());
         let seen = seen.map(|(index, _)| u32::try_from(index).expect("fewer tokens than bytes")).collect();
-        Parser { source, all, seen, at: 0, depth: 0, findings }
+        Parser { source, all, seen, at: 0, depth: 0, has_given_up: false, findings }
     }
 
     pub fn document(mut self) -> Document {
@@ -51,7 +53,7 @@ impl<'s> Parser<'s> {
                 self.definitions(&mut document.definitions);
                 if self.kind() == Some(TokenKind::BraceClose) {
                     self.at += 1;
-                } else {
+                } else if !self.has_given_up {
                     self.findings.error(TDM2003, opening, "the outer `{` is never closed");
                 }
             } else {
@@ -113,7 +115,7 @@ impl<'s> Parser<'s> {
             if into.len() >= MAX_DEFINITIONS {
                 let message = format!("the document has more than {MAX_DEFINITIONS} definitions");
                 self.findings.error(TDM1005, self.span(), message);
-                self.at = self.seen.len();
+                self.give_up();
                 return;
             }
             if kind == TokenKind::BraceOpen {
@@ -439,8 +441,13 @@ impl<'s> Parser<'s> {
         }
         let message = format!("blocks, lists and objects nest deeper than {MAX_NESTING}");
         self.findings.error(TDM1005, opening, message);
-        self.at = self.seen.len();
+        self.give_up();
         Err(Broken)
+    }
+
+    fn give_up(&mut self) {
+        self.at = self.seen.len();
+        self.has_given_up = true;
     }
 
     // ---- looking and moving
@@ -503,6 +510,9 @@ impl<'s> Parser<'s> {
     // ---- mistakes
 
     fn unexpected(&mut self, wanted: &str) {
+        if self.has_given_up {
+            return;
+        }
         let span = self.span();
         let found = match span.text(self.source) {
             "" => "the end of the text".to_owned(),
@@ -513,6 +523,9 @@ impl<'s> Parser<'s> {
     }
 
     fn unclosed(&mut self, opening: Span, close: &str) {
+        if self.has_given_up {
+            return;
+        }
         let found = Diagnostic::error(TDM2001, self.span(), format!("expected `{close}`"))
             .label(opening, "this is never closed");
         self.findings.push(found);
@@ -537,7 +550,9 @@ impl<'s> Parser<'s> {
         let stuck = self.at;
         while let Some(kind) = self.kind() {
             let starts = self.is_word_at(0, &KEYWORDS) || self.is_word_at(0, &UNSUPPORTED);
-            let starts_by_position = self.at > stuck && starts && self.kind_after(1) == Some(TokenKind::Name);
+            let is_placed = self.kind_after(1) == Some(TokenKind::Name) || self.is_first_on_line(self.span());
+            let is_field = self.kind_after(1) == Some(TokenKind::Colon);
+            let starts_by_position = self.at > stuck && starts && is_placed && !is_field;
             if kind == TokenKind::BraceClose || self.is_definition_start() || starts_by_position {
                 return;
             }
