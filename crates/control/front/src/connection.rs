@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use marram_http::{Handler, Head, Refusal, Request, Response};
+use bytes::Bytes;
+use marram_http::{Handler, Head, Refusal, Response};
 use marram_tls::{PeerInfo, UnauthenticatedPermit};
 
 use crate::door::{FrontDoor, Peer};
@@ -33,8 +34,8 @@ impl Handler for Connection {
         self.door.body_limit(head)
     }
 
-    async fn handle(&self, request: Request) -> Response {
-        let answer = self.door.answer(request, &self.peer).await;
+    async fn handle(&self, head: &Head, body: Bytes) -> Response {
+        let answer = self.door.answer(head, &body, &self.peer).await;
         if answer.authenticated {
             self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
         }

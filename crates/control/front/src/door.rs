@@ -13,7 +13,7 @@ use hyper::{Method, StatusCode};
 use marram_aws_api::redact::redact;
 use marram_aws_api::route::{Matched, guess, route, services_signing_as};
 use marram_aws_api::{ApiError, Operation, Protocol, Request as ApiRequest, ServiceId, decode, encode};
-use marram_http::{Head, Refusal, Request, Response};
+use marram_http::{Head, Refusal, Response};
 use marram_identity::{CallFacts, Principal, Service, TlsDetails};
 use marram_sigv4::{AuthFailure, ErrorStyle, Expectation, Presented, Request as SignedRequest};
 use marram_types::{Region, RequestId, SharedClock, Timestamp};
@@ -120,25 +120,25 @@ impl FrontDoor {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request, peer: &Peer) -> Answer {
+    pub(crate) async fn answer(&self, head: &Head, body: &[u8], peer: &Peer) -> Answer {
         let request_id = RequestId::fresh();
         let now = self.options.clock.now();
         let headers: Vec<(&str, &[u8])> =
-            request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+            head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         // A header that is not UTF-8 takes part in the signature only.
         let texts: Vec<(&str, &str)> =
             headers.iter().filter_map(|(name, value)| Some((*name, std::str::from_utf8(value).ok()?))).collect();
         let reading = Reading {
             api: ApiRequest {
-                method: request.method().as_str(),
-                path: request.uri().path(),
-                query: request.uri().query().unwrap_or(""),
+                method: head.method.as_str(),
+                path: head.uri.path(),
+                query: head.uri.query().unwrap_or(""),
                 headers: &texts,
-                body: request.body(),
+                body,
             },
             signed: SignedRequest {
-                method: request.method().as_str(),
-                target: request.uri().path_and_query().map_or("/", |target| target.as_str()),
+                method: head.method.as_str(),
+                target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
                 headers: &headers,
             },
             host: find(&texts, "host"),
@@ -146,7 +146,7 @@ impl FrontDoor {
         };
         match Presented::parse(&reading.signed) {
             Ok(presented) => self.signed(&reading, &presented, request_id, now, peer).await,
-            Err(AuthFailure::Missing) => self.unsigned(&request, &reading, request_id),
+            Err(AuthFailure::Missing) => self.unsigned(head, &reading, request_id),
             Err(failure) => {
                 let service = guess(&reading.api);
                 Answer::stranger(encode::error(service, &spell(service, &failure), &request_id.to_string()))
@@ -155,9 +155,9 @@ impl FrontDoor {
     }
 
     /// A page, or in the words of the service that seems to be meant: no credentials.
-    fn unsigned(&self, request: &Request, reading: &Reading<'_>, request_id: RequestId) -> Answer {
+    fn unsigned(&self, head: &Head, reading: &Reading<'_>, request_id: RequestId) -> Answer {
         let service = guess(&reading.api);
-        let is_page = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_page = matches!(head.method, Method::GET | Method::HEAD);
         let names_operation = service != ServiceId::Iot
             || ServiceId::ALL.into_iter().any(|service| {
                 service.protocol() == Protocol::RestJson
@@ -166,7 +166,7 @@ impl FrontDoor {
         if is_page && !names_operation {
             let page = self.options.pages.page(reading.api.path);
             let page = page.unwrap_or_else(|| Page::json(404, &json!({"message": "nothing is here"})));
-            return Answer { response: page.into_response(request.method()), authenticated: false };
+            return Answer { response: page.into_response(&head.method), authenticated: false };
         }
         Answer::stranger(encode::error(service, &spell(service, &AuthFailure::Missing), &request_id.to_string()))
     }

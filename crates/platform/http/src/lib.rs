@@ -12,4 +12,4 @@ mod server;
 pub use client::{Client, ClientError, ClientLimits, ClientRequest, ClientResponse, Dial, Direct, Origin, Stream};
 pub use hyper::http::request::Parts as Head;
 pub use hyper::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
-pub use server::{Handler, Refusal, Request, Response, ServerLimits, serve};
+pub use server::{Handler, Refusal, Response, ServerLimits, serve};

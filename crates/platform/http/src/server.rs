@@ -22,8 +22,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A request with its whole body.
-pub type Request = hyper::Request<Bytes>;
 /// An answer with its whole body.
 pub type Response = hyper::Response<Bytes>;
 
@@ -68,7 +66,7 @@ pub trait Handler: Send + Sync + 'static {
     fn body_limit(&self, head: &Parts) -> usize;
 
     /// The answer to a whole request.
-    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send;
+    fn handle(&self, head: &Parts, body: Bytes) -> impl Future<Output = Response> + Send;
 
     /// The answer to a request that was refused; `head` is the request's.
     fn refuse(&self, head: &Parts, refusal: Refusal) -> Response;
@@ -121,13 +119,11 @@ async fn answer<H: Handler>(
         // The peer is gone; nobody reads this.
         Ok(Err(Unread::Broken)) => (Response::default(), false),
         Ok(Ok(body)) => {
-            // A copy of the head stays behind for the case that the handler does not return.
-            let spare = head.clone();
-            let work = AssertUnwindSafe(handler.handle(Request::from_parts(head, body))).catch_unwind();
+            let work = AssertUnwindSafe(handler.handle(&head, body)).catch_unwind();
             let response = match tokio::time::timeout_at(until, work).await {
                 Ok(Ok(response)) => response,
-                Ok(Err(_)) => handler.refuse(&spare, Refusal::Panic),
-                Err(_) => handler.refuse(&spare, Refusal::Deadline),
+                Ok(Err(_)) => handler.refuse(&head, Refusal::Panic),
+                Err(_) => handler.refuse(&head, Refusal::Deadline),
             };
             (response, true)
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use marram_http::{
-    Client, ClientError, ClientLimits, ClientRequest, Dial, Handler, Head, HeaderMap, Method, Origin, Refusal, Request,
+    Client, ClientError, ClientLimits, ClientRequest, Dial, Handler, Head, HeaderMap, Method, Origin, Refusal,
     Response, ServerLimits, Stream, serve,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -22,13 +22,13 @@ impl Handler for Echo {
         100
     }
 
-    async fn handle(&self, request: Request) -> Response {
-        match request.uri().path() {
+    async fn handle(&self, head: &Head, body: Bytes) -> Response {
+        match head.uri.path() {
             "/panic" => panic!("asked to"),
             "/sleep" => pending().await,
             _ => {}
         }
-        let text = format!("{} {} {}", request.method(), request.uri(), String::from_utf8_lossy(request.body()));
+        let text = format!("{} {} {}", head.method, head.uri, String::from_utf8_lossy(&body));
         Response::new(Bytes::from(text))
     }
 
