@@ -27,3 +27,4 @@ pub use realm::Realm;
 pub use role_alias::{RoleAlias, find_role_alias};
 pub use schema::MIGRATIONS;
 pub use service::{DEFAULT_DEVICE_CERTIFICATE_SECS, DEFAULT_MAX_POLICY_CHARS, Registry, RegistryOptions};
+pub use thing::{FoundThing, find_thing};

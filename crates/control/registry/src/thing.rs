@@ -19,7 +19,7 @@ pub(crate) use update::update_thing;
 
 use marram_aws_api::ApiError;
 use marram_identity::CallError;
-use marram_store::{Snapshot, Tx, params};
+use marram_store::{Snapshot, StoreError, Tx, params};
 use marram_types::{ThingName, ThingTypeName};
 
 use crate::attribute::Attributes;
@@ -53,6 +53,26 @@ pub(crate) fn find(snapshot: &Snapshot<'_>, realm: &Realm, name: &str) -> Result
         params![realm.account, realm.region, name],
         |row| Ok(ThingRow { id: row.get(0)?, type_name: row.get(1)?, attributes: row.get(2)?, version: row.get(3)? }),
     )
+}
+
+/// A thing as other services see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundThing {
+    /// Its ARN.
+    pub arn: String,
+    /// Its attributes by name.
+    pub attributes: std::collections::BTreeMap<String, String>,
+}
+
+/// Looks a thing up for another service, through that service's snapshot or transaction.
+///
+/// # Errors
+/// The store's failure.
+pub fn find_thing(snapshot: &Snapshot<'_>, realm: &Realm, name: &str) -> Result<Option<FoundThing>, CallError> {
+    let Some(row) = find(snapshot, realm, name)? else { return Ok(None) };
+    let attributes = serde_json::from_str(&row.attributes)
+        .map_err(|error| StoreError::Corrupt(format!("attributes of thing {name}: {error}")))?;
+    Ok(Some(FoundThing { arn: realm.arn(format_args!("thing/{name}")), attributes }))
 }
 
 /// A thing that must be there.

@@ -1,0 +1,142 @@
+//! `CreateSystemInstance`: validates and stores a deployment (TG 7.2).
+
+use marram_aws_api::ApiError;
+use marram_identity::{CallContext, CallError, ConditionValues, Need};
+use marram_store::params;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::prepare::prepare;
+use super::{Instance, Status, find, lower, summary};
+use crate::input::{Document, Tag, read};
+use crate::language::refusal;
+use crate::realm::Realm;
+use crate::service::{SERVICE_PRINCIPAL, ThingsGraph};
+use crate::tag;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Create {
+    definition: Document,
+    target: String,
+    greengrass_group_name: Option<String>,
+    s3_bucket_name: Option<String>,
+    flow_actions_role_arn: Option<String>,
+    metrics_configuration: Option<Value>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+}
+
+pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Value) -> Result<Value, ApiError> {
+    let request: Create = read(input)?;
+    let realm = Realm::of(ctx);
+    let tags = tag::collect(request.tags)?;
+    let metric_role = request.metrics_configuration.as_ref().and_then(|metrics| metrics.get("metricRuleRoleArn"));
+    let metric_role = metric_role.and_then(Value::as_str);
+    let roles: Vec<&str> = request.flow_actions_role_arn.as_deref().into_iter().chain(metric_role).collect();
+
+    let mut conditions = ConditionValues::new();
+    conditions.request_tags(tag::pairs(&tags));
+    let mut needs = vec![Need { action: ctx.operation.iam_action, resource: "*", conditions: conditions.clone() }];
+    if !tags.is_empty() {
+        needs.push(Need { action: "iotthingsgraph:TagResource", resource: "*", conditions });
+    }
+    for role in &roles {
+        let mut conditions = ConditionValues::new();
+        conditions.set("iam:PassedToService", SERVICE_PRINCIPAL);
+        needs.push(Need { action: "iam:PassRole", resource: role, conditions });
+    }
+    let grant = ctx.authorize_all(needs)?;
+
+    if request.target == "GREENGRASS" {
+        for (member, value) in
+            [("greengrassGroupName", &request.greengrass_group_name), ("s3BucketName", &request.s3_bucket_name)]
+        {
+            if value.as_deref().is_none_or(str::is_empty) {
+                return Err(ApiError::invalid_request(format!("{member} is required for the target GREENGRASS")));
+            }
+        }
+        return Err(ApiError::invalid_request("The target GREENGRASS is not available in this version"));
+    }
+    if request.greengrass_group_name.is_some() || request.s3_bucket_name.is_some() {
+        tracing::info!("members of the target GREENGRASS are ignored for CLOUD");
+    }
+    let Some(role_arn) = request.flow_actions_role_arn.clone() else {
+        return Err(ApiError::invalid_request("flowActionsRoleArn is required for the target CLOUD"));
+    };
+    for role in roles {
+        if !ctx.read(|s| service.inner.roles.trusts(s, &realm, role, SERVICE_PRINCIPAL))? {
+            let message = format!("The role {role} does not exist or does not trust {SERVICE_PRINCIPAL}");
+            return Err(ApiError::invalid_request(message));
+        }
+    }
+
+    let text = request.definition.text;
+    let (checker, checked_realm) = (service.clone(), realm.clone());
+    let (text, prepared) = tokio::task::spawn_blocking(move || {
+        let inner = &checker.inner;
+        let prepared = inner.store.read(|s| prepare(s, &inner.catalog, &*inner.things, &checked_realm, &text))?;
+        // What cannot be lowered could never be deployed.
+        let prepared = prepared.and_then(|prepared| {
+            match lower::lower(&prepared, &checked_realm, inner.network.allow_insecure_http) {
+                Ok(_) => Ok(prepared),
+                Err(error) => Err(vec![format!("TDM3004: {error}")]),
+            }
+        });
+        Ok::<_, CallError>((text, prepared))
+    })
+    .await
+    .map_err(|_| ApiError::internal())??;
+    let prepared = prepared.map_err(refusal)?;
+
+    let (now, most, metrics) = (ctx.now, service.inner.quotas.deployments, request.metrics_configuration);
+    let system_key = prepared.system.id.key().to_owned();
+    let instance = Instance {
+        id: prepared.deployment.id.clone(),
+        definition: text,
+        target: "CLOUD".to_owned(),
+        status: Status::NotDeployed,
+        role_arn: Some(role_arn),
+        metrics,
+        version: prepared.view.version,
+        dependencies: prepared.dependencies,
+        created: now,
+        updated: now,
+    };
+    ctx.commit(grant, move |tx| {
+        if find(tx, &realm, &instance.id)?.is_some() {
+            return Err(ApiError::already_exists(format!("{} already exists", instance.id)).into());
+        }
+        let count: i64 = tx.query_one(
+            "SELECT COUNT(*) FROM tg_instance WHERE account = $1 AND region = $2",
+            params![realm.account, realm.region],
+            |row| Ok::<_, CallError>(row.get(0)?),
+        )?;
+        if count >= most {
+            return Err(ApiError::limit_exceeded(format!("At most {most} system instances")).into());
+        }
+        tx.execute(
+            "INSERT INTO tg_instance (account, region, urn_key, id, definition, system_key, target, status, role_arn,
+             metrics, version, dependencies, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
+            params![
+                realm.account,
+                realm.region,
+                instance.id.key(),
+                instance.id.as_str(),
+                instance.definition,
+                system_key,
+                instance.target,
+                instance.status.as_str(),
+                instance.role_arn,
+                instance.metrics.as_ref().map(Value::to_string),
+                instance.version,
+                instance.dependencies.to_string(),
+                now
+            ],
+        )?;
+        tag::put(tx, &realm, &instance.id, &tags)?;
+        Ok(json!({ "summary": summary(&realm, &instance) }))
+    })
+    .await
+}
