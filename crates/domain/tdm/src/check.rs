@@ -18,6 +18,7 @@ mod scope;
 mod state;
 mod system;
 mod topic;
+mod upload;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub use deployment::check_deployment;
 pub use document::{Outcome, Target, Template, Templates, ThingDevice, Things};
 pub use flow::check_flow;
 pub use system::check_system;
+pub use upload::{Uploaded, check_upload, says_the_same};
 
 /// Where references go that the documents do not answer themselves.
 pub trait EntitySource: Sync {

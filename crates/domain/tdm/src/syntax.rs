@@ -4,7 +4,9 @@
 //! token list, trivia included, so a formatter or an editor loses nothing.
 
 pub mod ast;
+mod format;
 mod lexer;
+mod normalise;
 mod parser;
 mod strings;
 mod token;
@@ -12,6 +14,8 @@ mod token;
 use marram_diag::Diagnostic;
 
 pub use ast::Document;
+pub use format::{FormatOptions, format};
+pub use normalise::normalise;
 pub use token::{Token, TokenKind};
 
 use crate::codes::Findings;
