@@ -2,10 +2,12 @@
 //!
 //! * [`Registry`] is the service `iot` (control-plane-api.md section 4): one file per operation family, each beginning
 //!   with the permission it needs.
+//! * [`DeviceAuthority`] decides for connected devices (5.6) and keeps live sessions true to the registry.
 //!
 //! Tables are in [`MIGRATIONS`]; every key starts with account and region.
 
 mod attribute;
+mod authority;
 mod ca;
 mod certificate;
 mod change;
@@ -22,6 +24,7 @@ mod thing;
 mod thing_group;
 mod thing_type;
 
+pub use authority::{DeviceAuthority, DeviceSession, LiveSessions};
 pub use endpoint::Endpoints;
 pub use realm::Realm;
 pub use role_alias::{RoleAlias, find_role_alias};

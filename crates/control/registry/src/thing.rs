@@ -12,7 +12,7 @@ pub(crate) use delete::delete_thing;
 pub(crate) use describe::describe_thing;
 pub(crate) use list::list_things;
 pub(crate) use principal::{
-    attach_thing_principal, detach_thing_principal, list_principal_things, list_principal_things_v2,
+    EXCLUSIVE, attach_thing_principal, detach_thing_principal, list_principal_things, list_principal_things_v2,
     list_thing_principals, list_thing_principals_v2,
 };
 pub(crate) use update::update_thing;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use marram_aws_api::{ApiError, Kind, Operation, ServiceId, Shape};
 use marram_identity::{CallFacts, Identity, Principal, Service, TlsDetails};
 use marram_pki::{CertificateAuthority, Validity};
-use marram_registry::{Endpoints, MIGRATIONS, Registry, RegistryOptions};
+use marram_registry::{DeviceAuthority, Endpoints, MIGRATIONS, Registry, RegistryOptions};
 use marram_store::{Store, StoreOptions};
 use marram_types::{AccountId, Clock, ManualClock, Partition, Region, RequestId, Timestamp};
 use serde_json::Value;
@@ -110,6 +110,11 @@ impl Bench {
             }
             assert!(all.len() < 10_000, "{operation} does not end");
         }
+    }
+
+    /// A device authority as a start of the program makes it.
+    pub fn authority(&self) -> DeviceAuthority {
+        DeviceAuthority::new(&self.registry, self.store.clone(), Partition::aws(), self.clock.clone(), None)
     }
 
     pub fn advance(&self, seconds: u64) {

@@ -1,5 +1,7 @@
-//! The service `iot` over a real store: every operation, each success and each refusal it models.
+//! The service `iot` over a real store: every operation, each success and each refusal it models; and the device authority
+//! on top of it.
 
+mod authority;
 mod bench;
 mod certificates;
 mod groups;
