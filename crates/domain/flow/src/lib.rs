@@ -10,6 +10,7 @@ pub mod event;
 mod exchange;
 pub mod execution;
 pub mod fault;
+pub mod lower;
 pub mod message;
 mod modbus;
 pub mod program;
