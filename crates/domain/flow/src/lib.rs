@@ -16,6 +16,7 @@ mod modbus;
 pub mod program;
 pub mod request;
 mod scope;
+pub mod simulate;
 pub mod snapshot;
 mod step;
 pub mod trigger;
