@@ -60,11 +60,13 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// A connection in the making.
+pub type Dialling<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>>;
+
 /// Opens connections.
 pub trait Dial: Send + Sync {
     /// A stream to `origin`, encrypted when the origin says so.
-    fn dial<'a>(&'a self, origin: &'a Origin)
-    -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>>;
+    fn dial<'a>(&'a self, origin: &'a Origin) -> Dialling<'a>;
 }
 
 /// Dials over TCP, with TLS where a connector is given.
@@ -75,10 +77,7 @@ pub struct Direct {
 }
 
 impl Dial for Direct {
-    fn dial<'a>(
-        &'a self,
-        origin: &'a Origin,
-    ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>> {
+    fn dial<'a>(&'a self, origin: &'a Origin) -> Dialling<'a> {
         Box::pin(async move {
             let socket = TcpStream::connect((origin.host.as_str(), origin.port)).await?;
             socket.set_nodelay(true)?;

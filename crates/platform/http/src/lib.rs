@@ -9,7 +9,9 @@
 mod client;
 mod server;
 
-pub use client::{Client, ClientError, ClientLimits, ClientRequest, ClientResponse, Dial, Direct, Origin, Stream};
+pub use client::{
+    Client, ClientError, ClientLimits, ClientRequest, ClientResponse, Dial, Dialling, Direct, Origin, Stream,
+};
 pub use hyper::http::request::Parts as Head;
 pub use hyper::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 pub use server::{Handler, Refusal, Response, ServerLimits, serve};

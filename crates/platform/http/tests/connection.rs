@@ -1,16 +1,14 @@
 //! The server against raw bytes, and the client against the server, over in-memory pipes.
 
 use std::future::pending;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use marram_http::{
-    Client, ClientError, ClientLimits, ClientRequest, Dial, Handler, Head, HeaderMap, Method, Origin, Refusal,
-    Response, ServerLimits, Stream, serve,
+    Client, ClientError, ClientLimits, ClientRequest, Dial, Dialling, Handler, Head, HeaderMap, Method, Origin,
+    Refusal, Response, ServerLimits, Stream, serve,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -122,7 +120,7 @@ async fn a_panic_stays_in_its_request() {
 struct Pipes(Arc<AtomicUsize>);
 
 impl Dial for Pipes {
-    fn dial<'a>(&'a self, _: &'a Origin) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>> {
+    fn dial<'a>(&'a self, _: &'a Origin) -> Dialling<'a> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Box::pin(async { Ok(Box::new(connect()) as Box<dyn Stream>) })
     }

@@ -94,7 +94,7 @@ fn refusal(service: &str, operation: &str, body: &str) -> (String, u16, String) 
     let headers = [("content-type", media_type), ("x-amz-target", target.as_str())];
     let headers = if operation.path == "/" { &headers[..] } else { &headers[..1] };
     let (path, query) = operation.path.split_once('?').unwrap_or((operation.path, ""));
-    let path = path.replace('{', "").replace('}', "");
+    let path = path.replace(['{', '}'], "");
     let request = Request { method: operation.method, path: &path, query, headers, body: body.as_bytes() };
     let scope = operation.service.table().signing_names[0];
     let matched = route::route(&request, scope).unwrap();
