@@ -1,6 +1,6 @@
 //! One HTTP/1.1 connection, served within limits.
 //!
-//! What a stranger can hold: a header block of 16 KiB for at most [`ServerLimits::header_timeout`], then a body of what the
+//! What a stranger can hold: 100 headers in a block of 16 KiB for at most [`ServerLimits::header_timeout`], then a body of what the
 //! handler allows for at most [`ServerLimits::request_deadline`]. `Expect: 100-continue` is answered when the body is first
 //! wanted, so a request that is refused for its announced length never sends it. Each answer carries an exact `Date`.
 
@@ -30,8 +30,6 @@ pub type Response = hyper::Response<Bytes>;
 pub struct ServerLimits {
     /// Largest header block, in bytes (control-plane-api 10.4).
     pub header_block: usize,
-    /// Most headers of one request.
-    pub headers: usize,
     /// Longest wait for a complete header block, idle time between requests included.
     pub header_timeout: Duration,
     /// Longest time from the header block to the answer (control-plane-api 10.4).
@@ -42,7 +40,6 @@ impl Default for ServerLimits {
     fn default() -> Self {
         ServerLimits {
             header_block: 16 << 10,
-            headers: 100,
             header_timeout: Duration::from_secs(30),
             request_deadline: Duration::from_secs(60),
         }
@@ -88,7 +85,6 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_block.max(8 << 10))
-        .max_headers(limits.headers)
         .serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     let mut shutdown = pin!(shutdown.fuse());

@@ -1,9 +1,11 @@
 //! The services this endpoint answers for, and the dialect each of them speaks (control-plane-api 1.1).
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use crate::generated;
-use crate::model::{ErrorShape, Operation};
+use crate::model::{DEFAULT_BODY_LIMIT, ErrorShape, Operation};
 
 /// A service of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +74,18 @@ impl ServiceId {
     pub fn operation(self, name: &str) -> Option<&'static Operation> {
         let operations = self.table().operations;
         operations.binary_search_by(|operation| operation.name.cmp(name)).ok().map(|index| &operations[index])
+    }
+
+    /// Largest body any operation of the service takes, in bytes: what is worth reading before the operation is known.
+    pub fn largest_body(self) -> usize {
+        static LARGEST: LazyLock<HashMap<ServiceId, u32>> = LazyLock::new(|| {
+            let largest = |service: ServiceId| service.table().operations.iter().map(|op| op.body_limit).max();
+            ServiceId::ALL
+                .into_iter()
+                .map(|service| (service, largest(service).unwrap_or(DEFAULT_BODY_LIMIT)))
+                .collect()
+        });
+        LARGEST.get(&self).copied().unwrap_or(DEFAULT_BODY_LIMIT) as usize
     }
 
     /// The dialect requests and answers are written in.

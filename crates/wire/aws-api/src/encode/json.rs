@@ -14,7 +14,7 @@ pub(super) fn write(shape: &'static Shape, value: &Value, out: &mut Vec<u8>) {
             for member in members.iter().filter(|member| member.location == Location::Body) {
                 if let Some(held) = given.get(member.name).filter(|held| !held.is_null()) {
                     separate(out, &mut first);
-                    plain(&Value::from(member.wire), out);
+                    text(member.wire, out);
                     out.push(b':');
                     write(member.shape, held, out);
                 }
@@ -36,7 +36,7 @@ pub(super) fn write(shape: &'static Shape, value: &Value, out: &mut Vec<u8>) {
             let mut first = true;
             for (key, held) in entries.iter().filter(|(_, held)| !held.is_null()) {
                 separate(out, &mut first);
-                plain(&Value::from(key.as_str()), out);
+                text(key, out);
                 out.push(b':');
                 write(element, held, out);
             }
@@ -54,6 +54,10 @@ fn separate(out: &mut Vec<u8>, first: &mut bool) {
         out.push(b',');
     }
     *first = false;
+}
+
+fn text(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("a Vec takes every byte");
 }
 
 fn plain(value: &Value, out: &mut Vec<u8>) {
