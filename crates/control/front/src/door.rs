@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
+use marram_aws_api::model::DEFAULT_BODY_LIMIT;
 use marram_aws_api::redact::redact;
 use marram_aws_api::route::{Matched, guess, route, services_signing_as};
 use marram_aws_api::{ApiError, Operation, Protocol, Request as ApiRequest, ServiceId, decode, encode};
@@ -102,10 +103,9 @@ impl FrontDoor {
         claimed_service(head)
             .into_iter()
             .flat_map(services_signing_as)
-            .flat_map(|service| service.table().operations)
-            .map(|operation| operation.body_limit as usize)
+            .map(ServiceId::largest_body)
             .max()
-            .unwrap_or(marram_aws_api::model::DEFAULT_BODY_LIMIT as usize)
+            .unwrap_or(DEFAULT_BODY_LIMIT as usize)
     }
 
     /// The answer to a request that was cut off below.
