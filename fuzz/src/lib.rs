@@ -3,6 +3,8 @@
 //! Each target is a file with `pub fn run(data: &[u8])`, listed in [`TARGETS`]; its seeds are the files under
 //! `corpus/NAME/`. `make test` replays every seed; `make fuzz` runs libFuzzer over the same functions (`libfuzzer/`).
 
+mod arn;
+mod checkpoint;
 mod expr;
 mod json_body;
 mod pki;
@@ -19,6 +21,8 @@ pub struct Target {
 
 /// Every target, sorted by name. A parser without a line here is not fuzzed.
 pub const TARGETS: &[Target] = &[
+    Target { name: "arn", run: arn::run },
+    Target { name: "checkpoint", run: checkpoint::run },
     Target { name: "expr", run: expr::run },
     Target { name: "json_body", run: json_body::run },
     Target { name: "pki", run: pki::run },
