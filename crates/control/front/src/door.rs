@@ -185,12 +185,13 @@ impl FrontDoor {
             Ok(matched) => matched.operation.service,
             Err(refusal) => refusal.service,
         };
-        let principal = match self.admit(reading, presented, service, now) {
+        let principal = match self.admit(reading, presented, service, peer, now) {
             Ok(principal) => principal,
             Err(failure) => {
                 let error = spell(service, &failure);
                 self.gate.refused(&Refused {
                     access_key_id: presented.access_key_id(),
+                    token: presented.token(),
                     event_source: service.table().event_source,
                     event_name: routed.as_ref().map_or("Unknown", |matched| matched.operation.name),
                     region: &self.options.regions[0],
@@ -219,6 +220,7 @@ impl FrontDoor {
         reading: &Reading<'_>,
         presented: &Presented,
         service: ServiceId,
+        peer: &Peer,
         now: Timestamp,
     ) -> Result<Principal, AuthFailure> {
         let mut regions: Vec<&str> = self.options.regions.iter().map(Region::as_str).collect();
@@ -232,6 +234,7 @@ impl FrontDoor {
             request: &reading.signed,
             body: reading.api.body,
             expect: &expect,
+            source_ip: peer.source_ip,
             now,
         })
     }

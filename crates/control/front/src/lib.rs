@@ -20,7 +20,7 @@ mod page;
 mod quota;
 
 pub use door::{FrontDoor, FrontOptions};
-pub use gate::{Admission, Gate, IdentityGate, KeyRing};
+pub use gate::{Admission, Gate, IdentityGate, Refused};
 pub use listener::{ApiListener, Handover};
 pub use page::{Page, Pages};
 pub use quota::Quotas;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use marram_audit::{AuditRecord, Decision, UserIdentity};
 use marram_authz::ConditionValues;
 use marram_aws_api::ApiError;
-use marram_sigv4::{AuthFailure, ErrorStyle, Expectation, Payload, Presented, Request, Verified};
-use marram_types::{AccountId, RequestId, Timestamp};
+use marram_sigv4::{AuthFailure, Expectation, Payload, Presented, Request, SigningKey, Verified};
+use marram_types::{AccountId, Region, RequestId, Timestamp};
 use smol_str::SmolStr;
 
 use crate::directory::Directory;
@@ -18,77 +18,34 @@ use crate::identity::{Identity, user_principal};
 use crate::principal::{Principal, PrincipalKind};
 use crate::session::{Claims, Issuer};
 
-/// Regions that clients of the global services sign for, whatever their profile says (control-plane-api.md 1.8).
-const GLOBAL_REGIONS: [&str; 2] = ["us-east-1", "aws-global"];
-/// Signing names of the global services.
-const GLOBAL_SERVICES: [&str; 2] = ["iam", "sts"];
-
-/// A request to be authenticated.
+/// A signed request to be judged.
 #[derive(Clone, Copy, Debug)]
-pub struct Credentialed<'a> {
-    /// As it arrived.
+pub struct Admission<'a> {
+    /// What the request claims.
+    pub presented: &'a Presented,
+    /// The request as it arrived.
     pub request: &'a Request<'a>,
     /// Its body.
     pub payload: Payload<'a>,
-    /// Signing names that may have been signed for: those of the service the request is routed to.
-    pub services: &'a [&'a str],
-    /// The operation's model marks the body unsigned.
-    pub unsigned_payload: bool,
+    /// Regions and services that are served, never what the request claims.
+    pub expect: &'a Expectation<'a>,
     /// Address of the peer.
     pub source_ip: IpAddr,
+    /// The present moment.
+    pub now: Timestamp,
 }
 
-/// A request whose signature holds.
-#[derive(Debug)]
-pub struct Authenticated {
-    /// Who signed.
-    pub principal: Principal,
-    /// What is left to do for the body.
-    pub verified: Verified,
-    /// Region that was signed for.
-    pub region: String,
-}
-
-/// A request that was refused at the gate.
-#[derive(Debug)]
-pub struct Refused {
-    /// Why.
-    pub reason: RefusedReason,
-    /// The account of the key, when the key is one of ours: its audit log gets a record.
-    pub account: Option<AccountId>,
-    /// The key id the request named.
-    pub access_key_id: Option<String>,
-}
-
-/// Why the gate refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RefusedReason {
-    /// The signature, or what belongs to it.
-    Failure(AuthFailure),
-    /// Too many failures from this address; try again after so many seconds.
-    Throttled(u32),
-}
-
-impl Refused {
-    /// The answer in the codes of a protocol.
-    pub fn to_error(&self, style: ErrorStyle) -> ApiError {
-        match &self.reason {
-            RefusedReason::Throttled(secs) => ApiError::throttling(*secs),
-            RefusedReason::Failure(failure) => {
-                let refusal = failure.refusal(style);
-                ApiError::new(refusal.code, refusal.status, refusal.message)
-            }
-        }
-    }
-}
-
-/// What is known about a refused request besides its key.
+/// What is known about a request that was not authenticated.
 #[derive(Clone, Debug)]
 pub struct RefusedFacts<'a> {
     /// `iot.amazonaws.com`.
     pub event_source: &'a str,
     /// The operation asked for, when the request was routed; else `Unknown`.
     pub event_name: &'a str,
+    /// Where the listener is.
+    pub region: &'a Region,
+    /// When.
+    pub now: Timestamp,
     /// Answered in the response header.
     pub request_id: RequestId,
     /// Address of the peer.
@@ -98,88 +55,58 @@ pub struct RefusedFacts<'a> {
 }
 
 impl Identity {
-    /// Authenticates a request.
+    /// The principal whose secret signed the request.
     ///
     /// # Errors
-    /// [`Refused`], to be answered with [`Refused::to_error`] and told to [`Identity::note_refused`].
-    pub fn authenticate(&self, asked: &Credentialed<'_>) -> Result<Authenticated, Refused> {
-        let now = self.now();
-        let refuse = |reason, account, id: Option<&str>| Refused {
-            reason,
-            account,
-            access_key_id: id.map(str::to_owned),
-        };
-        if let Some(secs) = self.throttle().wait_secs(asked.source_ip, now) {
-            return Err(refuse(RefusedReason::Throttled(secs), None, None));
+    /// Why not, to be told to [`Identity::note_refused`].
+    pub fn admit(&self, asked: &Admission<'_>) -> Result<(Principal, Verified), AuthFailure> {
+        if self.throttle().wait_secs(asked.source_ip, asked.now).is_some() {
+            return Err(AuthFailure::TooManyFailures);
         }
-        let presented = Presented::parse(asked.request).map_err(|failure| {
-            if failure != AuthFailure::Missing {
-                self.throttle().failed(asked.source_ip, now);
-            }
-            refuse(RefusedReason::Failure(failure), None, None)
-        })?;
         let directory = self.directory();
-        let id = presented.access_key_id();
-        let (outcome, account) = if let Some(token) = presented.token() {
-            let claims = Claims::open(self.keyring(), id, token);
-            let account = claims.as_ref().map(|claims| claims.account.clone());
-            (self.check_session(asked, &presented, claims, &directory, now), account)
-        } else {
-            let key = directory.keys.get(id).filter(|key| key.active);
-            let account = directory.keys.get(id).map(|key| key.account.clone());
-            let verified = match key {
-                Some(key) => {
-                    let signing = key.signing_key(presented.scope());
-                    self.verify_with(asked, &presented, &signing, now)
-                }
-                None => self.verify_unknown(asked, &presented, now),
-            };
-            let outcome = verified.and_then(|verified| {
-                let key = key.ok_or(AuthFailure::UnknownKey)?;
-                let mut principal =
-                    user_principal(&directory, &key.account, &key.user).ok_or(AuthFailure::UnknownKey)?;
-                principal.access_key_id = Some(key.id.clone());
-                key.usage.note(now, &presented.scope().service, &presented.scope().region);
-                Ok((principal, verified))
-            });
-            (outcome, account)
+        let outcome = match asked.presented.token() {
+            Some(token) => self.check_session(asked, token, &directory),
+            None => self.check_key(asked, &directory),
         };
-        match outcome {
-            Ok((principal, verified)) => {
-                Ok(Authenticated { principal, verified, region: presented.scope().region.clone() })
+        if let Err(failure) = &outcome {
+            // A wrong clock or a session that ended is no attempt at guessing.
+            let honest = matches!(
+                failure,
+                AuthFailure::Expired { .. } | AuthFailure::NotYetValid { .. } | AuthFailure::TokenExpired
+            );
+            if !honest {
+                self.throttle().failed(asked.source_ip, asked.now);
             }
-            Err(failure) => {
-                let clock = matches!(
-                    failure,
-                    AuthFailure::Expired { .. } | AuthFailure::NotYetValid { .. } | AuthFailure::TokenExpired
-                );
-                if !clock {
-                    self.throttle().failed(asked.source_ip, now);
-                }
-                Err(refuse(RefusedReason::Failure(failure), account, Some(id)))
-            }
+        }
+        outcome
+    }
+
+    /// The account a key id belongs to, for the audit record of a failed authentication. For temporary keys the token
+    /// tells.
+    pub fn account_of(&self, access_key_id: &str, token: Option<&str>) -> Option<AccountId> {
+        match token {
+            Some(token) => Claims::open(self.keyring(), access_key_id, token).map(|claims| claims.account),
+            None => self.directory().keys.get(access_key_id).map(|key| key.account.clone()),
         }
     }
 
-    /// Writes down a refusal of a key that is ours; of others there is no log to write to.
-    pub fn note_refused(&self, refused: &Refused, facts: &RefusedFacts<'_>) {
-        let (Some(account), RefusedReason::Failure(failure)) = (&refused.account, &refused.reason) else { return };
+    /// Writes down a request that was refused though its key is one of ours (control-plane-api.md section 10.2).
+    pub fn note_refused(&self, account: AccountId, access_key_id: &str, facts: &RefusedFacts<'_>, error: &ApiError) {
         let identity = UserIdentity {
             kind: SmolStr::new_static("Unknown"),
             account_id: Some(SmolStr::new(account.as_str())),
-            access_key_id: refused.access_key_id.as_deref().map(SmolStr::new),
+            access_key_id: Some(SmolStr::new(access_key_id)),
             ..UserIdentity::default()
         };
         let mut record = AuditRecord::new(
-            account.clone(),
-            self.regions()[0].clone(),
-            self.now(),
+            account,
+            facts.region.clone(),
+            facts.now,
             facts.event_source,
             facts.event_name,
             identity,
         );
-        let refusal = failure.refusal(ErrorStyle::RestJson);
-        record.error = Some((refusal.code.to_owned(), refusal.message));
+        record.error = Some((error.code.to_string(), error.message.clone()));
         record.source_ip_address = facts.source_ip.to_canonical().to_string();
         record.user_agent = facts.user_agent.to_owned();
         record.request_id = Some(facts.request_id);
@@ -187,26 +114,36 @@ impl Identity {
         self.audit().enqueue(record);
     }
 
+    fn check_key(&self, asked: &Admission<'_>, directory: &Directory) -> Result<(Principal, Verified), AuthFailure> {
+        let presented = asked.presented;
+        let Some(key) = directory.keys.get(presented.access_key_id()).filter(|key| key.active) else {
+            return Err(verify_unknown(asked));
+        };
+        let signing = key.signing_key(presented.scope());
+        let verified = verify_with(asked, &signing)?;
+        let mut principal = user_principal(directory, &key.account, &key.user).ok_or(AuthFailure::UnknownKey)?;
+        principal.access_key_id = Some(key.id.clone());
+        key.usage.note(asked.now, &presented.scope().service, &presented.scope().region);
+        Ok((principal, verified))
+    }
+
     fn check_session(
         &self,
-        asked: &Credentialed<'_>,
-        presented: &Presented,
-        claims: Option<Claims>,
+        asked: &Admission<'_>,
+        token: &str,
         directory: &Directory,
-        now: Timestamp,
     ) -> Result<(Principal, Verified), AuthFailure> {
-        let id = presented.access_key_id();
-        let Some(claims) = claims else {
+        let id = asked.presented.access_key_id();
+        let Some(claims) = Claims::open(self.keyring(), id, token) else {
             // The same work as for a token that opens.
-            return match self.verify_unknown(asked, presented, now) {
-                Err(AuthFailure::UnknownKey) | Ok(_) => Err(AuthFailure::TokenInvalid),
-                Err(other) => Err(other),
-            };
+            return Err(match verify_unknown(asked) {
+                AuthFailure::UnknownKey => AuthFailure::TokenInvalid,
+                other => other,
+            });
         };
         let secret = self.keyring().session_secret(id);
-        let signing = marram_sigv4::SigningKey::derive(&secret, presented.scope());
-        let verified = self.verify_with(asked, presented, &signing, now)?;
-        let principal = self.session_principal(directory, id, &claims, now)?;
+        let verified = verify_with(asked, &SigningKey::derive(&secret, asked.presented.scope()))?;
+        let principal = self.session_principal(directory, id, &claims, asked.now)?;
         Ok((principal, verified))
     }
 
@@ -233,46 +170,16 @@ impl Identity {
         }
         Ok(principal)
     }
+}
 
-    fn verify_with(
-        &self,
-        asked: &Credentialed<'_>,
-        presented: &Presented,
-        key: &marram_sigv4::SigningKey,
-        now: Timestamp,
-    ) -> Result<Verified, AuthFailure> {
-        self.expecting(asked, presented, |expect| {
-            presented.verify_with(asked.request, asked.payload, Some(key), now.as_secs(), expect)
-        })
-    }
+fn verify_with(asked: &Admission<'_>, key: &SigningKey) -> Result<Verified, AuthFailure> {
+    asked.presented.verify_with(asked.request, asked.payload, Some(key), asked.now.as_secs(), asked.expect)
+}
 
-    fn verify_unknown(
-        &self,
-        asked: &Credentialed<'_>,
-        presented: &Presented,
-        now: Timestamp,
-    ) -> Result<Verified, AuthFailure> {
-        self.expecting(asked, presented, |expect| {
-            presented.verify(asked.request, asked.payload, None, now.as_secs(), expect)
-        })
-    }
-
-    fn expecting<T>(
-        &self,
-        asked: &Credentialed<'_>,
-        presented: &Presented,
-        run: impl FnOnce(&Expectation<'_>) -> T,
-    ) -> T {
-        let mut regions: Vec<&str> = self.regions().iter().map(|region| region.as_str()).collect();
-        if GLOBAL_SERVICES.contains(&presented.scope().service.as_str()) {
-            regions.extend(GLOBAL_REGIONS);
-        }
-        run(&Expectation {
-            regions: &regions,
-            services: asked.services,
-            unsigned_payload: asked.unsigned_payload,
-        })
-    }
+/// The failure of a request whose key is not ours, after the work a key of ours would have cost.
+fn verify_unknown(asked: &Admission<'_>) -> AuthFailure {
+    let outcome = asked.presented.verify(asked.request, asked.payload, None, asked.now.as_secs(), asked.expect);
+    outcome.err().unwrap_or(AuthFailure::UnknownKey)
 }
 
 /// The principal a session stands for, without key and session policies; `None` when its user or role is gone.

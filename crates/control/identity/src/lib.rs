@@ -12,7 +12,7 @@
 //! Work that no caller asked for (expiry, deployments under way, flow effects) goes through a [`SystemContext`], which
 //! names its actor and is audited as `AwsServiceEvent`.
 //!
-//! [`Identity`] holds the directory of all accounts in memory, so that neither the gate ([`Identity::authenticate`]) nor
+//! [`Identity`] holds the directory of all accounts in memory, so that neither the gate ([`Identity::admit`]) nor
 //! a decision waits for the database. [`IamService`] and [`StsService`] answer the two APIs that change it.
 
 mod account;
@@ -40,7 +40,7 @@ mod throttle;
 pub use account::{ADMINISTRATOR, NewAccount};
 pub use context::{CallContext, CallFacts, Grant, Need, TlsDetails};
 pub use error::CallError;
-pub use gate::{Authenticated, Credentialed, Refused, RefusedFacts, RefusedReason};
+pub use gate::{Admission, RefusedFacts};
 pub use iam::IamService;
 pub use identity::{Identity, IdentityError, IdentityOptions};
 pub use keyring::KeyringError;

@@ -7,16 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use marram_audit::{Audit, LookupQuery, lookup};
 use marram_aws_api::{ApiError, Operation, ServiceId};
-use marram_front::{ApiListener, FrontDoor, FrontOptions, IdentityGate, KeyRing};
+use marram_front::{Admission, ApiListener, FrontDoor, FrontOptions, Gate, IdentityGate, Refused};
 use marram_http::{Client, ClientLimits, ClientRequest, ClientResponse, Direct, HeaderMap, HeaderName, HeaderValue};
-use marram_identity::{BoxFuture, CallContext, Identity, Principal, Service};
+use marram_identity::{
+    BoxFuture, CallContext, CallFacts, Identity, IdentityOptions, Principal, RefusedFacts, Service,
+};
 use marram_pki::{CertificateAuthority, Validity};
-use marram_sigv4::{AmzTime, AuthFailure, Credentials, PayloadHash, Signer, ToSign};
+use marram_sigv4::{AmzTime, AuthFailure, Credentials, Payload, PayloadHash, Signer, ToSign};
 use marram_store::{Store, StoreOptions};
 use marram_tls::{
     Acceptor, AcceptorOptions, ClientOptions, Connector, HandshakeGate, HandshakeLimits, Listener, ServerCertificate,
 };
-use marram_types::{AccountId, Partition, Region, SecretString, SharedClock, SystemClock, Timestamp};
+use marram_types::{AccountId, Region, SecretString, SharedClock, SystemClock};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -24,25 +26,50 @@ pub const KEY: &str = "AKIDFIRST00000000000";
 pub const OTHER_KEY: &str = "AKIDOTHER00000000000";
 pub const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
-/// Both accounts' root keys.
-struct TwoKeys;
+/// A gate that knows both accounts' root keys; everything else is as in an installation.
+struct TwoKeys {
+    identity: Identity,
+    inner: IdentityGate,
+}
 
-impl KeyRing for TwoKeys {
-    fn find(
-        &self,
-        access_key_id: &str,
-        _: Option<&str>,
-        _: Timestamp,
-    ) -> Result<Option<(Principal, SecretString)>, AuthFailure> {
-        Ok(self.account_of(access_key_id).map(|account| (Principal::root(account, "aws"), SecretString::new(SECRET))))
+fn account_of(access_key_id: &str) -> Option<AccountId> {
+    match access_key_id {
+        KEY => Some(AccountId::first()),
+        OTHER_KEY => Some("000000000001".parse().unwrap()),
+        _ => None,
+    }
+}
+
+impl Gate for TwoKeys {
+    fn admit(&self, admission: &Admission<'_>) -> Result<Principal, AuthFailure> {
+        let presented = admission.presented;
+        let account = account_of(presented.access_key_id());
+        let secret = account.as_ref().map(|_| SecretString::new(SECRET));
+        let (payload, now) = (Payload::Bytes(admission.body), admission.now.as_secs());
+        presented.verify(admission.request, payload, secret.as_ref(), now, admission.expect)?;
+        account.map(|account| Principal::root(account, "aws")).ok_or(AuthFailure::UnknownKey)
     }
 
-    fn account_of(&self, access_key_id: &str) -> Option<AccountId> {
-        match access_key_id {
-            KEY => Some(AccountId::first()),
-            OTHER_KEY => Some("000000000001".parse().unwrap()),
-            _ => None,
-        }
+    fn begin(&self, principal: Principal, facts: CallFacts) -> CallContext {
+        self.inner.begin(principal, facts)
+    }
+
+    fn conclude(&self, ctx: &CallContext, outcome: &Result<Value, ApiError>) {
+        self.inner.conclude(ctx, outcome);
+    }
+
+    fn refused(&self, refused: &Refused<'_>) {
+        let Some(account) = account_of(refused.access_key_id) else { return };
+        let facts = RefusedFacts {
+            event_source: refused.event_source,
+            event_name: refused.event_name,
+            region: refused.region,
+            now: refused.now,
+            request_id: refused.request_id,
+            source_ip: refused.source_ip,
+            user_agent: refused.user_agent,
+        };
+        self.identity.note_refused(account, refused.access_key_id, &facts, refused.error);
     }
 }
 
@@ -151,8 +178,9 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
         let audit = Audit::open(store.clone(), dir.path(), clock.clone()).unwrap();
-        let identity = Identity::new(store.clone(), clock.clone(), Partition::aws());
-        let gate = Arc::new(IdentityGate::new(identity, audit.clone(), Arc::new(TwoKeys)));
+        let identity =
+            Identity::open(store.clone(), audit.clone(), clock.clone(), IdentityOptions::default()).unwrap();
+        let gate = Arc::new(TwoKeys { inner: IdentityGate::new(identity.clone()), identity });
         let options = FrontOptions::new(Region::default_region(), clock);
         let door = Arc::new(FrontDoor::new(gate, vec![Arc::new(Things)], options));
 
