@@ -206,15 +206,14 @@ impl CallContext {
             return Err(ApiError::internal());
         }
         // One call, one record: a second commit of the same call adds none.
-        let record = if self.trail().recorded { None } else { Some(self.record()) };
+        let record = if self.trail().recorded { None } else { Some(self.record().prepare()) };
         let output = self.operation.output;
         let write = move |tx: &mut Tx<'_>| {
             let done = mutation(tx)?;
-            if let Some(mut record) = record {
-                if let (Some(shape), Some(value)) = (output, (&done as &dyn Any).downcast_ref::<Value>()) {
-                    record.response_elements = redact(shape, value);
-                }
-                marram_audit::append(tx, record)?;
+            if let Some(record) = record {
+                let answer = (&done as &dyn Any).downcast_ref::<Value>();
+                let response = output.zip(answer).map(|(shape, value)| redact(shape, value));
+                marram_audit::append_prepared(tx, record, response)?;
             }
             Ok::<T, CallError>(done)
         };
