@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -21,6 +22,7 @@ use marram_types::{Region, RequestId, SharedClock, Timestamp};
 use serde_json::{Value, json};
 
 use crate::gate::{Admission, Gate, Refused};
+use crate::metric::{FrontMetrics, Outcome};
 use crate::page::{Health, Page, Pages};
 use crate::quota::Quotas;
 
@@ -40,12 +42,20 @@ pub struct FrontOptions {
     pub quotas: Quotas,
     /// Unsigned pages.
     pub pages: Arc<dyn Pages>,
+    /// Counters.
+    pub metrics: FrontMetrics,
 }
 
 impl FrontOptions {
     /// One region, no quotas, `/healthz` alone.
     pub fn new(region: Region, clock: SharedClock) -> FrontOptions {
-        FrontOptions { regions: vec![region], clock, quotas: Quotas::off(), pages: Arc::new(Health) }
+        FrontOptions {
+            regions: vec![region],
+            clock,
+            quotas: Quotas::off(),
+            pages: Arc::new(Health),
+            metrics: FrontMetrics::default(),
+        }
     }
 }
 
@@ -201,6 +211,7 @@ impl FrontDoor {
                     user_agent: reading.user_agent,
                     error: &error,
                 });
+                self.options.metrics.count(service, Outcome::Unauthenticated);
                 return Answer::stranger(encode::error(service, &error, &request_id.to_string()));
             }
         };
@@ -257,6 +268,7 @@ impl FrontDoor {
         peer: &Peer,
     ) -> marram_aws_api::Response {
         let operation = matched.operation;
+        let started = Instant::now();
         let decoded = self
             .options
             .quotas
@@ -290,6 +302,8 @@ impl FrontDoor {
             Ok(input) => self.run(&ctx, operation, input).await,
         };
         self.gate.conclude(&ctx, &outcome);
+        self.options.metrics.count(operation.service, Outcome::of(&outcome));
+        self.options.metrics.took(operation.service, started.elapsed().as_secs_f64());
         match &outcome {
             Ok(answer) => encode::output(operation, answer, &request_id.to_string()),
             Err(error) => encode::error(operation.service, error, &request_id.to_string()),
