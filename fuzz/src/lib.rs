@@ -10,6 +10,7 @@ mod json_body;
 mod pki;
 mod route;
 mod sigv4;
+mod tdm;
 
 /// A parser under test: its name (also its corpus folder) and the function to feed.
 pub struct Target {
@@ -28,4 +29,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pki", run: pki::run },
     Target { name: "route", run: route::run },
     Target { name: "sigv4", run: sigv4::run },
+    Target { name: "tdm", run: tdm::run },
 ];

@@ -6,7 +6,7 @@
 mod capability;
 mod constant;
 mod context;
-mod declare;
+pub(crate) mod declare;
 mod deployment;
 mod device;
 mod document;

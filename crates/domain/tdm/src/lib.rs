@@ -4,6 +4,7 @@
 //! Everything is a pure function of its arguments.
 
 pub mod check;
+pub mod cli;
 pub mod codes;
 pub mod library;
 pub mod mapping;

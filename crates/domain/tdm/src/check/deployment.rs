@@ -155,6 +155,7 @@ impl DeploymentChecker<'_, '_> {
         }
         let id = match self.things.thing(thing) {
             ThingDevice::Device(id) => id,
+            ThingDevice::Unknown => return Some(wanted.clone()),
             ThingDevice::Missing => {
                 self.context.error(TDM5002, at, format!("there is no thing `{thing}`"));
                 return None;

@@ -56,6 +56,8 @@ pub enum ThingDevice {
     Unassociated,
     /// Associated with this Device.
     Device(Urn),
+    /// Nothing is known of things here (a check offline): the role counts as satisfied.
+    Unknown,
 }
 
 /// The things of the account and their associations.

@@ -103,7 +103,8 @@ pub struct Binding {
     pub role: SmolStr,
     /// Thing name, `[a-zA-Z0-9:_-]{1,128}`.
     pub thing: SmolStr,
-    /// The device the thing was associated with when the document was checked.
+    /// The device the thing was associated with when the document was checked; what the role asks for when the check
+    /// knew nothing of things.
     pub device: Urn,
 }
 

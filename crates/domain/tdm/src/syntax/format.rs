@@ -71,9 +71,14 @@ struct Printer<'s> {
 
 impl Printer<'_> {
     fn document(&mut self, document: &Document) {
+        let brace = |kind| move |token: &&super::Token| token.kind == kind;
+        let mut closing = u32::MAX;
         if document.is_wrapped {
+            let opening = document.tokens().iter().find(brace(TokenKind::BraceOpen));
+            let last = document.tokens().iter().rfind(brace(TokenKind::BraceClose));
+            closing = last.map_or(closing, |token| token.span.start);
+            self.comments_before(opening.map_or(0, |token| token.span.start), false);
             self.out.push('{');
-            let opening = document.tokens().iter().find(|token| token.kind == TokenKind::BraceOpen);
             self.end_line(opening.map_or(0, |token| token.span.end));
         }
         for (index, definition) in document.definitions.iter().enumerate() {
@@ -84,19 +89,16 @@ impl Printer<'_> {
             self.comments_before(start.start, false);
             self.definition(definition);
         }
-        let rest = self.comments.len() > self.next;
-        if rest && !document.definitions.is_empty() {
+        let has_rest = self.comments.get(self.next).is_some_and(|comment| comment.span.start < closing);
+        if has_rest && !document.definitions.is_empty() {
             self.out.push('\n');
         }
-        let end = u32::MAX;
+        self.comments_before(closing, true);
         if document.is_wrapped {
-            let closing = document.tokens().iter().rfind(|token| token.kind == TokenKind::BraceClose);
-            let closing = closing.map_or(end, |token| token.span.start);
-            self.comments_before(closing, true);
             self.out.push('}');
             self.end_line(closing.saturating_add(1));
+            self.comments_before(u32::MAX, true);
         }
-        self.comments_before(end, true);
     }
 
     // ---- lines and comments
