@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 
 pub use http::HttpOptions;
 pub(crate) use http::HttpConnector;
-pub(crate) use modbus::ModbusConnector;
-pub(crate) use mqtt::MqttConnector;
+pub(crate) use modbus::{Bus, ModbusConnector};
+pub(crate) use mqtt::{Lane, MqttConnector};
 
 use crate::port::{Authority, FlowPrincipal, PortError};
 

@@ -21,7 +21,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::clock::Clock;
-use crate::connector::Connectors;
+use crate::connector::{Bus, Connectors, Lane};
 use crate::journal::{Journal, JournalError, Position, Record};
 use crate::metrics::{FlowMeters, FlowMetrics};
 use crate::port::{FlowPrincipal, HistorySink, Subscription};
@@ -184,6 +184,9 @@ pub(crate) struct Host {
     synced: u64,
     tasks: JoinSet<Done>,
     handles: HashMap<(u64, TaskId), AbortHandle>,
+    /// Response topics and Modbus servers in use: held, so that they stay subscribed and connected between requests.
+    lanes: HashMap<SmolStr, Arc<Lane>>,
+    buses: HashMap<SmolStr, Arc<Bus>>,
     // authority
     decisions: HashMap<SmolStr, bool>,
     decisions_version: u64,
@@ -328,6 +331,8 @@ impl Host {
             synced: 0,
             tasks: JoinSet::new(),
             handles: HashMap::new(),
+            lanes: HashMap::new(),
+            buses: HashMap::new(),
             decisions: HashMap::new(),
             decisions_version: 0,
         };

@@ -39,6 +39,8 @@ struct Reader {
     programs: HashMap<(u32, u16), Program>,
     live: HashMap<u64, (Execution, u32, u16)>,
     closed: bool,
+    /// Segments read to their end, to be removed once the sink has what they said.
+    finished: Vec<u64>,
 }
 
 impl Indexer {
@@ -50,6 +52,7 @@ impl Indexer {
             programs: HashMap::new(),
             live: HashMap::new(),
             closed: false,
+            finished: Vec::new(),
         };
         Self { reader, readable, sink }
     }
@@ -72,7 +75,14 @@ impl Indexer {
             let Ok((reader, batch)) = read.await else { return };
             self.reader = reader;
             match batch {
-                Ok(batch) => self.write(batch).await,
+                Ok(batch) => {
+                    self.write(batch).await;
+                    for number in self.reader.finished.drain(..) {
+                        if let Err(error) = remove_segment(&self.reader.dir, number) {
+                            tracing::warn!(%error, "an old journal segment stays");
+                        }
+                    }
+                }
                 Err(error) => {
                     tracing::error!(%error, "the flow history stops: its journal cannot be read");
                     return;
@@ -129,7 +139,7 @@ impl Reader {
                 // Nothing is appended to a segment once a later one is readable.
                 let later = segments(&self.dir)?.into_iter().find(|number| *number > position.segment);
                 if let Some(next) = later {
-                    remove_segment(&self.dir, position.segment)?;
+                    self.finished.push(position.segment);
                     self.position = Position { segment: next, offset: 0 };
                     continue;
                 }

@@ -60,9 +60,12 @@ impl Connector {
     /// [`TlsError::Pem`], [`TlsError::Roots`], [`TlsError::Identity`].
     pub fn new(options: ClientOptions) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
-        let certificates = pem::certificates(&options.roots_pem)
-            .map_err(|cause| TlsError::Pem { what: "root certificates", cause })?;
-        let (usable, _) = roots.add_parsable_certificates(certificates);
+        let mut usable = 0;
+        for block in bundle_blocks(&options.roots_pem) {
+            let certificates =
+                pem::certificates(block).map_err(|cause| TlsError::Pem { what: "root certificates", cause })?;
+            usable += roots.add_parsable_certificates(certificates).0;
+        }
         if usable == 0 {
             return Err(TlsError::Roots);
         }
@@ -99,4 +102,12 @@ impl Connector {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::HostName(host.to_owned()))?;
         self.inner.connect(name, io).await.map_err(TlsError::Handshake)
     }
+}
+
+/// A bundle of roots, certificate by certificate: a system's bundle is longer than the PEM texts people send us may be.
+/// A text without certificates is one block, which fails to read.
+fn bundle_blocks(bundle: &str) -> impl Iterator<Item = &str> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let is_whole = !bundle.contains(END);
+    bundle.split_inclusive(END).filter(move |block| is_whole || block.contains(END))
 }

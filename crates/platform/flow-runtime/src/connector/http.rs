@@ -1,10 +1,12 @@
 //! HTTP (TG 10.4): hyper over TCP or TLS, SigV4, an SSRF guard that checks the very address it connects to.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::Uri;
+use hyper::body::Body as _;
 use hyper_util::rt::TokioIo;
 use marram_flow::request::HttpCall;
 use marram_flow::{Fault, Reply, Stage, fault};
@@ -35,26 +37,34 @@ pub struct HttpOptions {
 }
 
 pub(crate) struct HttpConnector {
-    /// `None`: nothing is trusted, so https fails.
-    tls: Option<Connector>,
+    options: HttpOptions,
+    /// Made at the first https call: reading the system's roots would otherwise be most of a runtime's start.
+    tls: OnceLock<Result<Connector, String>>,
 }
 
 impl HttpConnector {
     /// # Errors
     /// `roots_pem` is not PEM.
     pub fn new(options: HttpOptions) -> Result<Self, TlsError> {
-        let mut roots_pem = options.roots_pem;
-        if !options.only_given_roots
-            && let Some(system) = SYSTEM_ROOTS.iter().find_map(|path| std::fs::read_to_string(path).ok())
-        {
-            roots_pem.push('\n');
-            roots_pem.push_str(&system);
+        if !options.roots_pem.trim().is_empty() {
+            Connector::new(ClientOptions { roots_pem: options.roots_pem.clone(), ..ClientOptions::default() })?;
         }
-        match Connector::new(ClientOptions { roots_pem, ..ClientOptions::default() }) {
-            Ok(connector) => Ok(Self { tls: Some(connector) }),
-            Err(TlsError::Roots) => Ok(Self { tls: None }),
-            Err(error) => Err(error),
-        }
+        Ok(Self { options, tls: OnceLock::new() })
+    }
+
+    fn tls(&self) -> Result<&Connector, Fault> {
+        let made = self.tls.get_or_init(|| {
+            let mut roots_pem = self.options.roots_pem.clone();
+            if !self.options.only_given_roots
+                && let Some(system) = SYSTEM_ROOTS.iter().find_map(|path| std::fs::read_to_string(path).ok())
+            {
+                roots_pem.push('\n');
+                roots_pem.push_str(&system);
+            }
+            let options = ClientOptions { roots_pem, ..ClientOptions::default() };
+            Connector::new(options).map_err(|error| error.to_string())
+        });
+        made.as_ref().map_err(|error| failed(format!("trusted roots: {error}")))
     }
 
     pub async fn perform(
@@ -70,8 +80,7 @@ impl HttpConnector {
         let request = signed(authority, job, call, &target).await?;
         let stream = connect(&target, &job.http_allow).await?;
         if target.is_tls {
-            let tls = self.tls.as_ref().ok_or_else(|| failed("no root certificates are trusted"))?;
-            let stream = tls.connect(&target.host, stream).await.map_err(|error| failed(error.to_string()))?;
+            let stream = self.tls()?.connect(&target.host, stream).await.map_err(|error| failed(error.to_string()))?;
             exchange(stream, request, job).await
         } else {
             exchange(stream, request, job).await
@@ -230,9 +239,13 @@ where
         (job.progress)(Stage::Accepted);
         let response = sender.send_request(request).await.map_err(error)?;
         let status = response.status().as_u16();
+        let too_long = || Fault::new(fault::PAYLOAD_INVALID, "the response exceeds 6 MiB");
+        if response.body().size_hint().lower() > MAX_RESPONSE_BYTES as u64 {
+            return Err(too_long());
+        }
         let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await.map_err(|cause| {
             if cause.is::<LengthLimitError>() {
-                Fault::new(fault::PAYLOAD_INVALID, "the response exceeds 6 MiB")
+                too_long()
             } else {
                 failed(cause.to_string())
             }

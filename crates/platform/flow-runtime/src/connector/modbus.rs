@@ -14,7 +14,7 @@ use tokio_modbus::slave::{Slave, SlaveContext as _};
 use super::Job;
 
 /// A server: its connection between two requests.
-type Bus = tokio::sync::Mutex<Option<Context>>;
+pub(crate) type Bus = tokio::sync::Mutex<Option<Context>>;
 
 #[derive(Default)]
 pub(crate) struct ModbusConnector {

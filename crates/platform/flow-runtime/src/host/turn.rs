@@ -386,8 +386,30 @@ impl Host {
             self.handles.insert((number, task), handle);
             return;
         }
+        self.hold(&job);
         let handle = self.tasks.spawn(async move { (number, task, shared.connectors.perform(job).await) });
         self.handles.insert((number, task), handle);
+    }
+
+    /// Keeps the response topic or server of a request in use.
+    fn hold(&mut self, job: &Job) {
+        let connectors = &self.shared.connectors;
+        match &*job.request {
+            Request::Publish(publish) => {
+                if let Some(topic) = &publish.reply_topic
+                    && !self.lanes.contains_key(topic)
+                {
+                    let lane = connectors.mqtt.lane(&job.principal.account, &job.principal.region, topic);
+                    self.lanes.insert(topic.clone(), lane);
+                }
+            }
+            Request::Modbus(call) => {
+                if !self.buses.contains_key(&call.endpoint) {
+                    self.buses.insert(call.endpoint.clone(), connectors.modbus.bus(&call.endpoint));
+                }
+            }
+            Request::Http(_) | Request::Function(_) => {}
+        }
     }
 
     /// The authority's answer, remembered while its version stands still.
@@ -503,6 +525,8 @@ impl Host {
             Arc::new(Generation::new(self.current.number + 1, now, deployment, &self.shared.metrics));
         self.arm(&generation).await?;
         self.decisions.clear();
+        self.lanes.clear();
+        self.buses.clear();
         let grace = self.shared.options.redeploy_grace.as_millis() as u64;
         let old = std::mem::replace(&mut self.current, generation);
         self.older.push((old, now.plus(grace)));

@@ -1,14 +1,12 @@
 //! The engine against a naive model, and the laws of replay (TG 6.3, 6.5, 6.8).
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use marram_flow::event::Join;
 use marram_flow::program::{Activity, Selector};
 use marram_flow::{Effect, Execution, Fault, Input, Origin, Program, Quiet, Status, TaskId, Time, step, step_into};
 use proptest::prelude::*;
-use support::{Build, S, START, flow};
+use crate::support::{Build, S, START, flow};
 
 /// A small flow: up to six steps over four events; a step is a choice that emits, or a `ping` that may fail.
 #[derive(Debug, Clone)]

@@ -1,10 +1,8 @@
 //! The rules of TG section 6, one by one.
 
-mod support;
-
 use marram_expr::{DataType, Value};
 use marram_flow::{Effect, EventType, Input, Stage, Status, StepStatus};
-use support::{Run, S, flow};
+use crate::support::{Run, S, flow};
 
 /// TG 6.9: messages of a device step with a response, in the guaranteed order, terminal message last.
 #[test]

@@ -1,0 +1,5 @@
+//! The engine through its public door.
+
+mod engine;
+mod model;
+mod support;

@@ -1,0 +1,6 @@
+//! The runtime through its public door.
+
+mod common;
+mod connector;
+mod crash;
+mod runtime;
