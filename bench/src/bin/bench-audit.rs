@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use marram_audit::{AuditRecord, MIGRATIONS, Resource, UserIdentity, append, verify};
+use marram_audit::{AuditRecord, MIGRATIONS, Resource, UserIdentity, append_prepared, verify};
 use marram_store::{Store, StoreError, StoreOptions};
 use marram_types::{AccountId, Clock, Region, RequestId, SystemClock};
 use serde_json::json;
@@ -59,8 +59,8 @@ async fn main() -> anyhow::Result<()> {
             tokio::spawn(async move {
                 let mut done = 0_u64;
                 while Instant::now() < end {
-                    let record = record();
-                    store.write(move |tx| append(tx, record)).await?;
+                    let record = record().prepare();
+                    store.write(move |tx| append_prepared(tx, record, None)).await?;
                     done += 1;
                 }
                 Ok::<_, StoreError>(done)

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use marram_store::{Snapshot, Store, StoreError, Tx, params};
 use marram_types::{AccountId, Region, SharedClock};
 
-use crate::chain::{append, head};
+use crate::chain::{Prepared, append, append_prepared, head};
 use crate::checkpoint::{Checkpoint, complete_length};
 use crate::key::AuditKey;
 use crate::record::{AuditRecord, Decision, EventType, UserIdentity};
@@ -96,7 +96,7 @@ struct Shared {
 }
 
 enum Message {
-    Record(Box<AuditRecord>),
+    Record(Box<Prepared>),
     /// Write what came before, then answer.
     Flush(SyncSender<()>),
     /// As `Flush`, and make checkpoints.
@@ -133,16 +133,16 @@ impl Audit {
     /// and the count becomes a record of its own as soon as there is room.
     pub fn enqueue(&self, record: AuditRecord) {
         let shared = &self.inner.shared;
-        match self.inner.queue.try_send(Message::Record(Box::new(record))) {
+        let (account, region) = (record.account.clone(), record.region.clone());
+        match self.inner.queue.try_send(Message::Record(Box::new(record.prepare()))) {
             Ok(()) => {
                 shared.enqueued.fetch_add(1, Ordering::Relaxed);
             }
-            Err(TrySendError::Full(Message::Record(record)) | TrySendError::Disconnected(Message::Record(record))) => {
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 shared.dropped.fetch_add(1, Ordering::Relaxed);
                 let mut owed = shared.owed.lock().unwrap_or_else(PoisonError::into_inner);
-                *owed.entry((record.account, record.region)).or_insert(0) += 1;
+                *owed.entry((account, region)).or_insert(0) += 1;
             }
-            Err(_) => {}
         }
     }
 
@@ -285,12 +285,12 @@ impl Keeper {
         false
     }
 
-    fn write(&self, batch: Vec<AuditRecord>) {
+    fn write(&self, batch: Vec<Prepared>) {
         let batch = Arc::new(batch);
         let again = Arc::clone(&batch);
-        let attempt = |batch: Arc<Vec<AuditRecord>>| {
+        let attempt = |batch: Arc<Vec<Prepared>>| {
             self.store.write_blocking(move |tx: &mut Tx<'_>| {
-                batch.iter().try_for_each(|record| append(tx, record.clone()).map(|_| ()))
+                batch.iter().try_for_each(|record| append_prepared(tx, record.clone(), None).map(|_| ()))
             })
         };
         let outcome = attempt(batch).or_else(|error: StoreError| {
@@ -302,7 +302,7 @@ impl Keeper {
             self.shared.dropped.fetch_add(again.len() as u64, Ordering::Relaxed);
             let mut owed = self.shared.owed.lock().unwrap_or_else(PoisonError::into_inner);
             for record in again.iter() {
-                *owed.entry((record.account.clone(), record.region.clone())).or_insert(0) += 1;
+                *owed.entry(record.realm()).or_insert(0) += 1;
             }
         }
     }

@@ -24,7 +24,7 @@ mod verify;
 
 pub use audit::{Audit, AuditError, AuditStats};
 pub use canonical::to_canonical_json;
-pub use chain::{Appended, append};
+pub use chain::{Appended, Prepared, append, append_prepared};
 pub use checkpoint::{Checkpoint, CheckpointError, read_checkpoints};
 pub use key::{AuditKey, PublicKey};
 pub use lookup::{Filter, LookupPage, LookupQuery, LookupRecord, lookup};

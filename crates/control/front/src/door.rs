@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -21,6 +22,7 @@ use marram_types::{Region, RequestId, SharedClock, Timestamp};
 use serde_json::{Value, json};
 
 use crate::gate::{Admission, Gate, Refused};
+use crate::metric::{FrontMetrics, Outcome};
 use crate::page::{Health, Page, Pages};
 use crate::quota::Quotas;
 
@@ -40,12 +42,20 @@ pub struct FrontOptions {
     pub quotas: Quotas,
     /// Unsigned pages.
     pub pages: Arc<dyn Pages>,
+    /// Counters.
+    pub metrics: FrontMetrics,
 }
 
 impl FrontOptions {
     /// One region, no quotas, `/healthz` alone.
     pub fn new(region: Region, clock: SharedClock) -> FrontOptions {
-        FrontOptions { regions: vec![region], clock, quotas: Quotas::off(), pages: Arc::new(Health) }
+        FrontOptions {
+            regions: vec![region],
+            clock,
+            quotas: Quotas::off(),
+            pages: Arc::new(Health),
+            metrics: FrontMetrics::default(),
+        }
     }
 }
 
@@ -185,12 +195,13 @@ impl FrontDoor {
             Ok(matched) => matched.operation.service,
             Err(refusal) => refusal.service,
         };
-        let principal = match self.admit(reading, presented, service, now) {
+        let principal = match self.admit(reading, presented, service, peer, now) {
             Ok(principal) => principal,
             Err(failure) => {
                 let error = spell(service, &failure);
                 self.gate.refused(&Refused {
                     access_key_id: presented.access_key_id(),
+                    token: presented.token(),
                     event_source: service.table().event_source,
                     event_name: routed.as_ref().map_or("Unknown", |matched| matched.operation.name),
                     region: &self.options.regions[0],
@@ -200,6 +211,7 @@ impl FrontDoor {
                     user_agent: reading.user_agent,
                     error: &error,
                 });
+                self.options.metrics.count(service, Outcome::Unauthenticated);
                 return Answer::stranger(encode::error(service, &error, &request_id.to_string()));
             }
         };
@@ -219,6 +231,7 @@ impl FrontDoor {
         reading: &Reading<'_>,
         presented: &Presented,
         service: ServiceId,
+        peer: &Peer,
         now: Timestamp,
     ) -> Result<Principal, AuthFailure> {
         let mut regions: Vec<&str> = self.options.regions.iter().map(Region::as_str).collect();
@@ -232,6 +245,7 @@ impl FrontDoor {
             request: &reading.signed,
             body: reading.api.body,
             expect: &expect,
+            source_ip: peer.source_ip,
             now,
         })
     }
@@ -254,6 +268,7 @@ impl FrontDoor {
         peer: &Peer,
     ) -> marram_aws_api::Response {
         let operation = matched.operation;
+        let started = Instant::now();
         let decoded = self
             .options
             .quotas
@@ -287,6 +302,8 @@ impl FrontDoor {
             Ok(input) => self.run(&ctx, operation, input).await,
         };
         self.gate.conclude(&ctx, &outcome);
+        self.options.metrics.count(operation.service, Outcome::of(&outcome));
+        self.options.metrics.took(operation.service, started.elapsed().as_secs_f64());
         match &outcome {
             Ok(answer) => encode::output(operation, answer, &request_id.to_string()),
             Err(error) => encode::error(operation.service, error, &request_id.to_string()),

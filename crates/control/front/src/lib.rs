@@ -16,11 +16,13 @@ mod connection;
 mod door;
 mod gate;
 mod listener;
+mod metric;
 mod page;
 mod quota;
 
 pub use door::{FrontDoor, FrontOptions};
-pub use gate::{Admission, Gate, IdentityGate, KeyRing};
+pub use gate::{Admission, Gate, IdentityGate, Refused};
 pub use listener::{ApiListener, Handover};
+pub use metric::FrontMetrics;
 pub use page::{Page, Pages};
 pub use quota::Quotas;

@@ -47,8 +47,17 @@ impl ApiListener {
         door: Arc<FrontDoor>,
         handover: Option<Handover>,
     ) -> io::Result<ApiListener> {
-        let listener = TcpListener::bind(address).await?;
-        Ok(ApiListener { listener, acceptor, door, handover, limits: ServerLimits::default() })
+        Ok(ApiListener::new(TcpListener::bind(address).await?, acceptor, door, handover))
+    }
+
+    /// As [`ApiListener::bind`], on a socket that is bound already.
+    pub fn new(
+        listener: TcpListener,
+        acceptor: Acceptor,
+        door: Arc<FrontDoor>,
+        handover: Option<Handover>,
+    ) -> ApiListener {
+        ApiListener { listener, acceptor, door, handover, limits: ServerLimits::default() }
     }
 
     /// Where it listens.

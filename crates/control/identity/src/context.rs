@@ -1,16 +1,21 @@
 //! One call: who, what for, from where, and the only doors to storage.
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use marram_authz::ConditionValues;
-use marram_aws_api::{ApiError, Operation};
+use marram_audit::{AuditRecord, Decision as Recorded, EventType, Resource, Tls};
+use marram_authz::{ConditionValues, Decision, Layer, Layers, Outcome, Request};
+use marram_aws_api::redact::redact;
+use marram_aws_api::{ApiError, Operation, Protocol, ServiceId};
 use marram_store::{Snapshot, Tx};
 use marram_types::{AccountId, Partition, Region, RequestId, Timestamp};
 use serde_json::Value;
 
 use crate::error::CallError;
+use crate::facts::CallFactsView;
 use crate::identity::Identity;
+use crate::page::Listing;
 use crate::principal::{Principal, PrincipalKind};
 
 /// What the front door knows of a request besides its signer.
@@ -76,13 +81,14 @@ pub struct CallContext {
 
 /// What the audit record will say of the decisions of a call.
 #[derive(Debug, Default)]
-pub(crate) struct Trail {
+struct Trail {
     /// `{policy}#{statement}` of every statement that decided.
-    pub matched: Vec<String>,
-    /// Actions asked for, with their resources.
-    pub resources: Vec<(String, String)>,
-    /// A commit has appended the record.
-    pub recorded: bool,
+    matched: Vec<String>,
+    /// ARNs that were asked for, `*` left out.
+    resources: Vec<String>,
+    decision: Option<Recorded>,
+    /// The record has been appended.
+    recorded: bool,
 }
 
 /// Proof that this call was authorized. Made by [`CallContext::authorize`] alone, spent by [`CallContext::commit`].
@@ -156,8 +162,37 @@ impl CallContext {
         Ok(Grant { request_id: self.request_id })
     }
 
+    /// Asks whether the caller may hand `role_arn` over to `service` (`iotthingsgraph.amazonaws.com`): `iam:PassRole` with
+    /// `iam:PassedToService`, on a role of the caller's own account (control-plane-api.md section 3.5).
+    ///
+    /// # Errors
+    /// `AccessDeniedException`; also for roles of other accounts, whatever the policies say.
+    pub fn authorize_pass_role(&self, role_arn: &str, service: &str) -> Result<(), ApiError> {
+        const PASS_ROLE: &str = "iam:PassRole";
+        let fields: Vec<&str> = role_arn.splitn(6, ':').collect();
+        let own = matches!(
+            fields.as_slice(),
+            ["arn", _, "iam", "", account, role] if *account == self.account.as_str() && role.starts_with("role/")
+        );
+        if !own {
+            self.note(role_arn, Recorded::ImplicitDeny, Vec::new());
+            return Err(ApiError::not_authorized(&self.principal.arn, PASS_ROLE, role_arn, false));
+        }
+        let mut values = ConditionValues::new();
+        values.set("iam:PassedToService", service);
+        self.decide(PASS_ROLE, role_arn, &values)
+    }
+
+    /// Whether the caller could do `action` on `resource`, without a refusal and without a trace: for listings that show
+    /// only what the caller may see.
+    pub fn may(&self, action: &str, resource: &str, conditions: impl FnOnce(&mut ConditionValues)) -> bool {
+        let mut values = ConditionValues::new();
+        conditions(&mut values);
+        self.evaluate(action, resource, &values).is_allowed()
+    }
+
     /// Runs a mutation and appends the audit record of this call in the same transaction. Resolves when both are durable.
-    /// When `T` is a JSON value it becomes the record's `responseElements`.
+    /// When `T` is a JSON value it becomes the record's `responseElements`, sensitive members hidden.
     ///
     /// # Errors
     /// What the closure answered (then nothing is stored, the front door records the refusal), or the store's failure.
@@ -170,7 +205,19 @@ impl CallContext {
             tracing::error!("a grant was spent in another call");
             return Err(ApiError::internal());
         }
-        let done = self.identity.store().write(mutation).await.map_err(ApiError::from)?;
+        // One call, one record: a second commit of the same call adds none.
+        let record = if self.trail().recorded { None } else { Some(self.record().prepare()) };
+        let output = self.operation.output;
+        let write = move |tx: &mut Tx<'_>| {
+            let done = mutation(tx)?;
+            if let Some(record) = record {
+                let answer = (&done as &dyn Any).downcast_ref::<Value>();
+                let response = output.zip(answer).map(|(shape, value)| redact(shape, value));
+                marram_audit::append_prepared(tx, record, response)?;
+            }
+            Ok::<T, CallError>(done)
+        };
+        let done = self.identity.store().write(write).await.map_err(ApiError::from)?;
         self.trail().recorded = true;
         Ok(done)
     }
@@ -183,12 +230,174 @@ impl CallContext {
         self.identity.store().read(read)
     }
 
-    fn decide(&self, action: &str, resource: &str, _conditions: &ConditionValues) -> Result<(), ApiError> {
-        self.trail().resources.push((action.to_owned(), resource.to_owned()));
-        match self.principal.kind {
-            PrincipalKind::Root => Ok(()),
-            _ => Err(ApiError::not_authorized(&self.principal.arn, action, resource, false)),
+    /// Ends the call: hands the record of a call that committed nothing to the audit log. The front door calls this once.
+    /// Reads of the data plane leave a record only when they fail.
+    pub fn finish(&self, result: &Result<Value, ApiError>) {
+        if std::mem::replace(&mut self.trail().recorded, true) {
+            return;
         }
+        if result.is_ok() && !self.is_management() {
+            return;
+        }
+        let mut record = self.record();
+        match result {
+            Err(error) => record.error = Some((error.code.to_string(), error.message.clone())),
+            Ok(output) => {
+                if let Some(shape) = self.operation.output.filter(|_| !self.operation.read_only) {
+                    record.response_elements = redact(shape, output);
+                }
+            }
+        }
+        self.identity.audit().enqueue(record);
+    }
+
+    /// A token with which this listing, under the same `filter`, goes on after `last_key`.
+    pub fn page_token(&self, filter: &str, last_key: &str) -> String {
+        self.listing(filter).seal(self.identity.keyring(), last_key, self.now)
+    }
+
+    /// The last key inside a token that [`CallContext::page_token`] made for this very listing.
+    ///
+    /// # Errors
+    /// The service's own word for a token that is not one: `InvalidRequestException`, `ValidationException`, ..
+    pub fn open_page_token(&self, filter: &str, token: &str) -> Result<String, ApiError> {
+        self.listing(filter).open(self.identity.keyring(), token, self.now).ok_or_else(|| {
+            match (self.operation.service.protocol(), self.operation.service) {
+                (Protocol::Query, _) => ApiError::validation("Invalid Marker."),
+                (_, ServiceId::GreengrassV2) => ApiError::new("ValidationException", 400, "invalid nextToken"),
+                (_, ServiceId::CloudTrail) => ApiError::new("InvalidNextTokenException", 400, "invalid nextToken"),
+                _ => ApiError::invalid_request("invalid nextToken"),
+            }
+        })
+    }
+
+    /// A grant for operations that decide by themselves: the decision has been noted already.
+    pub(crate) fn granted(&self) -> Grant {
+        Grant { request_id: self.request_id }
+    }
+
+    /// Where identities are.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn listing<'a>(&'a self, filter: &'a str) -> Listing<'a> {
+        Listing {
+            service: self.operation.service.as_str(),
+            operation: self.operation.name,
+            account: self.account.as_str(),
+            region: self.region.as_str(),
+            filter,
+        }
+    }
+
+    fn decide(&self, action: &str, resource: &str, values: &ConditionValues) -> Result<(), ApiError> {
+        let decision = self.evaluate(action, resource, values);
+        let recorded = match decision.outcome {
+            Outcome::Allowed => Recorded::Allowed,
+            Outcome::ExplicitDeny(_) => Recorded::ExplicitDeny,
+            Outcome::ImplicitDeny(_) => Recorded::ImplicitDeny,
+        };
+        let matched = decision.matched.iter().map(|m| format!("{}#{}", m.policy, m.statement)).collect();
+        self.note(resource, recorded, matched);
+        match decision.outcome {
+            Outcome::Allowed => Ok(()),
+            refused => Err(denial(&self.principal.arn, action, resource, refused)),
+        }
+    }
+
+    fn evaluate(&self, action: &str, resource: &str, values: &ConditionValues) -> Decision {
+        self.evaluate_against(action, resource, values, None)
+    }
+
+    /// Decides with the policy of a resource and the account that owns it.
+    pub(crate) fn evaluate_against(
+        &self,
+        action: &str,
+        resource: &str,
+        values: &ConditionValues,
+        resource_policy: Option<(&marram_authz::Policy, &str)>,
+    ) -> Decision {
+        if self.is_barred_session(action) {
+            let outcome = Outcome::ImplicitDeny(Layer::Session);
+            return Decision { outcome, matched: Vec::new(), missing: Vec::new() };
+        }
+        let facts = CallFactsView {
+            values,
+            principal: &self.principal,
+            region: &self.region,
+            now: self.now,
+            source_ip: Some(self.source_ip),
+            user_agent: &self.user_agent,
+            resource,
+            called_via: None,
+        };
+        let authority = &self.principal.authority;
+        let layers = Layers {
+            identity: &authority.identity,
+            boundary: authority.boundary.as_deref(),
+            session: authority.session.as_deref(),
+            guardrail: None,
+            resource: resource_policy,
+        };
+        let strict_variables = self.identity.strict_variables();
+        Request { requester: self.principal.requester(), action, resource, facts: &facts, strict_variables }
+            .decide(&layers)
+    }
+
+    /// Sessions from GetSessionToken without multi-factor authentication may not touch IAM, and of STS only AssumeRole.
+    fn is_barred_session(&self, action: &str) -> bool {
+        let of_user = matches!(self.principal.kind, PrincipalKind::User { .. } | PrincipalKind::Root);
+        let weak = of_user && self.principal.session_started.is_some() && self.principal.mfa_at.is_none();
+        let sts = action.starts_with("sts:") && action != "sts:AssumeRole" && action != "sts:GetCallerIdentity";
+        weak && (sts || action.starts_with("iam:"))
+    }
+
+    pub(crate) fn note(&self, resource: &str, decision: Recorded, matched: Vec<String>) {
+        let mut trail = self.trail();
+        if resource != "*" && !trail.resources.iter().any(|known| known == resource) {
+            trail.resources.push(resource.to_owned());
+        }
+        // A later refusal outweighs earlier permissions, and keeps only its own reasons.
+        if decision != Recorded::Allowed {
+            trail.matched.clear();
+        }
+        if trail.decision.is_none_or(|known| known == Recorded::Allowed) {
+            trail.decision = Some(decision);
+            trail.matched.extend(matched);
+        }
+    }
+
+    fn is_management(&self) -> bool {
+        !matches!(self.operation.service, ServiceId::IotData | ServiceId::IotJobsData)
+    }
+
+    /// The record of this call as far as it is known.
+    fn record(&self) -> AuditRecord {
+        let table = self.operation.service.table();
+        let mut record = AuditRecord::new(
+            self.account.clone(),
+            self.region.clone(),
+            self.now,
+            table.event_source,
+            self.operation.name,
+            self.principal.user_identity(),
+        );
+        record.source_ip_address = self.source_ip.to_canonical().to_string();
+        record.user_agent = self.user_agent.clone();
+        record.request_parameters = self.request_parameters.clone();
+        record.request_id = Some(self.request_id);
+        record.read_only = self.operation.read_only;
+        record.event_type = EventType::ApiCall;
+        record.management = self.is_management();
+        let tls = &self.tls;
+        record.tls =
+            Some(Tls { version: tls.version.clone(), cipher_suite: tls.cipher_suite.clone(), host: tls.host.clone() });
+        let trail = self.trail();
+        record.resources = trail.resources.iter().map(|arn| Resource { arn: arn.clone(), kind: None }).collect();
+        record.decision = trail.decision.unwrap_or(Recorded::NotEvaluated);
+        record.matched_statements = trail.matched.clone();
+        record
     }
 
     fn trail(&self) -> std::sync::MutexGuard<'_, Trail> {
@@ -196,3 +405,26 @@ impl CallContext {
     }
 }
 
+/// The refusal clients search for (control-plane-api.md section 1.4, SEC-62).
+pub(crate) fn denial(principal: &str, action: &str, resource: &str, outcome: Outcome) -> ApiError {
+    let (explicit, layer) = match outcome {
+        Outcome::ExplicitDeny(layer) => (true, layer),
+        Outcome::ImplicitDeny(layer) => (false, layer),
+        Outcome::Allowed => (false, Layer::Identity),
+    };
+    let policy = match layer {
+        Layer::Identity => return ApiError::not_authorized(principal, action, resource, explicit),
+        Layer::Resource => "a resource-based policy",
+        Layer::Boundary => "a permissions boundary",
+        Layer::Session => "a session policy",
+        Layer::Guardrail => "a service control policy",
+    };
+    let why = if explicit {
+        format!("with an explicit deny in {policy}")
+    } else {
+        format!("because no {} allows the {action} action", policy.trim_start_matches("a "))
+    };
+    ApiError::access_denied(format!(
+        "User: {principal} is not authorized to perform: {action} on resource: {resource} {why}"
+    ))
+}

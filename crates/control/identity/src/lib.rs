@@ -11,19 +11,45 @@
 //!
 //! Work that no caller asked for (expiry, deployments under way, flow effects) goes through a [`SystemContext`], which
 //! names its actor and is audited as `AwsServiceEvent`.
+//!
+//! [`Identity`] holds the directory of all accounts in memory, so that neither the gate ([`Identity::admit`]) nor
+//! a decision waits for the database. [`IamService`] and [`StsService`] answer the two APIs that change it.
 
+mod account;
 mod context;
+mod directory;
+mod edit;
 mod error;
+mod facts;
+mod gate;
+mod iam;
 mod identity;
+mod keyring;
+mod managed;
+mod matrix;
+mod model;
+mod page;
 mod principal;
+mod schema;
 mod service;
+mod session;
+mod sts;
 mod system;
+mod throttle;
 
+pub use account::{ADMINISTRATOR, NewAccount};
 pub use context::{CallContext, CallFacts, Grant, Need, TlsDetails};
 pub use error::CallError;
-pub use identity::Identity;
+pub use gate::{Admission, RefusedFacts};
+pub use iam::IamService;
+pub use identity::{Identity, IdentityError, IdentityOptions};
+pub use keyring::KeyringError;
+pub use matrix::{OperationNeed, operation_needs};
 pub use principal::{Principal, PrincipalKind};
+pub use schema::MIGRATIONS;
 pub use service::{BoxFuture, Service};
+pub use session::TemporaryCredentials;
+pub use sts::{AssumedRole, ServiceAssume, StsService};
 pub use system::SystemContext;
 
 pub use marram_authz::ConditionValues;

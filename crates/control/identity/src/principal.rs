@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use marram_audit::{SessionContext, SessionIssuer, UserIdentity};
+use marram_authz::{ConditionValues, Requester};
 use marram_types::{AccountId, Timestamp};
 use smol_str::SmolStr;
+
+use crate::directory::Authority;
 
 /// The proven caller of an operation.
 #[derive(Clone, Debug)]
@@ -27,6 +31,12 @@ pub struct Principal {
     pub session_started: Option<Timestamp>,
     /// `SourceIdentity` of a role session.
     pub source_identity: Option<SmolStr>,
+    /// Keys of session tags that pass on to sessions begun from this one.
+    pub(crate) transitive: Arc<[SmolStr]>,
+    /// Keys the session brings along: `credentials-iot:ThingName` and its like.
+    pub(crate) session_facts: Arc<ConditionValues>,
+    /// The policies that speak for it.
+    pub(crate) authority: Authority,
 }
 
 /// The kinds of principal, and what each alone has.
@@ -83,7 +93,56 @@ impl Principal {
             mfa_at: None,
             session_started: None,
             source_identity: None,
+            transitive: Arc::default(),
+            session_facts: Arc::default(),
+            authority: Authority::default(),
         }
+    }
+
+    /// As the policy engine sees it.
+    pub(crate) fn requester(&self) -> Requester<'_> {
+        let account = self.account.as_str();
+        match &self.kind {
+            PrincipalKind::Root => Requester::root(account, &self.arn),
+            PrincipalKind::User { .. } => Requester::user(account, &self.arn),
+            PrincipalKind::RoleSession { role_arn, .. } => Requester::session(account, &self.arn, role_arn),
+            PrincipalKind::Service { host } => Requester::service(account, host),
+        }
+    }
+
+    /// As it stands in audit records.
+    pub(crate) fn user_identity(&self) -> UserIdentity {
+        let mut identity = UserIdentity {
+            kind: SmolStr::new_static(self.audit_type()),
+            principal_id: Some(self.unique_id.clone()),
+            arn: Some(self.arn.clone()),
+            account_id: Some(SmolStr::new(self.account.as_str())),
+            access_key_id: self.access_key_id.clone(),
+            ..UserIdentity::default()
+        };
+        let issuer = match &self.kind {
+            PrincipalKind::Service { host } => {
+                return UserIdentity {
+                    kind: identity.kind,
+                    invoked_by: Some(host.clone()),
+                    ..UserIdentity::default()
+                };
+            }
+            PrincipalKind::User { name } => {
+                identity.user_name = Some(name.clone());
+                None
+            }
+            PrincipalKind::RoleSession { role_arn, role_name, role_id, .. } => Some(SessionIssuer {
+                principal_id: role_id.clone(),
+                arn: role_arn.clone(),
+                account_id: SmolStr::new(self.account.as_str()),
+                user_name: role_name.clone(),
+            }),
+            PrincipalKind::Root => None,
+        };
+        identity.session =
+            self.session_started.map(|created| SessionContext { issuer, created, mfa: self.mfa_at.is_some() });
+        identity
     }
 
     /// Whether this is the account's root.

@@ -66,6 +66,9 @@ pub enum AuthFailure {
     /// The body is not the one that was signed.
     #[error("body does not match its signed hash")]
     BodyMismatch,
+    /// The peer has failed too often of late.
+    #[error("too many failed attempts")]
+    TooManyFailures,
     /// Signed for another region.
     #[error("credential is scoped to another region than `{expected}`")]
     WrongRegion {
@@ -190,6 +193,12 @@ impl AuthFailure {
                 Query => ("SignatureDoesNotMatch", 403),
                 S3 => ("XAmzContentSHA256Mismatch", 400),
             },
+            AuthFailure::TooManyFailures => match style {
+                Json => ("ThrottlingException", 400),
+                RestJson => ("ThrottlingException", 429),
+                Query => ("Throttling", 400),
+                S3 => ("SlowDown", 503),
+            },
             AuthFailure::WrongRegion { .. } | AuthFailure::WrongService { .. } => match style {
                 Json | RestJson => ("InvalidSignatureException", json_status),
                 Query => ("SignatureDoesNotMatch", 403),
@@ -224,6 +233,7 @@ impl AuthFailure {
             }
             AuthFailure::PresignExpired => "Request has expired".to_owned(),
             AuthFailure::BodyMismatch => "The body of the request does not match its signed SHA-256.".to_owned(),
+            AuthFailure::TooManyFailures => "Rate exceeded".to_owned(),
             AuthFailure::WrongRegion { expected } => {
                 format!("Credential should be scoped to a valid region, '{expected}'.")
             }

@@ -7,44 +7,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use marram_audit::{Audit, LookupQuery, lookup};
 use marram_aws_api::{ApiError, Operation, ServiceId};
-use marram_front::{ApiListener, FrontDoor, FrontOptions, IdentityGate, KeyRing};
+use marram_front::{ApiListener, FrontDoor, FrontOptions, Handover, IdentityGate};
 use marram_http::{Client, ClientLimits, ClientRequest, ClientResponse, Direct, HeaderMap, HeaderName, HeaderValue};
-use marram_identity::{BoxFuture, CallContext, Identity, Principal, Service};
-use marram_pki::{CertificateAuthority, Validity};
-use marram_sigv4::{AmzTime, AuthFailure, Credentials, PayloadHash, Signer, ToSign};
+use marram_identity::{BoxFuture, CallContext, Identity, IdentityOptions, Service, StsService};
+use marram_pki::{CertificateAuthority, DeviceKeyPair, Validity, pem};
+use marram_sigv4::{AmzTime, Credentials, PayloadHash, Signer, ToSign};
 use marram_store::{Store, StoreOptions};
 use marram_tls::{
-    Acceptor, AcceptorOptions, ClientOptions, Connector, HandshakeGate, HandshakeLimits, Listener, ServerCertificate,
+    Acceptor, AcceptorOptions, ClientIdentity, ClientOptions, Connector, HandshakeGate, HandshakeLimits, Listener,
+    Plane, ServerCertificate,
 };
-use marram_types::{AccountId, Partition, Region, SecretString, SharedClock, SystemClock, Timestamp};
+use marram_types::{AccountId, Region, SecretString, SharedClock, SystemClock};
 use serde_json::{Value, json};
-use tokio::sync::watch;
-
-pub const KEY: &str = "AKIDFIRST00000000000";
-pub const OTHER_KEY: &str = "AKIDOTHER00000000000";
-pub const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-
-/// Both accounts' root keys.
-struct TwoKeys;
-
-impl KeyRing for TwoKeys {
-    fn find(
-        &self,
-        access_key_id: &str,
-        _: Option<&str>,
-        _: Timestamp,
-    ) -> Result<Option<(Principal, SecretString)>, AuthFailure> {
-        Ok(self.account_of(access_key_id).map(|account| (Principal::root(account, "aws"), SecretString::new(SECRET))))
-    }
-
-    fn account_of(&self, access_key_id: &str) -> Option<AccountId> {
-        match access_key_id {
-            KEY => Some(AccountId::first()),
-            OTHER_KEY => Some("000000000001".parse().unwrap()),
-            _ => None,
-        }
-    }
-}
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 /// Knows every thing but `ghost`.
 struct Things;
@@ -72,6 +49,20 @@ impl Service for Things {
     }
 }
 
+/// Who signs.
+#[derive(Clone, Copy)]
+pub enum By<'a> {
+    Nobody,
+    /// The administrator of the first account.
+    First,
+    /// The administrator of the other account.
+    Other,
+    /// The first administrator's key id with a wrong secret.
+    Forger,
+    /// A key id nobody knows.
+    Stranger(&'a str),
+}
+
 /// A request to be signed and sent.
 #[derive(Clone)]
 pub struct Call<'a> {
@@ -80,8 +71,7 @@ pub struct Call<'a> {
     pub target: &'a str,
     pub headers: Vec<(&'static str, &'a str)>,
     pub body: &'a str,
-    /// Key id and secret; `None`: unsigned.
-    pub key: Option<(&'a str, &'a str)>,
+    pub signer: By<'a>,
     pub region: &'a str,
     /// Signing time; now when absent.
     pub time: Option<AmzTime>,
@@ -97,7 +87,7 @@ impl<'a> Call<'a> {
             target,
             headers: Vec::new(),
             body: "",
-            key: Some((KEY, SECRET)),
+            signer: By::First,
             region: "us-east-1",
             time: None,
             tamper: None,
@@ -114,12 +104,8 @@ impl<'a> Call<'a> {
         Call { headers, body, ..Call::rest(scope, "POST", "/") }
     }
 
-    pub fn unsigned(self) -> Call<'a> {
-        Call { key: None, ..self }
-    }
-
-    pub fn signed_by(self, key: &'a str, secret: &'a str) -> Call<'a> {
-        Call { key: Some((key, secret)), ..self }
+    pub fn signed_by(self, signer: By<'a>) -> Call<'a> {
+        Call { signer, ..self }
     }
 
     pub fn in_region(self, region: &'a str) -> Call<'a> {
@@ -136,9 +122,14 @@ impl<'a> Call<'a> {
 pub struct Bench {
     address: SocketAddr,
     client: Client,
+    first: Credentials,
+    other: Credentials,
     store: Store,
     audit: Audit,
-    _stop: watch::Sender<bool>,
+    ca: CertificateAuthority,
+    handed: mpsc::UnboundedReceiver<Plane>,
+    stop: watch::Sender<bool>,
+    running: JoinHandle<()>,
     _dir: tempfile::TempDir,
 }
 
@@ -151,10 +142,12 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
         let audit = Audit::open(store.clone(), dir.path(), clock.clone()).unwrap();
-        let identity = Identity::new(store.clone(), clock.clone(), Partition::aws());
-        let gate = Arc::new(IdentityGate::new(identity, audit.clone(), Arc::new(TwoKeys)));
+        let identity = Identity::open(store.clone(), audit.clone(), clock.clone(), IdentityOptions::default()).unwrap();
+        let first = identity.create_account("first", Some(AccountId::first())).await.unwrap().credentials;
+        let other = identity.create_account("other", None).await.unwrap().credentials;
+        let services: Vec<Arc<dyn Service>> = vec![Arc::new(Things), Arc::new(StsService::new(identity.clone()))];
         let options = FrontOptions::new(Region::default_region(), clock);
-        let door = Arc::new(FrontDoor::new(gate, vec![Arc::new(Things)], options));
+        let door = Arc::new(FrontDoor::new(Arc::new(IdentityGate::new(identity)), services, options));
 
         let now = SystemClock::shared().now().as_secs();
         let ca = CertificateAuthority::create("test CA", Validity::starting(now, 86_400)).unwrap();
@@ -162,15 +155,17 @@ impl Bench {
         let certificate = ServerCertificate::from_pem(&server.chain_pem, &server.key_pem).unwrap();
         let handshakes = HandshakeGate::new(HandshakeLimits::default());
         let acceptor = Acceptor::new(Listener::Api, &certificate, AcceptorOptions::default(), handshakes);
-        let listener = ApiListener::bind(([127, 0, 0, 1], 0).into(), acceptor, door, None).await.unwrap();
+        let (hand, handed) = mpsc::unbounded_channel();
+        let handover: Handover = Arc::new(move |accepted, _| hand.send(accepted.plane).unwrap());
+        let listener = ApiListener::bind(([127, 0, 0, 1], 0).into(), acceptor, door, Some(handover)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(listener.run(stopped));
+        let running = tokio::spawn(listener.run(stopped));
 
         let options = ClientOptions { roots_pem: ca.certificate_pem(), ..ClientOptions::default() };
         let direct = Direct { tls: Some(Connector::new(options).unwrap()) };
         let client = Client::new(direct, ClientLimits::default());
-        Bench { address, client, store, audit, _stop: stop, _dir: dir }
+        Bench { address, client, first, other, store, audit, ca, handed, stop, running, _dir: dir }
     }
 
     pub async fn send(&self, call: Call<'_>) -> ClientResponse {
@@ -181,9 +176,14 @@ impl Bench {
         for (name, value) in &headers[1..] {
             map.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value).unwrap());
         }
-        if let Some((key, secret)) = call.key {
-            let credentials =
-                Credentials { access_key_id: key.to_owned(), secret: SecretString::new(secret), session_token: None };
+        let credentials = match call.signer {
+            By::Nobody => None,
+            By::First => Some(self.first.clone()),
+            By::Other => Some(self.other.clone()),
+            By::Forger => Some(Credentials { secret: SecretString::new("wrong"), ..self.first.clone() }),
+            By::Stranger(id) => Some(Credentials { access_key_id: id.to_owned(), ..self.first.clone() }),
+        };
+        if let Some(credentials) = credentials {
             let now = AmzTime::from_epoch(SystemClock::shared().now().as_secs()).unwrap();
             let signer = Signer { credentials: &credentials, region: call.region, service: call.scope };
             let request = ToSign {
@@ -204,6 +204,31 @@ impl Bench {
             body: Bytes::copy_from_slice(call.body.as_bytes()),
         };
         self.client.send(request, Duration::from_secs(10)).await.unwrap()
+    }
+
+    /// Connects as a device that offers `alpn`; the plane its connection is handed over as.
+    pub async fn connect_device(&mut self, alpn: &[u8]) -> Option<Plane> {
+        let pair = DeviceKeyPair::generate().unwrap();
+        let now = SystemClock::shared().now().as_secs();
+        let leaf = self.ca.issue_device(pair.public_key(), Validity::starting(now, 86_400)).unwrap();
+        let identity =
+            ClientIdentity { chain_pem: pem::encode_certificate(leaf.der()), key_pem: pair.private_pem().to_owned() };
+        let connector = Connector::new(ClientOptions {
+            roots_pem: self.ca.certificate_pem(),
+            identity: Some(identity),
+            alpn: vec![alpn.to_vec()],
+        })
+        .unwrap();
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        let _stream = connector.connect("127.0.0.1", socket).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), self.handed.recv()).await.unwrap()
+    }
+
+    /// Stops the listener and waits until it has ended; whether a connection is still accepted afterwards.
+    pub async fn stop(&mut self) -> bool {
+        self.stop.send(true).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), &mut self.running).await.unwrap().unwrap();
+        TcpStream::connect(self.address).await.is_ok()
     }
 
     /// Every audit record of an account, as the CloudTrail event it is.

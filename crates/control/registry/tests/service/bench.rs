@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use marram_audit::Audit;
 use marram_aws_api::{ApiError, Kind, Operation, ServiceId, Shape};
-use marram_identity::{CallFacts, Identity, Principal, Service, TlsDetails};
+use marram_identity::{CallFacts, Identity, IdentityOptions, Principal, Service, TlsDetails};
 use marram_pki::{CertificateAuthority, Validity};
 use marram_registry::{DeviceAuthority, Endpoints, MIGRATIONS, Registry, RegistryOptions};
 use marram_store::{Store, StoreOptions};
@@ -122,8 +123,9 @@ impl Bench {
     }
 }
 
-fn identity(store: &Store, _dir: &std::path::Path, clock: Arc<ManualClock>) -> Identity {
-    Identity::new(store.clone(), clock, Partition::aws())
+fn identity(store: &Store, dir: &std::path::Path, clock: Arc<ManualClock>) -> Identity {
+    let audit = Audit::open(store.clone(), dir, clock.clone()).unwrap();
+    Identity::open(store.clone(), audit, clock, IdentityOptions::default()).unwrap()
 }
 
 /// Every member of an answer is one the model knows, with the model's type.
