@@ -27,7 +27,8 @@ impl BrokerMessages {
     }
 
     fn client(&self, principal: &FlowPrincipal) -> LocalClient {
-        let tenant = Tenant::new(&principal.account);
+        // The broker's worlds are named as the device authority names them: account and region.
+        let tenant = Tenant::new(&format!("{}/{}", principal.account, principal.region));
         self.broker.local_client(CLIENT_NAME, FullAuthority::new(tenant, &principal.deployment))
     }
 

@@ -3,6 +3,7 @@
 //! * [`Registry`] is the service `iot` (control-plane-api.md section 4): one file per operation family, each beginning
 //!   with the permission it needs.
 //! * [`DeviceAuthority`] decides for connected devices (5.6) and keeps live sessions true to the registry.
+//! * [`DataService`] is the service `iot-data` (5.11) over the broker.
 //!
 //! Tables are in [`MIGRATIONS`]; every key starts with account and region.
 
@@ -11,6 +12,7 @@ mod authority;
 mod ca;
 mod certificate;
 mod change;
+mod data;
 mod endpoint;
 mod input;
 mod page;
@@ -25,6 +27,7 @@ mod thing_group;
 mod thing_type;
 
 pub use authority::{DeviceAuthority, DeviceSession, LiveSessions};
+pub use data::{BrokerMessages, DataService, MessagePort, PublishError};
 pub use endpoint::Endpoints;
 pub use realm::Realm;
 pub use role_alias::{RoleAlias, find_role_alias};

@@ -39,7 +39,18 @@ impl Bench {
 
     /// Calls an operation as the root of an account, and checks the answer against the model.
     pub async fn call_as(&self, account: &str, operation: &str, input: Value) -> Result<Value, ApiError> {
-        let operation = ServiceId::Iot.operation(operation).unwrap_or_else(|| panic!("no operation {operation}"));
+        self.call_service(&self.registry, account, operation, input).await
+    }
+
+    /// Calls an operation of any service.
+    pub async fn call_service(
+        &self,
+        service: &dyn Service,
+        account: &str,
+        operation: &str,
+        input: Value,
+    ) -> Result<Value, ApiError> {
+        let operation = service.id().operation(operation).unwrap_or_else(|| panic!("no operation {operation}"));
         let account: AccountId = account.parse().unwrap();
         let principal = Principal::root(account, Partition::aws().as_str());
         let facts = CallFacts {
@@ -53,7 +64,7 @@ impl Bench {
             tls: TlsDetails::default(),
         };
         let ctx = self.identity.context(principal, facts);
-        let answer = self.registry.call(&ctx, operation, input).await;
+        let answer = service.call(&ctx, operation, input).await;
         match &answer {
             Ok(value) => conforms(operation, operation.output, value),
             Err(error) => {

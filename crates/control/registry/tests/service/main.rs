@@ -4,7 +4,9 @@
 mod authority;
 mod bench;
 mod certificates;
+mod data;
 mod groups;
+mod live;
 mod policies;
 mod things;
 mod types_and_tags;
