@@ -8,6 +8,7 @@ mod checkpoint;
 mod expr;
 mod json_body;
 mod pki;
+mod policy;
 mod route;
 mod sigv4;
 mod tdm;
@@ -27,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "expr", run: expr::run },
     Target { name: "json_body", run: json_body::run },
     Target { name: "pki", run: pki::run },
+    Target { name: "policy", run: policy::run },
     Target { name: "route", run: route::run },
     Target { name: "sigv4", run: sigv4::run },
     Target { name: "tdm", run: tdm::run },
