@@ -401,7 +401,7 @@ impl Presented {
         let age = now.saturating_sub(self.time.seconds());
         let now_text = || AmzTime::from_epoch(now).map(|t| t.text().to_owned()).unwrap_or_default();
         let minutes = skew / 60;
-        if age < -skew {
+        if age < skew.saturating_neg() {
             return Err(AuthFailure::NotYetValid { signed: self.time.text().to_owned(), now: now_text(), minutes });
         }
         match self.expires_secs {
