@@ -3,6 +3,7 @@
 //! Each module is one family and has `pub fn run(args: &[String]) -> anyhow::Result<()>`.
 
 mod api;
+mod flow;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,7 +19,7 @@ fn main() -> anyhow::Result<()> {
 type Run = fn(&[String]) -> anyhow::Result<()>;
 
 /// Every family, by name.
-const FAMILIES: &[(&str, Run)] = &[("api", api::run)];
+const FAMILIES: &[(&str, Run)] = &[("api", api::run), ("flow", flow::run)];
 
 fn names() -> String {
     FAMILIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")

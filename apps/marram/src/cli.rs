@@ -44,6 +44,9 @@ pub enum Verb {
     /// The audit log.
     #[command(subcommand)]
     AuditLog(crate::command::audit_log::AuditLog),
+    /// Flows.
+    #[command(subcommand)]
+    Flow(crate::command::flow::FlowVerb),
 }
 
 /// Flags of `marram up`.

@@ -2,6 +2,7 @@
 
 pub mod audit_log;
 mod env;
+pub mod flow;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.verb {
         Verb::Env(flags) => env::run(&flags),
         Verb::AuditLog(verb) => audit_log::run(&verb),
+        Verb::Flow(verb) => flow::run(&verb),
         Verb::Up(_) | Verb::Serve(_) | Verb::Account(_) => anyhow::bail!("not wired"),
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use marram_expr::{DataType, PropertyType, Scope, Template, Value, ValueExpr};
+use marram_expr::{DataType, Expr, ExprKind, PropertyType, Scope, Template, TemplatePart, Value, ValueExpr};
 use serde_json::Value as Json;
 use smol_str::SmolStr;
 
@@ -82,9 +82,9 @@ pub(crate) fn request(target: &Target<'_>, action: &Action, inputs: &[Value]) ->
             Ok(Request::Publish(Publish {
                 thing: target.thing.clone(),
                 action: action.name.clone(),
-                topic: topic_text(topic, &scope)?,
+                topic: topic_text(topic, target.thing, &scope)?,
                 payload,
-                reply_topic: response.as_ref().map(|response| topic_text(&response.topic, &scope)).transpose()?,
+                reply_topic: response.as_ref().map(|response| topic_text(&response.topic, target.thing, &scope)).transpose()?,
             }))
         }
         Operation::Modbus { unit, function, params } => {
@@ -117,13 +117,34 @@ fn render(template: &Template, scope: &dyn Scope) -> Result<SmolStr, Fault> {
     marram_expr::render(template, scope).map(SmolStr::from).map_err(scope::fault_of)
 }
 
-fn topic_text(template: &Template, scope: &dyn Scope) -> Result<SmolStr, Fault> {
-    marram_expr::render_topic(template, scope).map(SmolStr::from).map_err(scope::fault_of)
+/// A topic. Nearly all are `${systemRuntime.deviceId}` and text: those need no evaluation.
+fn topic_text(template: &Template, thing: &str, scope: &dyn Scope) -> Result<SmolStr, Fault> {
+    // Thing names hold nothing a topic level may not (TG 3.13); anything else takes the long way and is refused there.
+    let is_level = !thing.is_empty() && thing.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte));
+    let mut topic = smol_str::SmolStrBuilder::new();
+    for part in &template.parts {
+        match part {
+            TemplatePart::Text(text) => topic.push_str(text),
+            TemplatePart::Interpolation(expr) if is_level && is_device_id(expr) => topic.push_str(thing),
+            TemplatePart::Interpolation(_) => {
+                return marram_expr::render_topic(template, scope).map(SmolStr::from).map_err(scope::fault_of);
+            }
+        }
+    }
+    Ok(topic.finish())
+}
+
+/// Whether the expression is `systemRuntime.deviceId`.
+fn is_device_id(expr: &Expr) -> bool {
+    let ExprKind::Path { base, steps } = &expr.kind else { return false };
+    let ExprKind::Name(root) = &base.kind else { return false };
+    let [marram_expr::Step::Field(field)] = steps.as_slice() else { return false };
+    root.eq_ignore_ascii_case("systemRuntime") && field.eq_ignore_ascii_case("deviceId")
 }
 
 /// The topic filter of an event of `thing`.
 pub(crate) fn event_filter(template: &Template, site: &crate::program::Site, thing: &str) -> Result<SmolStr, Fault> {
-    topic_text(template, &scope::TopicScope { site, thing })
+    topic_text(template, thing, &scope::TopicScope { site, thing })
 }
 
 /// The value of a `param`, as its property when it fits (TG 3.9: it is not checked against it).

@@ -15,7 +15,7 @@ use smol_str::SmolStr;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{Job, port_fault};
-use crate::port::{Incoming, MessagePort, Outgoing, Pending, PortError, Subscription};
+use crate::port::{FlowPrincipal, Incoming, MessagePort, Outgoing, Pending, PortError, Subscription};
 
 pub(crate) struct MqttConnector {
     messages: Arc<dyn MessagePort>,
@@ -62,9 +62,12 @@ impl MqttConnector {
     }
 
     /// A publish without response, as a future of its own that may be polled anywhere.
-    pub fn publish(&self, job: &Job, publish: &Publish) -> Pending<'static, Result<(), PortError>> {
-        let (messages, principal, message) =
-            (Arc::clone(&self.messages), Arc::clone(&job.principal), Self::message(publish));
+    pub fn publish(
+        &self,
+        principal: &Arc<FlowPrincipal>,
+        publish: &Publish,
+    ) -> Pending<'static, Result<(), PortError>> {
+        let (messages, principal, message) = (Arc::clone(&self.messages), Arc::clone(principal), Self::message(publish));
         Box::pin(async move { messages.publish(&principal, message).await })
     }
 

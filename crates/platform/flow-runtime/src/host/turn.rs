@@ -353,24 +353,11 @@ impl Host {
                 return self.feed(number, Input::Failed { task, fault }, now);
             }
         }
-        let sender = self.sender.clone();
-        let progress = Box::new(move |stage| {
-            if let Some(sender) = sender.upgrade() {
-                drop(sender.try_send(Command::Progress { number, task, stage }));
-            }
-        });
-        let job = Job {
-            request: Arc::clone(&request),
-            principal: Arc::clone(&generation.principal),
-            execution: entry_id(&self.live[&number]),
-            http_allow: Arc::clone(&generation.http_allow),
-            progress,
-        };
         let shared = Arc::clone(&self.shared);
         if let Request::Publish(publish) = &*request
             && publish.reply_topic.is_none()
         {
-            let mut sending = shared.connectors.mqtt.publish(&job, publish);
+            let mut sending = shared.connectors.mqtt.publish(&generation.principal, publish);
             if let Poll::Ready(sent) = sending.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 let input = match sent {
                     Ok(()) => Input::Progress { task, stage: Stage::Accepted },
@@ -386,6 +373,19 @@ impl Host {
             self.handles.insert((number, task), handle);
             return;
         }
+        let sender = self.sender.clone();
+        let progress = Box::new(move |stage| {
+            if let Some(sender) = sender.upgrade() {
+                drop(sender.try_send(Command::Progress { number, task, stage }));
+            }
+        });
+        let job = Job {
+            request: Arc::clone(&request),
+            principal: Arc::clone(&generation.principal),
+            execution: entry_id(&self.live[&number]),
+            http_allow: Arc::clone(&generation.http_allow),
+            progress,
+        };
         self.hold(&job);
         let handle = self.tasks.spawn(async move { (number, task, shared.connectors.perform(job).await) });
         self.handles.insert((number, task), handle);
