@@ -175,6 +175,10 @@ impl<'a> Context<'a> {
                 of_kind = self.parents_first(of_kind);
             }
             for one in of_kind {
+                // the documents are refused and the list of reasons is full: what follows could only cost time
+                if self.findings.error_count() >= MAX_DIAGNOSTICS {
+                    return;
+                }
                 self.enter(one);
                 if let Some(kind) = self.check_kind(one, declared) {
                     let entity = Entity {

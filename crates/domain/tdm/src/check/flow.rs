@@ -19,6 +19,9 @@ use crate::mapping::ConversionGraph;
 use crate::model::{Flow, Metatype, Parameter, ParameterType, Primitive, Step, Urn, Variable};
 use crate::syntax::ast::{Body, Selection, VariableDefinition};
 
+/// Most steps of a flow. An execution runs 10 000 at most (TG 6.3).
+const MAX_STEPS: usize = 1_000;
+
 /// Checks a flow document: exactly one `@workflowType` (TDM2005), against the entities of `source`.
 pub fn check_flow(document: &str, source: &dyn EntitySource, options: &CheckOptions) -> Outcome<Flow> {
     let mut context = Context::new(source, options);
@@ -101,6 +104,10 @@ impl FlowChecker<'_, '_> {
         let written: Vec<&Selection> = steps.map_or(&[][..], Selection::children).iter().collect();
         if steps.is_none() {
             self.context.error(TDM3006, at, "a flow needs a block `steps`");
+        }
+        if written.len() > MAX_STEPS {
+            self.context.error(TDM1005, at, format!("the flow has more than {MAX_STEPS} steps"));
+            return None;
         }
         // results may be stored in variables nobody declared; they are visible in every step
         for step in &written {

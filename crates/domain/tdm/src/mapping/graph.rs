@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::model::{Conversion, Direction, Entity, EntityKind, FieldConversion, MappingHop, Primitive, Property};
 use crate::model::{PropertyShape, Urn};
@@ -11,10 +12,16 @@ pub const MAX_CHAIN: usize = 4;
 /// Deepest field-wise conversion of complex values inside complex values.
 const MAX_FIELD_DEPTH: usize = 16;
 
+/// Edges one graph looks at in its life, about a second's work. A graph serves one check run; past it no further chain
+/// is found. Honest documents need a thousandth of it.
+const MAX_WORK: usize = 20_000_000;
+
 /// Directed edges between properties, one per direction of each mapping.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ConversionGraph {
     edges: BTreeMap<Urn, Vec<Edge>>,
+    targets: BTreeSet<Urn>,
+    work: AtomicUsize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,14 +72,15 @@ impl ConversionGraph {
     /// Adds one direction of a mapping.
     pub(crate) fn add(&mut self, mapping: &Urn, direction: Direction, from: &Urn, to: &Urn) {
         let edge = Edge { is_public: mapping.is_public(), mapping: mapping.clone(), direction, to: to.clone() };
+        self.targets.insert(to.clone());
         let edges = self.edges.entry(from.clone()).or_default();
-        edges.push(edge);
-        edges.sort();
+        let at = edges.partition_point(|known| *known < edge);
+        edges.insert(at, edge);
     }
 
     /// Shortest chain from `from`, or an ancestor of it, to `to`. Ties go to private mappings, then to the lower URN.
     fn chain(&self, from: &Urn, to: &Urn) -> Option<Vec<MappingHop>> {
-        if self.edges.is_empty() {
+        if !self.targets.contains(to) {
             return None;
         }
         let mut level: BTreeMap<&Urn, Vec<&Edge>> = BTreeMap::new();
@@ -82,6 +90,10 @@ impl ConversionGraph {
         let mut seen: BTreeSet<&Urn> = level.keys().copied().collect();
         for _ in 0..MAX_CHAIN {
             let mut next: BTreeMap<&Urn, Vec<&Edge>> = BTreeMap::new();
+            let edges = level.keys().filter_map(|at| self.edges.get(*at)).map(Vec::len).sum::<usize>();
+            if self.work.fetch_add(edges, Ordering::Relaxed) > MAX_WORK {
+                return None;
+            }
             for (at, path) in &level {
                 for edge in self.edges.get(*at).into_iter().flatten().filter(|edge| !seen.contains(&edge.to)) {
                     let mut longer = path.clone();
@@ -120,9 +132,14 @@ impl ConversionGraph {
         if from == to {
             return silent(Conversion::Coerce);
         }
-        let (Some(source), Some(target)) = (property(lookup, from), property(lookup, to)) else {
+        let (Some((from, source)), Some((to, target))) = (property(lookup, from), property(lookup, to)) else {
             return Err(refuse());
         };
+        // an alternate id stands for the property it belongs to
+        let (from, to) = (&from, &to);
+        if from == to {
+            return silent(Conversion::Coerce);
+        }
         let is_json = |property: &Property| property.shape == PropertyShape::Primitive(Primitive::Json);
         let is_ancestor = from.is_a(to) && (target.is_abstract || target.shape == source.shape);
         if is_json(&source) || is_json(&target) || is_ancestor {
@@ -179,9 +196,10 @@ impl ConversionGraph {
     }
 }
 
-fn property(lookup: Lookup<'_>, id: &Urn) -> Option<Property> {
-    match &lookup(id)?.kind {
-        EntityKind::Property(property) => Some(property.clone()),
+fn property(lookup: Lookup<'_>, id: &Urn) -> Option<(Urn, Property)> {
+    let entity = lookup(id)?;
+    match &entity.kind {
+        EntityKind::Property(property) => Some((entity.id.clone(), property.clone())),
         _ => None,
     }
 }

@@ -109,8 +109,12 @@ impl Printer<'_> {
         }
     }
 
-    fn column(&self) -> usize {
-        self.out.rsplit('\n').next().map_or(0, |line| line.chars().count())
+    /// Whether the line being written is too long. Looks at its last bytes only: a line may be a megabyte long.
+    fn is_too_wide(&self) -> bool {
+        let tail = self.out.as_bytes();
+        let tail = &tail[tail.len().saturating_sub(4 * WIDTH + 1)..];
+        let line = tail.iter().rev().take_while(|byte| **byte != b'\n');
+        line.filter(|byte| (**byte & 0xC0) != 0x80).count() > WIDTH
     }
 
     /// Comments that stand before byte `start`, each on its own line. `is_last` drops the gap after the last one.
@@ -131,8 +135,9 @@ impl Printer<'_> {
     /// Ends the line of something whose last byte is before `end`, with the comment that stood behind it.
     fn end_line(&mut self, end: u32) {
         if let Some(comment) = self.comments.get(self.next) {
-            let between = self.source.get(end as usize..comment.span.start as usize);
-            if comment.is_trailing && between.is_some_and(|between| !between.contains('\n') && is_filler(between)) {
+            let behind = self.source.get(end as usize..).unwrap_or_default();
+            let gap = behind.len() - behind.trim_start_matches([' ', '\t', ',', '\u{FEFF}']).len();
+            if comment.is_trailing && end as usize + gap == comment.span.start as usize {
                 self.out.push_str("  ");
                 self.out.push_str(comment.span.text(self.source).trim_end());
                 self.next += 1;
@@ -198,7 +203,7 @@ impl Printer<'_> {
         {
             let before = self.out.len();
             self.variables(variables, false);
-            if self.column() > WIDTH {
+            if self.is_too_wide() {
                 self.out.truncate(before);
                 self.variables(variables, true);
             }
@@ -318,7 +323,7 @@ impl Printer<'_> {
         let Some(arguments) = arguments else { return };
         let before = self.out.len();
         self.argument_list(&arguments.items, false);
-        if self.column() > WIDTH && arguments.items.len() > 1 {
+        if arguments.items.len() > 1 && self.is_too_wide() {
             self.out.truncate(before);
             self.argument_list(&arguments.items, true);
         }
@@ -387,10 +392,6 @@ impl Printer<'_> {
             self.out.push_str(&quote(&text.value));
         }
     }
-}
-
-fn is_filler(text: &str) -> bool {
-    text.chars().all(|c| matches!(c, ' ' | '\t' | ',' | '\u{FEFF}'))
 }
 
 fn is_plain(field: &Field) -> bool {

@@ -157,8 +157,9 @@ impl Lexer<'_> {
     fn typographic(&mut self, opening: char) -> TokenKind {
         let start = self.at - opening.len_utf8();
         let plain = plain_quote(opening);
-        let line = &self.source[self.at..self.line_end(self.at)];
-        let close = line.char_indices().find(|(_, c)| *c == plain || (is_typographic(*c) && plain_quote(*c) == plain));
+        let line = self.source[self.at..].char_indices().take_while(|(_, c)| !matches!(c, '\n' | '\r'));
+        let mut quotes = line.filter(|(_, c)| *c == plain || is_typographic(*c));
+        let close = quotes.find(|(_, c)| *c == plain || plain_quote(*c) == plain);
         let opening_span = Span::new(start, self.at);
         self.pending.push(typographic_quote(opening, opening_span));
         if let Some((at, closing)) = close {
@@ -169,10 +170,6 @@ impl Lexer<'_> {
             }
         }
         TokenKind::TypographicString
-    }
-
-    fn line_end(&self, from: usize) -> usize {
-        self.source[from..].find(['\n', '\r']).map_or(self.source.len(), |at| from + at)
     }
 
     fn string(&mut self, quote: u8) -> TokenKind {

@@ -501,10 +501,11 @@ impl<'s> Parser<'s> {
             && self.is_first_on_line(self.span())
     }
 
+    /// Costs the indentation, not the line: a line may be a megabyte long.
     fn is_first_on_line(&self, span: Span) -> bool {
-        let before = &self.source[..span.start as usize];
-        let line = before.rfind(['\n', '\r']).map_or(before, |at| &before[at + 1..]);
-        line.bytes().all(|byte| byte == b' ' || byte == b'\t')
+        let before = self.source.as_bytes()[..span.start as usize].iter().rev();
+        let mut before = before.skip_while(|byte| matches!(byte, b' ' | b'\t'));
+        before.next().is_none_or(|byte| matches!(byte, b'\n' | b'\r'))
     }
 
     // ---- mistakes
