@@ -132,8 +132,15 @@ impl Lexer<'_> {
         TokenKind::Number
     }
 
+    /// Keeps a finding of the line. More than a document may have are dropped at once: a line may be a megabyte long.
+    fn report(&mut self, found: Diagnostic) {
+        if self.pending.len() < MAX_DIAGNOSTICS {
+            self.pending.push(found);
+        }
+    }
+
     fn illegal(&mut self, start: usize, message: &str) {
-        self.pending.push(Diagnostic::error(TDM1001, Span::new(start, self.at), message));
+        self.report(Diagnostic::error(TDM1001, Span::new(start, self.at), message));
     }
 
     fn odd_character(&mut self) -> TokenKind {
@@ -161,12 +168,12 @@ impl Lexer<'_> {
         let mut quotes = line.filter(|(_, c)| *c == plain || is_typographic(*c));
         let close = quotes.find(|(_, c)| *c == plain || plain_quote(*c) == plain);
         let opening_span = Span::new(start, self.at);
-        self.pending.push(typographic_quote(opening, opening_span));
+        self.report(typographic_quote(opening, opening_span));
         if let Some((at, closing)) = close {
             let closing_at = self.at + at;
             self.at = closing_at + closing.len_utf8();
             if closing != plain {
-                self.pending.push(typographic_quote(closing, Span::new(closing_at, self.at)));
+                self.report(typographic_quote(closing, Span::new(closing_at, self.at)));
             }
         }
         TokenKind::TypographicString
@@ -188,12 +195,12 @@ impl Lexer<'_> {
             }
         }
         self.at = at + 1;
-        let pending = &mut self.pending;
-        if self.source[start + 1..at].contains('\\') {
-            unescape(&self.source[start + 1..at], |bad| {
+        let source = self.source;
+        if source[start + 1..at].contains('\\') {
+            unescape(&source[start + 1..at], |bad| {
                 let span = Span::new(start + 1 + bad.start as usize, start + 1 + bad.end as usize);
                 let help = "the escapes are \\\" \\' \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX";
-                pending.push(Diagnostic::error(TDM1003, span, "unknown escape").help(help));
+                self.report(Diagnostic::error(TDM1003, span, "unknown escape").help(help));
             });
         }
         TokenKind::String
@@ -211,7 +218,7 @@ impl Lexer<'_> {
                 None => {
                     self.at = self.source.len();
                     let span = Span::new(start, start + 3);
-                    self.pending.push(Diagnostic::error(TDM1002, span, "block string without closing `\"\"\"`"));
+                    self.report(Diagnostic::error(TDM1002, span, "block string without closing `\"\"\"`"));
                     return TokenKind::BlockString;
                 }
             }
@@ -232,12 +239,12 @@ impl Lexer<'_> {
             }
             self.start = string;
             self.at = closing_at + closing.len_utf8();
-            self.pending.push(typographic_quote(closing, Span::new(closing_at, self.at)));
+            self.report(typographic_quote(closing, Span::new(closing_at, self.at)));
             return TokenKind::TypographicString;
         }
         self.at = end;
         let message = format!("string without closing `{quote}` on its line");
-        self.pending.push(Diagnostic::error(TDM1002, Span::new(start, end), message));
+        self.report(Diagnostic::error(TDM1002, Span::new(start, end), message));
         TokenKind::String
     }
 
