@@ -435,6 +435,15 @@ impl Identity {
         Ok(AssumedRole { principal, temporary })
     }
 
+    /// Whether [`Identity::assume_service_role`] would succeed now. Issues nothing, records nothing: for services that
+    /// check a role when they are given one.
+    pub fn service_may_assume(&self, asked: &ServiceAssume<'_>) -> bool {
+        let directory = self.directory();
+        let own = role_account(asked.role_arn).filter(|account| account == asked.account);
+        let role = own.and_then(|account| directory.account(&account)?.role_by_arn(asked.role_arn).cloned());
+        matches!(self.service_decision(asked, role.as_deref(), self.now()), Outcome::Allowed)
+    }
+
     fn service_decision(&self, asked: &ServiceAssume<'_>, role: Option<&Held<Role>>, now: Timestamp) -> Outcome {
         let nobody = Outcome::ImplicitDeny(marram_authz::Layer::Resource);
         let Some(trust) = role.and_then(|role| role.trust.as_deref()) else { return nobody };

@@ -3,7 +3,6 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod deploy;
-mod lower;
 mod prepare;
 pub(crate) mod read;
 pub(crate) mod undeploy;

@@ -14,6 +14,7 @@ mod association;
 mod catalog;
 mod entity;
 mod execution;
+mod identity;
 mod input;
 mod instance;
 mod language;
@@ -28,6 +29,7 @@ mod service;
 mod tag;
 mod template;
 
+pub use identity::IdentityRoles;
 pub use ports::{Roles, ThingFacts, Things};
 pub use realm::Realm;
 pub use recover::Recovered;

@@ -28,9 +28,7 @@ pub trait Things: Send + Sync + Debug {
 
 /// Roles that flows act with.
 pub trait Roles: Send + Sync + Debug {
-    /// Whether the role exists in this account and its trust policy lets `service` (a host name) assume it.
-    ///
-    /// # Errors
-    /// The store's failure.
-    fn trusts(&self, snapshot: &Snapshot<'_>, realm: &Realm, role_arn: &str, service: &str) -> Result<bool, CallError>;
+    /// Whether the role exists in this account and its trust policy lets this service assume it on behalf of the
+    /// deployment `source_arn`.
+    fn trusts(&self, realm: &Realm, role_arn: &str, source_arn: &str) -> bool;
 }

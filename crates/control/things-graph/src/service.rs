@@ -227,5 +227,8 @@ fn listed(operation: &Operation, mut error: ApiError) -> ApiError {
         let known = operation.error("InvalidRequestException").is_some();
         return if known { ApiError::invalid_request(message) } else { ApiError::internal() };
     }
+    if let Some(modelled) = operation.error(&error.code) {
+        error.status = modelled.status;
+    }
     error
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::prepare::prepare;
-use super::{Instance, Status, find, lower, summary};
+use super::{Instance, Status, find, summary};
 use crate::input::{Document, Tag, read};
 use crate::language::refusal;
 use crate::realm::Realm;
@@ -64,30 +64,26 @@ pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Val
     let Some(role_arn) = request.flow_actions_role_arn.clone() else {
         return Err(ApiError::invalid_request("flowActionsRoleArn is required for the target CLOUD"));
     };
-    for role in roles {
-        if !ctx.read(|s| service.inner.roles.trusts(s, &realm, role, SERVICE_PRINCIPAL))? {
-            let message = format!("The role {role} does not exist or does not trust {SERVICE_PRINCIPAL}");
-            return Err(ApiError::invalid_request(message));
-        }
-    }
-
     let text = request.definition.text;
     let (checker, checked_realm) = (service.clone(), realm.clone());
     let (text, prepared) = tokio::task::spawn_blocking(move || {
         let inner = &checker.inner;
         let prepared = inner.store.read(|s| prepare(s, &inner.catalog, &*inner.things, &checked_realm, &text))?;
-        // What cannot be lowered could never be deployed.
-        let prepared = prepared.and_then(|prepared| {
-            match lower::lower(&prepared, &checked_realm, inner.network.allow_insecure_http) {
-                Ok(_) => Ok(prepared),
-                Err(error) => Err(vec![format!("TDM3004: {error}")]),
-            }
-        });
+        // What cannot be frozen could never be deployed.
+        let prepared = prepared
+            .and_then(|prepared| prepared.freeze(&checked_realm, inner.network.allow_insecure_http).map(|_| prepared));
         Ok::<_, CallError>((text, prepared))
     })
     .await
     .map_err(|_| ApiError::internal())??;
     let prepared = prepared.map_err(refusal)?;
+    let source_arn = realm.arn(&prepared.deployment.id);
+    for role in roles {
+        if !service.inner.roles.trusts(&realm, role, &source_arn) {
+            let message = format!("The role {role} does not exist or does not trust {SERVICE_PRINCIPAL}");
+            return Err(ApiError::invalid_request(message));
+        }
+    }
 
     let (now, most, metrics) = (ctx.now, service.inner.quotas.deployments, request.metrics_configuration);
     let system_key = prepared.system.id.key().to_owned();

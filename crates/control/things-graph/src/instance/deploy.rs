@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use super::prepare::prepare;
-use super::{Instance, Status, authorized_target, find, lower, not_found, set_status, summary};
+use super::{Instance, Status, authorized_target, find, not_found, set_status, summary};
 use crate::input::{ById, read};
 use crate::language::refusal;
 use crate::realm::Realm;
@@ -33,8 +33,8 @@ pub(crate) async fn deploy(service: &ThingsGraph, ctx: &CallContext, input: &Val
         let inner = &checker.inner;
         let prepared = inner.store.read(|s| prepare(s, &inner.catalog, &*inner.things, &checked_realm, &text))?;
         Ok::<_, CallError>(prepared.and_then(|prepared| {
-            let lowered = lower::lower(&prepared, &checked_realm, inner.network.allow_insecure_http);
-            lowered.map(|snapshot| (prepared, snapshot)).map_err(|error| vec![format!("TDM3004: {error}")])
+            let frozen = prepared.freeze(&checked_realm, inner.network.allow_insecure_http)?;
+            Ok((prepared, frozen))
         }))
     })
     .await

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use marram_flow::Snapshot;
+use marram_flow::lower::{self, BoundFlow, BoundThing};
 use marram_identity::CallError;
-use marram_store::Snapshot;
+use marram_tdm::check::EntitySource;
 use marram_tdm::model::{Deployment, EntityKind, Flow, Protocol, System, Urn};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
@@ -16,7 +18,7 @@ use crate::realm::Realm;
 use crate::template::{self, Kind};
 
 /// Registry attribute that makes a Modbus device reachable from the control plane: `host:port`.
-pub(super) const MODBUS_ATTRIBUTE: &str = "modbusTcp";
+const MODBUS_ATTRIBUTE: &str = "modbusTcp";
 
 /// A checked deployment and all it needs.
 pub(super) struct Prepared {
@@ -33,7 +35,7 @@ pub(super) struct Prepared {
 
 /// Loads and checks. The inner error lists everything wrong with the deployment.
 pub(super) fn prepare(
-    s: &Snapshot<'_>,
+    s: &marram_store::Snapshot<'_>,
     catalog: &Catalog,
     things: &dyn Things,
     realm: &Realm,
@@ -78,13 +80,49 @@ pub(super) fn prepare(
     Ok(Ok(Prepared { deployment, system, flows, things, view, dependencies: dependencies.into() }))
 }
 
+impl Prepared {
+    /// The self-contained form the runtime runs (TG 7.6).
+    pub(super) fn freeze(&self, realm: &Realm, allow_insecure_http: bool) -> Result<Snapshot, Complaints> {
+        let lookup = |id: &Urn| self.view.entity(id);
+        let flows: Vec<BoundFlow> = self
+            .flows
+            .iter()
+            .map(|(role, flow)| BoundFlow { role: role.clone(), flow: flow.template.clone(), revision: flow.revision })
+            .collect();
+        let things: Vec<BoundThing> = self
+            .system
+            .thing_roles()
+            .filter_map(|role| {
+                let mut bindings = self.deployment.bindings.iter();
+                let bound = bindings.find(|bound| bound.role.eq_ignore_ascii_case(&role.name))?;
+                let (facts, device) = self.things.get(bound.thing.as_str())?;
+                Some(BoundThing {
+                    role: role.name.clone(),
+                    thing: bound.thing.clone(),
+                    device: device.clone(),
+                    modbus_endpoint: facts.attributes.get(MODBUS_ATTRIBUTE).map(SmolStr::new),
+                })
+            })
+            .collect();
+        let (region, account) = (realm.region.as_str(), realm.account.as_str());
+        let mut snapshot = lower::snapshot(&lookup, &self.deployment, &flows, &things, region, account)
+            .map_err(|error| vec![error.to_string()])?;
+        Arc::make_mut(&mut snapshot.site).allow_insecure_http = allow_insecure_http;
+        Ok(snapshot)
+    }
+}
+
 fn dependency(id: &Urn, revision: i64) -> Value {
     json!({ "id": id.as_str(), "revisionNumber": revision })
 }
 
 /// The namespace version to validate against: the document's, else the one its pinned templates agree on, else the
 /// latest (TG 7.2).
-fn version(s: &Snapshot<'_>, realm: &Realm, text: &str) -> Result<Result<Option<i64>, String>, CallError> {
+fn version(
+    s: &marram_store::Snapshot<'_>,
+    realm: &Realm,
+    text: &str,
+) -> Result<Result<Option<i64>, String>, CallError> {
     let header = language::header(text);
     if header.version.is_some() {
         return Ok(Ok(header.version));

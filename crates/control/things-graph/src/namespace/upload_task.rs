@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use marram_identity::CallError;
 use marram_store::{StoreError, Tx, params};
-use marram_tdm::check::{CheckOptions, Checked, EntitySource, check};
+use marram_tdm::check::{CheckOptions, check_upload};
 use marram_tdm::library;
 use marram_tdm::model::{Entity, Model, Urn};
 use marram_types::{AccountId, Partition, Region};
 
 use crate::catalog::{self, Entities, View, insert_entity, set_version};
-use crate::language::findings;
 use crate::realm::Realm;
 use crate::service::ThingsGraph;
 
@@ -28,9 +27,10 @@ struct Job {
 struct Plan {
     version: i64,
     public_version: i64,
-    /// Entities that end with the version before; `None`: all.
-    ended: Option<BTreeSet<Urn>>,
-    added: Vec<Arc<Entity>>,
+    /// Every existing entity ends with the version before.
+    ends_all: bool,
+    /// Entities new or different from this version on.
+    written: Vec<Arc<Entity>>,
 }
 
 /// Starts the task of one upload.
@@ -121,110 +121,62 @@ fn plan(
     most: usize,
 ) -> Result<Plan, Vec<String>> {
     let is_new = view.version == 0;
-    let use_latest = job.sync || is_new;
-    let public = if use_latest { latest_public } else { &view.public };
-    let public_version = if use_latest { library::PUBLIC_VERSION } else { view.public_version };
+    let (public, public_version) = match job.sync || is_new {
+        true => (latest_public, library::PUBLIC_VERSION),
+        false => (&view.public, view.public_version),
+    };
     let empty = Model::default();
     let kept = if job.deprecate { &empty } else { &view.own.model };
     let options = CheckOptions { namespace: realm.namespace(), is_bootstrap: false };
-
-    let document = job.document.as_deref();
-    let mut added = Vec::new();
-    let mut changed = BTreeSet::new();
-    let mut uploaded = Model::default();
-    if let Some(text) = document {
-        let checked = check(&[text], &Over { own: kept, public: &public.model }, &options);
-        uploaded = accepted(checked, &[text])?;
-        for entity in uploaded.entities() {
-            match kept.get(&entity.id) {
-                None => added.push(entity.clone()),
-                Some(old) if is_same(old, entity) => {}
-                Some(_) => {
-                    changed.insert(entity.id.clone());
-                    added.push(entity.clone());
-                }
-            }
-        }
+    let document = job.document.as_deref().unwrap_or_default();
+    let uploaded = check_upload(document, kept, &public.model, &options);
+    if !uploaded.reasons.is_empty() {
+        return Err(uploaded.reasons);
     }
-    // Whatever was checked against something that changes is checked again: a new version is valid as a whole.
-    let moves_public = public_version != view.public_version && !is_new;
-    if (!changed.is_empty() || moves_public) && !kept.is_empty() {
-        let mut texts: Vec<&str> = document.into_iter().collect();
-        let untouched = kept.entities().filter(|entity| uploaded.get(&entity.id).is_none());
-        texts.extend(untouched.map(|entity| entity.source.as_str()));
-        let whole = accepted(check(&texts, &Over { own: &empty, public: &public.model }, &options), &texts)?;
-        // Entities compiled against changed neighbours may themselves have changed.
-        for entity in whole.entities() {
-            let is_untouched = uploaded.get(&entity.id).is_none();
-            if is_untouched && kept.get(&entity.id).is_none_or(|old| !is_same(old, entity)) {
-                changed.insert(entity.id.clone());
-                added.push(entity.clone());
-            }
-        }
-    }
-    let total = kept.len() + added.len() - changed.len();
+    let total = uploaded.model.entities().count();
     if total > most {
         return Err(vec![format!("TDM1005: the namespace would hold {total} entities, {most} are allowed")]);
     }
-    let increments = is_new || job.sync || job.deprecate || !changed.is_empty();
+    let unchanged: BTreeSet<&Urn> = uploaded.unchanged.iter().collect();
+    let changed: BTreeSet<&Urn> = uploaded.changed.iter().collect();
+    // An entity nobody touched may compile to something else beside its new neighbours.
+    let is_written = |entity: &Entity| match kept.get(&entity.id) {
+        None => true,
+        Some(_) if changed.contains(&entity.id) => true,
+        Some(_) if unchanged.contains(&entity.id) => false,
+        Some(old) => old.kind != entity.kind || old.references != entity.references,
+    };
+    let written = uploaded.model.entities().filter(|entity| is_written(entity)).cloned().collect();
+    let increments = is_new || job.sync || job.deprecate || !uploaded.changed.is_empty();
     Ok(Plan {
         version: if increments { view.version + 1 } else { view.version },
         public_version,
-        ended: if job.deprecate { None } else { Some(changed) },
-        added,
+        ends_all: job.deprecate,
+        written,
     })
-}
-
-/// One model over another, by namespace.
-struct Over<'m> {
-    own: &'m Model,
-    public: &'m Model,
-}
-
-impl EntitySource for Over<'_> {
-    fn entity(&self, id: &Urn) -> Option<Arc<Entity>> {
-        if id.is_public() { self.public.get(id).cloned() } else { self.own.get(id).cloned() }
-    }
-
-    fn mappings(&self) -> Vec<Arc<Entity>> {
-        self.own.mappings().chain(self.public.mappings()).cloned().collect()
-    }
-}
-
-fn accepted(checked: Checked, texts: &[&str]) -> Result<Model, Vec<String>> {
-    if checked.is_ok() { Ok(checked.model) } else { Err(findings(&checked.diagnostics, texts)) }
-}
-
-/// Whether two definitions mean the same: comments, whitespace, commas, quotes and the case of keywords do not count.
-fn is_same(old: &Entity, new: &Entity) -> bool {
-    old.id.as_str() == new.id.as_str()
-        && old.aliases == new.aliases
-        && old.name == new.name
-        && old.description == new.description
-        && old.kind == new.kind
 }
 
 fn apply(tx: &mut Tx<'_>, realm: &Realm, plan: &Plan, now: marram_types::Timestamp) -> Result<(), CallError> {
     let (account, region) = (realm.account.as_str(), realm.region.as_str());
     let before = catalog::latest_version(tx, account, region)?.unwrap_or(0);
-    match &plan.ended {
-        None => {
-            tx.execute(
-                "UPDATE tg_entity SET last_version = $3 WHERE account = $1 AND region = $2 AND last_version IS NULL",
-                params![account, region, before],
-            )?;
-        }
-        Some(ended) => {
-            for id in ended {
-                tx.execute(
-                    "UPDATE tg_entity SET last_version = $4
-                     WHERE account = $1 AND region = $2 AND urn_key = $3 AND last_version IS NULL",
-                    params![account, region, id.key(), before],
-                )?;
-            }
-        }
+    if plan.ends_all {
+        tx.execute(
+            "UPDATE tg_entity SET last_version = $3 WHERE account = $1 AND region = $2 AND last_version IS NULL",
+            params![account, region, before],
+        )?;
     }
-    for entity in &plan.added {
+    for entity in &plan.written {
+        let key = entity.id.key();
+        // A version that is extended in place may hold the entity already.
+        tx.execute(
+            "DELETE FROM tg_entity WHERE account = $1 AND region = $2 AND urn_key = $3 AND first_version = $4",
+            params![account, region, key, plan.version],
+        )?;
+        tx.execute(
+            "UPDATE tg_entity SET last_version = $4
+             WHERE account = $1 AND region = $2 AND urn_key = $3 AND last_version IS NULL",
+            params![account, region, key, plan.version - 1],
+        )?;
         insert_entity(tx, account, region, plan.version, entity, now)?;
     }
     set_version(tx, account, region, plan.version, plan.public_version, now)?;
