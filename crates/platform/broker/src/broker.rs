@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use marram_mqtt::{ClientId, QoS, Topic};
-use marram_mqtt_net::{PeerInfo, Transport};
+use marram_mqtt_net::{PeerInfo, Serve, Transport};
 
 use crate::authorize::{Authenticator, SessionAuthority, Tenant};
 use crate::connect;
@@ -120,17 +120,6 @@ impl Broker {
         Ok(Self { core })
     }
 
-    /// Serves one connection to its end. `peer` is what socket and TLS know; CONNECT has not been read.
-    /// `authenticated` is called once the CONNECT was accepted: drop what bounds strangers there.
-    pub async fn serve<T: Transport>(
-        &self,
-        transport: T,
-        peer: PeerInfo,
-        authenticated: impl FnOnce() + Send + 'static,
-    ) {
-        connect::serve(Arc::clone(&self.core), transport, peer, authenticated).await;
-    }
-
     /// A client inside the process, named `name` in a tenant of its authority. It has no client id of its own: it
     /// takes nobody over and causes no lifecycle events. Its publishes skip the [`Interceptor`].
     pub fn local_client(&self, name: &str, authority: Arc<dyn SessionAuthority>) -> LocalClient {
@@ -221,6 +210,17 @@ impl Broker {
     /// Connections of all tenants.
     pub fn connected(&self) -> usize {
         self.core.all_sessions().iter().filter(|session| session.is_online()).count()
+    }
+}
+
+impl Serve for Broker {
+    fn serve<T: Transport>(
+        &self,
+        transport: T,
+        peer: PeerInfo,
+        authenticated: impl FnOnce() + Send + 'static,
+    ) -> impl Future<Output = ()> + Send {
+        connect::serve(Arc::clone(&self.core), transport, peer, authenticated)
     }
 }
 

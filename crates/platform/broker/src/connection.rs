@@ -81,6 +81,8 @@ pub(crate) enum Owed {
     Packet(Position, Box<Packet>),
     /// PUBACK with the reason an interceptor decides on.
     Decision(PacketId, oneshot::Receiver<ReasonCode>),
+    /// Retained messages, once the SUBACK before them is out.
+    Retained(Vec<Delivery>),
 }
 
 /// A publisher's wait for a full receiver.
@@ -291,6 +293,7 @@ impl<T: Transport> Connection<T> {
                         Poll::Ready(Err(_)) => return Err(SERVER),
                     }
                 }
+                Owed::Retained(_) => ReasonCode::SUCCESS,
                 Owed::Decision(_, receiver) => match Pin::new(receiver).poll(cx) {
                     Poll::Pending => return Ok(any),
                     Poll::Ready(reason) => reason.unwrap_or(ReasonCode::UNSPECIFIED_ERROR),
@@ -300,11 +303,29 @@ impl<T: Transport> Connection<T> {
             match self.owed.pop_front() {
                 Some(Owed::PubAck(_, packet_id)) => encode_puback(&mut self.out, packet_id),
                 Some(Owed::Packet(_, packet)) => self.encode(&packet),
+                Some(Owed::Retained(deliveries)) => self.deliver_retained(deliveries),
                 Some(Owed::Decision(packet_id, _)) => self.decided(packet_id, decided)?,
                 None => break,
             }
         }
         Ok(any)
+    }
+
+    /// Leaves retained messages for this very session.
+    fn deliver_retained(&self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            // Nobody is to be woken: this turn looks into the inbox before it ends.
+            self.session.push(delivery, self.core.queue_limits, false);
+        }
+    }
+
+    /// Queues retained messages behind the answer to the SUBSCRIBE that wants them.
+    pub(crate) fn answer_retained(&mut self, deliveries: Vec<Delivery>) {
+        if self.owed.is_empty() {
+            self.deliver_retained(deliveries);
+        } else if !deliveries.is_empty() {
+            self.owed.push_back(Owed::Retained(deliveries));
+        }
     }
 
     /// The answer to a QoS 1 publish that is not a plain success: 3.1.1 has no words for it but closing.

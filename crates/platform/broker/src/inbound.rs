@@ -316,10 +316,7 @@ impl<T: Transport> Connection<T> {
         let suback =
             SubAck { packet_id: packet.packet_id, reasons, reason_string: None, user_properties: Vec::new() };
         self.answer(position, Packet::SubAck(suback));
-        for delivery in retained {
-            let pushed = self.session.push(delivery, self.core.queue_limits, false);
-            self.batch.wakes.extend(pushed.wake);
-        }
+        self.answer_retained(retained);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The message broker: sessions, routing, retained messages, authorization port.
 //!
 //! The way of a publish: `mqtt-net` accepts and hands a [`Transport`](marram_mqtt_net::Transport) to
-//! [`Broker::serve`]; `connect` turns CONNECT into an attached session; `connection` polls it; `inbound` checks and
+//! [`Serve::serve`](marram_mqtt_net::Serve::serve) of the [`Broker`]; `connect` turns CONNECT into an attached session; `connection` polls it; `inbound` checks and
 //! authorizes a PUBLISH with what it remembers of the topic; `deliver` retains it, records it for persistent sessions
 //! and leaves it in the inboxes along its route; each receiver's `outbound` checks `iot:Receive` and writes it.
 //!
@@ -40,4 +40,4 @@ pub use marram_mqtt_net::{Fingerprint, PeerInfo};
 pub use message::Message;
 pub use metrics::Metrics;
 pub use options::{BrokerOptions, Quotas};
-pub use store::{SessionStore, StoreError};
+pub use store::{FileStore, SessionStore, StoreError};

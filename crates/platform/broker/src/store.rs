@@ -4,6 +4,12 @@
 //! process. What a client was told (PUBACK of a message to a persistent session, SUBACK, CONNACK) waits until the
 //! records behind it are durable.
 
+mod file;
+mod mirror;
+mod record;
+
+pub use file::FileStore;
+
 use std::sync::Arc;
 use std::task::{Context, Poll};
 

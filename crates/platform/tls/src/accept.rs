@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use rustls::server::{Acceptor as HelloReader, ClientHello};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use crate::error::AcceptError;
+use crate::lean::LeanStream;
 use crate::limit::{HandshakeGate, UnauthenticatedPermit};
 use crate::peer::PeerInfo;
 use crate::server::{Listener, Plane, PlaneConfigs, ServerCertificate};
@@ -51,6 +52,19 @@ impl<IO> fmt::Debug for Accepted<IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accepted").field("plane", &self.plane).field("peer", &self.peer).finish_non_exhaustive()
     }
+}
+
+/// A finished handshake on a [`LeanStream`].
+#[derive(Debug)]
+pub struct LeanAccepted {
+    /// What is spoken on the stream.
+    pub plane: Plane,
+    /// The stream.
+    pub stream: LeanStream,
+    /// What the handshake established.
+    pub peer: PeerInfo,
+    /// Drop it when the peer has authenticated.
+    pub permit: UnauthenticatedPermit,
 }
 
 /// Accepts TLS connections of one listener. Cheap to clone.
@@ -106,6 +120,65 @@ impl Acceptor {
         Ok(Accepted { plane, stream, peer, permit })
     }
 
+    /// Accepts on a TCP socket like [`Acceptor::accept_tcp`], with a stream made for many idle connections.
+    ///
+    /// # Errors
+    /// As [`Acceptor::accept`].
+    pub async fn accept_lean(&self, mut socket: TcpStream) -> Result<LeanAccepted, AcceptError> {
+        let source = socket.peer_addr().map_err(AcceptError::Handshake)?.ip();
+        socket.set_nodelay(true).map_err(AcceptError::Handshake)?;
+        let permit = self.gate.admit(source).await?;
+        let handshake = async {
+            let (received, plane, server_name) = self.read_hello(&mut socket).await?;
+            let mut stream =
+                LeanStream::new(socket, self.configs.of(plane), received).map_err(AcceptError::Handshake)?;
+            std::future::poll_fn(|cx| stream.poll_handshake(cx)).await.map_err(AcceptError::Handshake)?;
+            let peer = PeerInfo::new(stream.tls(), server_name);
+            Ok((plane, stream, peer))
+        };
+        // Boxed: the accepted connection outlives this future by far and should not keep its room.
+        let (plane, stream, peer) = tokio::time::timeout(self.gate.limits().handshake_timeout, Box::pin(handshake))
+            .await
+            .map_err(|_| AcceptError::Timeout)??;
+        Ok(LeanAccepted { plane, stream, peer, permit })
+    }
+
+    /// Reads up to the end of the ClientHello: the bytes, the plane it asks for and its server name.
+    async fn read_hello(&self, socket: &mut TcpStream) -> Result<(Vec<u8>, Plane, Option<String>), AcceptError> {
+        let mut reader = HelloReader::default();
+        let mut received = Vec::new();
+        let mut chunk = [0; 2048];
+        loop {
+            let count = socket.read(&mut chunk).await.map_err(AcceptError::Handshake)?;
+            if count == 0 {
+                return Err(AcceptError::Handshake(io::ErrorKind::UnexpectedEof.into()));
+            }
+            received.extend_from_slice(&chunk[..count]);
+            let mut unread = &chunk[..count];
+            while !unread.is_empty() {
+                reader.read_tls(&mut unread).map_err(AcceptError::Handshake)?;
+            }
+            match reader.accept() {
+                Ok(None) => {}
+                Ok(Some(accepted)) => {
+                    let hello = accepted.client_hello();
+                    let name = hello.server_name().map(str::to_ascii_lowercase);
+                    if let Some(plane) = self.plane(&hello) {
+                        return Ok((received, plane, name));
+                    }
+                    if let Err((_, mut alert)) = accepted.into_connection(Arc::clone(&self.configs.refuse)) {
+                        say(socket, |out| alert.write_all(out)).await;
+                    }
+                    return Err(AcceptError::ServerName);
+                }
+                Err((error, mut alert)) => {
+                    say(socket, |out| alert.write_all(out)).await;
+                    return Err(AcceptError::Handshake(io::Error::new(io::ErrorKind::InvalidData, error)));
+                }
+            }
+        }
+    }
+
     async fn handshake<IO>(&self, io: IO) -> Result<(Plane, ServerStream<IO>), AcceptError>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
@@ -155,6 +228,14 @@ impl Acceptor {
                     || self.options.device_names.contains(name)
             }
         }
+    }
+}
+
+/// Writes an alert; the peer may be gone already, and nothing is owed to it.
+async fn say(socket: &mut TcpStream, alert: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) {
+    let mut bytes = Vec::new();
+    if alert(&mut bytes).is_ok() {
+        let _: io::Result<()> = socket.write_all(&bytes).await;
     }
 }
 

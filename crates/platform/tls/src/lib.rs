@@ -16,15 +16,17 @@
 mod accept;
 mod client;
 mod error;
+mod lean;
 mod limit;
 mod peer;
 mod provider;
 mod server;
 mod verifier;
 
-pub use accept::{Accepted, Acceptor, AcceptorOptions, ServerStream};
+pub use accept::{Accepted, Acceptor, AcceptorOptions, LeanAccepted, ServerStream};
 pub use client::{ClientIdentity, ClientOptions, ClientStream, Connector};
 pub use error::{AcceptError, TlsError};
+pub use lean::LeanStream;
 pub use limit::{HandshakeGate, HandshakeLimits, UnauthenticatedPermit};
 pub use peer::{ClientCertificate, PeerInfo};
 pub use server::{Listener, Plane, ServerCertificate};

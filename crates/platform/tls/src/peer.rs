@@ -1,7 +1,7 @@
 //! What the handshake established about the peer; feeds the audit record's `tlsDetails`.
 
 use marram_pki::CertificateId;
-use rustls::ServerConnection;
+use rustls::{CommonState, ServerConnection};
 use rustls_pki_types::CertificateDer;
 
 /// A client certificate whose key the peer proved. Trust is the registry's to decide.
@@ -30,6 +30,11 @@ pub struct PeerInfo {
 
 impl PeerInfo {
     pub(crate) fn of(connection: &ServerConnection) -> Self {
+        Self::new(connection, connection.server_name().map(str::to_ascii_lowercase))
+    }
+
+    /// `server_name` in lower case.
+    pub(crate) fn new(connection: &CommonState, server_name: Option<String>) -> Self {
         let version = match connection.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",
@@ -41,7 +46,7 @@ impl PeerInfo {
         Self {
             version,
             cipher_suite: connection.negotiated_cipher_suite().map_or("", |suite| suite_name(suite.suite())),
-            server_name: connection.server_name().map(str::to_ascii_lowercase),
+            server_name,
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
             client_certificate,
         }
