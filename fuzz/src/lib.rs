@@ -7,6 +7,7 @@ mod arn;
 mod checkpoint;
 mod expr;
 mod json_body;
+mod mqtt;
 mod pki;
 mod policy;
 mod route;
@@ -27,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "checkpoint", run: checkpoint::run },
     Target { name: "expr", run: expr::run },
     Target { name: "json_body", run: json_body::run },
+    Target { name: "mqtt", run: mqtt::run },
     Target { name: "pki", run: pki::run },
     Target { name: "policy", run: policy::run },
     Target { name: "route", run: route::run },

@@ -83,8 +83,7 @@ pub enum Denied {
 }
 
 /// What [`Authenticator::authenticate`] returns.
-pub type Authenticating<'a> =
-    Pin<Box<dyn Future<Output = Result<Arc<dyn SessionAuthority>, Denied>> + Send + 'a>>;
+pub type Authenticating<'a> = Pin<Box<dyn Future<Output = Result<Arc<dyn SessionAuthority>, Denied>> + Send + 'a>>;
 
 /// Turns a peer and its CONNECT into an authority. The CONNECT was checked against the standard, nothing else.
 pub trait Authenticator: Send + Sync + 'static {
@@ -140,10 +139,7 @@ pub struct FullAuthority {
 impl FullAuthority {
     /// Allows everything in `tenant`, under the name `principal`.
     pub fn new(tenant: Tenant, principal: &str) -> Arc<Self> {
-        Arc::new(Self {
-            tenant,
-            principal: principal.to_owned(),
-        })
+        Arc::new(Self { tenant, principal: principal.to_owned() })
     }
 }
 

@@ -144,9 +144,7 @@ impl Broker {
                 all.retain(|session| &*session.principal() == *principal);
                 all
             }
-            Selector::ClientId(tenant, client_id) => {
-                self.core.world(tenant).session(client_id).into_iter().collect()
-            }
+            Selector::ClientId(tenant, client_id) => self.core.world(tenant).session(client_id).into_iter().collect(),
         };
         let online = sessions.iter().filter(|session| session.is_online());
         online.map(|session| session.signal(signal)).count()

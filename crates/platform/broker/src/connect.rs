@@ -1,15 +1,13 @@
 //! From an accepted socket to an attached session: CONNECT, authentication, takeover, CONNACK.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use marram_mqtt::session::{InboundAliases, Negotiated, OutboundAliases, Refusal, negotiate};
-use marram_mqtt::{
-    ConnAck, Connect, DecodeError, Packet, QoS, ReasonCode, Version, Will, decode_frame, next_frame,
-};
+use marram_mqtt::{ConnAck, Connect, DecodeError, Packet, QoS, ReasonCode, Version, Will, decode_frame, next_frame};
 use marram_mqtt_net::{PeerInfo, ReadBuffer, Transport};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -158,8 +156,7 @@ async fn admit(core: &Core, peer: &PeerInfo, connect: &Connect) -> Result<Admitt
             Denied::Unavailable => ReasonCode::SERVER_UNAVAILABLE,
         })
     })?;
-    let attributes =
-        ConnectAttributes { persistent: terms.session_expiry_secs > 0, last_will: connect.will.is_some() };
+    let attributes = ConnectAttributes { persistent: terms.session_expiry_secs > 0, last_will: connect.will.is_some() };
     if !authority.connect(&terms.client_id, attributes).is_allow() {
         return Err(Refusal(ReasonCode::NOT_AUTHORIZED));
     }

@@ -286,13 +286,11 @@ impl<T: Transport> Connection<T> {
         let mut any = false;
         while let Some(first) = self.owed.front_mut() {
             let decided = match first {
-                Owed::PubAck(position, _) | Owed::Packet(position, _) => {
-                    match self.core.poll_durable(*position, cx) {
-                        Poll::Pending => return Ok(any),
-                        Poll::Ready(Ok(())) => ReasonCode::SUCCESS,
-                        Poll::Ready(Err(_)) => return Err(SERVER),
-                    }
-                }
+                Owed::PubAck(position, _) | Owed::Packet(position, _) => match self.core.poll_durable(*position, cx) {
+                    Poll::Pending => return Ok(any),
+                    Poll::Ready(Ok(())) => ReasonCode::SUCCESS,
+                    Poll::Ready(Err(_)) => return Err(SERVER),
+                },
                 Owed::Retained(_) => ReasonCode::SUCCESS,
                 Owed::Decision(_, receiver) => match Pin::new(receiver).poll(cx) {
                     Poll::Pending => return Ok(any),

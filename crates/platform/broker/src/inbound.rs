@@ -46,11 +46,8 @@ fn protocol(error: DecodeError) -> End {
     End::client_error(error.reason())
 }
 
-const PROTOCOL_ERROR: End = End {
-    reason: DisconnectReason::ClientError,
-    code: Some(ReasonCode::PROTOCOL_ERROR),
-    will: true,
-};
+const PROTOCOL_ERROR: End =
+    End { reason: DisconnectReason::ClientError, code: Some(ReasonCode::PROTOCOL_ERROR), will: true };
 
 impl<T: Transport> Connection<T> {
     /// Works through the complete packets that were read. Whether there was any.
@@ -313,20 +310,14 @@ impl<T: Transport> Connection<T> {
         if !granted.is_empty() {
             lifecycle::subscribed(&self.core, &self.world, &self.subject(), &granted);
         }
-        let suback =
-            SubAck { packet_id: packet.packet_id, reasons, reason_string: None, user_properties: Vec::new() };
+        let suback = SubAck { packet_id: packet.packet_id, reasons, reason_string: None, user_properties: Vec::new() };
         self.answer(position, Packet::SubAck(suback));
         self.answer_retained(retained);
         Ok(())
     }
 
     /// One filter of a SUBSCRIBE: its SUBACK code.
-    fn subscribe(
-        &self,
-        wanted: &marram_mqtt::Filter,
-        position: &mut u64,
-        retained: &mut Vec<Delivery>,
-    ) -> ReasonCode {
+    fn subscribe(&self, wanted: &marram_mqtt::Filter, position: &mut u64, retained: &mut Vec<Delivery>) -> ReasonCode {
         let filter = &wanted.filter;
         let options = &self.core.options;
         let share_fits = filter.shared().is_none_or(|shared| shared.share.len() <= options.share_name_max_bytes);

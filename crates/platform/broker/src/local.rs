@@ -106,10 +106,7 @@ impl LocalPublisher {
             return Err(LocalError::Topic(message.topic.to_string()));
         }
         if message.payload.len() > options.payload_max_bytes {
-            return Err(LocalError::Payload {
-                length: message.payload.len(),
-                maximum: options.payload_max_bytes,
-            });
+            return Err(LocalError::Payload { length: message.payload.len(), maximum: options.payload_max_bytes });
         }
         if !self.authority.publish(&message.topic, message.retain).is_allow() {
             self.core.metrics.publish_in_auth_error.increment();
@@ -124,8 +121,8 @@ impl LocalClient {
     pub(crate) fn new(core: Arc<Core>, name: &str, authority: Arc<dyn SessionAuthority>) -> Self {
         let world = core.world(authority.tenant());
         // Not in the tenant's session table: the name is for logs and events only.
-        let client_id = ClientId::new(name)
-            .unwrap_or_else(|_| ClientId::new("local").expect("five letters are a client id"));
+        let client_id =
+            ClientId::new(name).unwrap_or_else(|_| ClientId::new("local").expect("five letters are a client id"));
         let session = Arc::new(Session::new(client_id, 1));
         session.inbox().online = true;
         let publisher = LocalPublisher { core, world, session, authority };

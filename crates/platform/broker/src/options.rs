@@ -79,10 +79,8 @@ impl BrokerOptions {
     /// Whether a topic name or a filter without its share prefix is within the limits. The reserved prefix of Basic
     /// Ingest does not count (CP 5.2).
     pub(crate) fn admits_topic(&self, text: &str) -> bool {
-        let counted = text
-            .strip_prefix("$aws/rules/")
-            .and_then(|rest| rest.split_once('/'))
-            .map_or(text, |(_, topic)| topic);
+        let counted =
+            text.strip_prefix("$aws/rules/").and_then(|rest| rest.split_once('/')).map_or(text, |(_, topic)| topic);
         counted.len() <= self.topic_max_bytes
             && counted.bytes().filter(|&byte| byte == b'/').count() <= self.topic_max_slashes
     }

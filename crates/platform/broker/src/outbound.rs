@@ -188,7 +188,8 @@ impl<T: Transport> Connection<T> {
         };
         for (packet_id, delivery) in flight.window.iter() {
             let expiry = delivery.message.remaining_expiry(Instant::now()).ok().flatten();
-            let head = PublishHead { dup: true, qos: delivery.qos, retain: delivery.retain, packet_id: Some(packet_id) };
+            let head =
+                PublishHead { dup: true, qos: delivery.qos, retain: delivery.retain, packet_id: Some(packet_id) };
             writer.publish(&delivery.message, head, expiry);
         }
     }

@@ -43,11 +43,7 @@ pub(crate) struct Routes {
 
 impl Default for Routes {
     fn default() -> Self {
-        Self {
-            tree: RwLock::default(),
-            stamps: [const { AtomicU64::new(0) }; STAMPS],
-            wild_stamp: AtomicU64::new(0),
-        }
+        Self { tree: RwLock::default(), stamps: [const { AtomicU64::new(0) }; STAMPS], wild_stamp: AtomicU64::new(0) }
     }
 }
 
@@ -69,8 +65,7 @@ impl Routes {
 
     fn touch(&self, filter: &TopicFilter) {
         let pattern = filter.pattern();
-        let stamp =
-            if pattern.starts_with(['+', '#']) { &self.wild_stamp } else { &self.stamps[bucket(pattern)] };
+        let stamp = if pattern.starts_with(['+', '#']) { &self.wild_stamp } else { &self.stamps[bucket(pattern)] };
         stamp.fetch_add(1, Ordering::AcqRel);
     }
 

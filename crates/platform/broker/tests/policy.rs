@@ -83,9 +83,7 @@ async fn a_denied_publish_ends_the_connection() {
     let mut watcher = broker.client(Version::V4, "watcher").await;
     watcher.subscribe("#", 0).await;
     for version in BOTH {
-        for (topic, qos, retain) in
-            [("secret", 0, false), ("secret", 1, false), ("open", 0, true), ("open", 1, true)]
-        {
+        for (topic, qos, retain) in [("secret", 0, false), ("secret", 1, false), ("open", 0, true), ("open", 1, true)] {
             let mut client = broker.client(version, "c").await;
             let qos = QoS::from_bits(qos).unwrap();
             let packet_id = (qos > QoS::AtMostOnce).then_some(PacketId::MIN);
@@ -109,8 +107,7 @@ async fn denied_subscriptions_and_deliveries() {
     for version in BOTH {
         let mut client = broker.client(version, "c").await;
         let options = SubscribeOptions::default();
-        let refused =
-            if version == Version::V5 { ReasonCode::NOT_AUTHORIZED } else { ReasonCode::UNSPECIFIED_ERROR };
+        let refused = if version == Version::V5 { ReasonCode::NOT_AUTHORIZED } else { ReasonCode::UNSPECIFIED_ERROR };
         let reasons = client.subscribe_all(vec![("no/#", options), ("yes/#", options)]).await;
         assert_eq!(reasons, [refused, ReasonCode::SUCCESS]);
         let topic = format!("yes/{version:?}");
@@ -372,7 +369,8 @@ async fn local_clients_are_clients() {
     while received.len() < 100 {
         timeout(DEADLINE, local.recv_many(&mut received)).await.unwrap();
     }
-    let numbers: Vec<_> = received.iter().map(|one| String::from_utf8_lossy(&one.message.payload).into_owned()).collect();
+    let numbers: Vec<_> =
+        received.iter().map(|one| String::from_utf8_lossy(&one.message.payload).into_owned()).collect();
     assert_eq!(numbers, (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
     local.publish(Message::new(Topic::new("down").unwrap(), "hello").with_qos(QoS::AtLeastOnce)).await.unwrap();
     assert_eq!(&device.message().await.payload[..], b"hello");

@@ -64,8 +64,7 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let gate = HandshakeGate::new(limits);
-        let acceptor =
-            Acceptor::new(Listener::DeviceMqtt, &certificate, AcceptorOptions::default(), Arc::clone(&gate));
+        let acceptor = Acceptor::new(Listener::DeviceMqtt, &certificate, AcceptorOptions::default(), Arc::clone(&gate));
         tokio::spawn(listen_tls(listener, acceptor, broker.clone(), std::future::pending()));
         Self { authority, known, broker, address, gate }
     }

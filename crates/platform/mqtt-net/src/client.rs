@@ -197,11 +197,7 @@ impl Transport for Wire {
     ) -> std::task::Poll<io::Result<usize>> {
         (**self).poll_read(cx, into)
     }
-    fn poll_write(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-        out: &mut BytesMut,
-    ) -> std::task::Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &mut std::task::Context<'_>, out: &mut BytesMut) -> std::task::Poll<io::Result<()>> {
         (**self).poll_write(cx, out)
     }
     fn poll_shutdown(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {

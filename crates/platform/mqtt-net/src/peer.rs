@@ -38,12 +38,6 @@ pub struct PeerInfo {
 impl PeerInfo {
     /// A peer without TLS: tests and in-process transports.
     pub fn plain(remote: SocketAddr) -> Self {
-        Self {
-            remote,
-            fingerprint: None,
-            chain: Arc::new([]),
-            server_name: None,
-            alpn: None,
-        }
+        Self { remote, fingerprint: None, chain: Arc::new([]), server_name: None, alpn: None }
     }
 }

@@ -182,11 +182,15 @@ impl LeanStream {
                         }
                     }
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut self.unsent, |room| match data.encode(room) {
-                    Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => Err(required_size),
-                    Err(EncodeError::AlreadyEncoded) => Ok(0),
-                    Ok(count) => Ok(count),
-                }),
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    encode(&mut self.unsent, |room| match data.encode(room) {
+                        Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
+                            Err(required_size)
+                        }
+                        Err(EncodeError::AlreadyEncoded) => Ok(0),
+                        Ok(count) => Ok(count),
+                    })
+                }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
                     self.peer_closed = true;

@@ -45,10 +45,7 @@ impl TopicFilter {
 
     /// Whether the filter names exactly one topic.
     pub fn is_exact(&self) -> bool {
-        !self
-            .pattern()
-            .bytes()
-            .any(|byte| matches!(byte, b'+' | b'#'))
+        !self.pattern().bytes().any(|byte| matches!(byte, b'+' | b'#'))
     }
 
     /// Whether messages on `topic` reach this filter under the rules of our broker; see [`matches`].
@@ -139,19 +136,7 @@ mod tests {
     /// MQTT 4.7.1, 4.8.2: which filters exist.
     #[test]
     fn wildcards_stand_alone_and_hash_comes_last() {
-        for good in [
-            "a",
-            "/",
-            "+",
-            "#",
-            "+/+",
-            "a/+/b",
-            "a/#",
-            "$share/g/a",
-            "$share/g/#",
-            "$shared/x",
-            "a//#",
-        ] {
+        for good in ["a", "/", "+", "#", "+/+", "a/+/b", "a/#", "$share/g/a", "$share/g/#", "$shared/x", "a//#"] {
             assert!(TopicFilter::new(good).is_ok(), "{good:?}");
         }
         for bad in [

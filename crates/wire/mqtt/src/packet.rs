@@ -167,12 +167,7 @@ pub struct Ack {
 impl Ack {
     /// An acknowledgement without words.
     pub fn new(packet_id: PacketId, reason: ReasonCode) -> Self {
-        Self {
-            packet_id,
-            reason,
-            reason_string: None,
-            user_properties: Vec::new(),
-        }
+        Self { packet_id, reason, reason_string: None, user_properties: Vec::new() }
     }
 }
 

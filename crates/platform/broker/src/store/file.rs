@@ -190,7 +190,8 @@ impl Log {
         numbers.sort_unstable();
         let Some(number) = numbers.pop() else {
             let (file, length) = create(folder, 1, &Mirror::default())?;
-            let log = Self { folder: folder.into(), number: 1, file, length, compact_min, _guard: guard, buffer: Vec::new() };
+            let log =
+                Self { folder: folder.into(), number: 1, file, length, compact_min, _guard: guard, buffer: Vec::new() };
             return Ok((log, Mirror::default()));
         };
         for old in numbers {
@@ -305,9 +306,7 @@ mod tests {
         let text = |text: &str| Topic::new(text).unwrap();
         let properties =
             PublishProperties { user_properties: vec![("k".into(), "v".into())], ..PublishProperties::default() };
-        let message = |payload: &str| {
-            Arc::new(Message::new(text("t"), payload.to_owned()).with_qos(QoS::AtLeastOnce))
-        };
+        let message = |payload: &str| Arc::new(Message::new(text("t"), payload.to_owned()).with_qos(QoS::AtLeastOnce));
         let options = SubscribeOptions { qos: QoS::AtLeastOnce, retain_as_published: true, ..Default::default() };
         let client_id = ClientId::new("c").unwrap();
         let filter = TopicFilter::new("$share/g/a/+").unwrap();

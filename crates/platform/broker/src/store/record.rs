@@ -103,15 +103,13 @@ pub(super) fn decode(body: &[u8]) -> Option<Record> {
             filter: TopicFilter::new(&get_text(&mut body)?).ok()?,
             options: options(body.try_get_u8().ok()?)?,
         },
-        UNSUBSCRIBED => Record::Unsubscribed {
-            session: get_u64(&mut body)?,
-            filter: TopicFilter::new(&get_text(&mut body)?).ok()?,
-        },
+        UNSUBSCRIBED => {
+            Record::Unsubscribed { session: get_u64(&mut body)?, filter: TopicFilter::new(&get_text(&mut body)?).ok()? }
+        }
         ENQUEUED => {
             let count = get_u64(&mut body)?;
-            let targets = (0..count)
-                .map(|_| Some((get_u64(&mut body)?, get_u64(&mut body)?)))
-                .collect::<Option<Vec<_>>>()?;
+            let targets =
+                (0..count).map(|_| Some((get_u64(&mut body)?, get_u64(&mut body)?))).collect::<Option<Vec<_>>>()?;
             Record::Enqueued { targets, message: get_message(&mut body)? }
         }
         SETTLED => {
@@ -119,9 +117,7 @@ pub(super) fn decode(body: &[u8]) -> Option<Record> {
             let count = get_u64(&mut body)?;
             Record::Settled { session, sequences: (0..count).map(|_| get_u64(&mut body)).collect::<Option<_>>()? }
         }
-        RETAINED => {
-            Record::Retained { tenant: Tenant::new(&get_text(&mut body)?), message: get_message(&mut body)? }
-        }
+        RETAINED => Record::Retained { tenant: Tenant::new(&get_text(&mut body)?), message: get_message(&mut body)? },
         RETAIN_CLEARED => Record::RetainCleared {
             tenant: Tenant::new(&get_text(&mut body)?),
             topic: Topic::new(&get_text(&mut body)?).ok()?,
@@ -167,7 +163,9 @@ fn get_text(body: &mut Bytes) -> Option<String> {
 fn get_message(body: &mut Bytes) -> Option<Arc<Message>> {
     let accepted = get_u64(body)?;
     let mut bytes = BytesMut::from(&std::mem::take(body)[..]);
-    let Ok(Some(Packet::Publish(publish))) = marram_mqtt::decode(Version::V5, &mut bytes, usize::MAX) else { return None };
+    let Ok(Some(Packet::Publish(publish))) = marram_mqtt::decode(Version::V5, &mut bytes, usize::MAX) else {
+        return None;
+    };
     *body = bytes.freeze();
     let age = Duration::from_secs(epoch_secs().saturating_sub(accepted));
     let message = Message {

@@ -184,8 +184,13 @@ fn disconnect(version: Version, reader: &mut Reader<'_>) -> Result<Disconnect, D
 }
 
 fn auth(reader: &mut Reader<'_>) -> Result<Auth, DecodeError> {
-    let mut auth =
-        Auth { reason: ReasonCode::SUCCESS, method: None, data: None, reason_string: None, user_properties: Vec::new() };
+    let mut auth = Auth {
+        reason: ReasonCode::SUCCESS,
+        method: None,
+        data: None,
+        reason_string: None,
+        user_properties: Vec::new(),
+    };
     if !reader.is_empty() {
         auth.reason = reason(reader.u8()?, Carrier::Auth)?;
         if !reader.is_empty() {

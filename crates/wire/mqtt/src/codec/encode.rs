@@ -64,10 +64,7 @@ fn connect(packet: &Connect, out: &mut BytesMut) -> Result<(), EncodeError> {
         Version::V4 => 4,
         Version::V5 => 5,
     });
-    let will_flags = packet
-        .will
-        .as_ref()
-        .map_or(0, |will| 0x04 | (will.qos as u8) << 3 | u8::from(will.retain) << 5);
+    let will_flags = packet.will.as_ref().map_or(0, |will| 0x04 | (will.qos as u8) << 3 | u8::from(will.retain) << 5);
     out.put_u8(
         u8::from(packet.clean_start) << 1
             | will_flags

@@ -90,7 +90,6 @@ impl<'a> Reader<'a> {
         Ok(self.whole.slice(start..start + length))
     }
 
-
     /// The next `length` bytes as a reader of their own.
     pub(crate) fn part(&mut self, length: usize) -> Result<Reader<'a>, DecodeError> {
         let start = self.at;

@@ -69,7 +69,12 @@ pub struct ClientSession {
 impl ClientSession {
     /// A new session that keeps at most `window` requests unanswered.
     pub fn new(version: Version, window: usize) -> Self {
-        Self { version, awaited: Window::new(window), wanted_window: window, aliases: InboundAliases::new(TOPIC_ALIAS_MAX) }
+        Self {
+            version,
+            awaited: Window::new(window),
+            wanted_window: window,
+            aliases: InboundAliases::new(TOPIC_ALIAS_MAX),
+        }
     }
 
     /// Standard spoken.

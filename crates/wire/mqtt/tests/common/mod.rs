@@ -25,8 +25,7 @@ fn topic() -> impl Strategy<Value = Topic> {
 }
 
 fn filter() -> impl Strategy<Value = TopicFilter> {
-    ("([a-z]{0,3}|\\+)(/([a-z]{0,3}|\\+)){0,3}(/#)?")
-        .prop_filter_map("a filter", |text| TopicFilter::new(&text).ok())
+    ("([a-z]{0,3}|\\+)(/([a-z]{0,3}|\\+)){0,3}(/#)?").prop_filter_map("a filter", |text| TopicFilter::new(&text).ok())
 }
 
 fn id() -> impl Strategy<Value = PacketId> {
@@ -42,17 +41,19 @@ fn publish_properties(version: Version) -> BoxedStrategy<PublishProperties> {
         return Just(PublishProperties::default()).boxed();
     }
     (of(any::<bool>()), of(any::<u32>()), of(topic()), of(binary()), users(), of(text()))
-        .prop_map(|(payload_is_utf8, message_expiry_secs, response, correlation_data, user_properties, content_type)| {
-            PublishProperties {
-                payload_is_utf8,
-                message_expiry_secs,
-                response_topic: response.map(|topic| topic.as_str().into()),
-                correlation_data,
-                user_properties,
-                content_type,
-                ..PublishProperties::default()
-            }
-        })
+        .prop_map(
+            |(payload_is_utf8, message_expiry_secs, response, correlation_data, user_properties, content_type)| {
+                PublishProperties {
+                    payload_is_utf8,
+                    message_expiry_secs,
+                    response_topic: response.map(|topic| topic.as_str().into()),
+                    correlation_data,
+                    user_properties,
+                    content_type,
+                    ..PublishProperties::default()
+                }
+            },
+        )
         .boxed()
 }
 
@@ -121,18 +122,20 @@ fn connect(version: Version) -> impl Strategy<Value = Packet> {
 }
 
 fn connack(version: Version) -> impl Strategy<Value = Packet> {
-    let properties = (of(any::<u32>()), of(any::<NonZeroU16>()), of(any::<bool>()), of(text()), of(any::<u16>()), users())
-        .prop_map(|(expiry, receive, qos, words, keep_alive, user_properties)| ConnAckProperties {
-            session_expiry_secs: expiry,
-            receive_maximum: receive,
-            maximum_qos: qos.map(|one| if one { QoS::AtLeastOnce } else { QoS::AtMostOnce }),
-            reason_string: words.clone(),
-            assigned_client_id: words,
-            server_keep_alive_secs: keep_alive,
-            shared_available: qos,
-            user_properties,
-            ..ConnAckProperties::default()
-        });
+    let properties =
+        (of(any::<u32>()), of(any::<NonZeroU16>()), of(any::<bool>()), of(text()), of(any::<u16>()), users()).prop_map(
+            |(expiry, receive, qos, words, keep_alive, user_properties)| ConnAckProperties {
+                session_expiry_secs: expiry,
+                receive_maximum: receive,
+                maximum_qos: qos.map(|one| if one { QoS::AtLeastOnce } else { QoS::AtMostOnce }),
+                reason_string: words.clone(),
+                assigned_client_id: words,
+                server_keep_alive_secs: keep_alive,
+                shared_available: qos,
+                user_properties,
+                ..ConnAckProperties::default()
+            },
+        );
     (any::<bool>(), prop::sample::select(vec![ReasonCode::SUCCESS, ReasonCode::NOT_AUTHORIZED]), properties).prop_map(
         move |(present, reason, properties)| {
             Packet::ConnAck(Box::new(ConnAck {
@@ -158,8 +161,7 @@ fn ack(version: Version, reasons: Vec<ReasonCode>) -> impl Strategy<Value = Ack>
 }
 
 fn subscribe(version: Version) -> impl Strategy<Value = Packet> {
-    let handling =
-        prop::sample::select(vec![RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::Never]);
+    let handling = prop::sample::select(vec![RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::Never]);
     let options = (qos(), any::<bool>(), any::<bool>(), handling).prop_map(
         move |(qos, no_local, retain_as_published, retain_handling)| match version {
             Version::V4 => SubscribeOptions { qos, ..SubscribeOptions::default() },
@@ -183,9 +185,10 @@ fn others(version: Version) -> impl Strategy<Value = Packet> {
             Packet::SubAck(SubAck { packet_id, reasons, reason_string, user_properties })
         },
     );
-    let unsubscribe = (id(), prop::collection::vec(filter(), 1..5), words(version)).prop_map(
-        |(packet_id, filters, words)| Packet::Unsubscribe(Unsubscribe { packet_id, filters, user_properties: words.1 }),
-    );
+    let unsubscribe =
+        (id(), prop::collection::vec(filter(), 1..5), words(version)).prop_map(|(packet_id, filters, words)| {
+            Packet::Unsubscribe(Unsubscribe { packet_id, filters, user_properties: words.1 })
+        });
     let codes = vec![ReasonCode::SUCCESS, ReasonCode::NO_SUBSCRIPTION_EXISTED, ReasonCode::NOT_AUTHORIZED];
     let unsuback = (id(), prop::collection::vec(prop::sample::select(codes), 1..5), words(version)).prop_map(
         move |(packet_id, reasons, (reason_string, user_properties))| {
