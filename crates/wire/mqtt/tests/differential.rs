@@ -81,13 +81,54 @@ fn read(version: Version, bytes: &[u8]) -> Option<Packet> {
     decode(version, &mut BytesMut::from(bytes), usize::MAX).ok().flatten()
 }
 
-/// Same bytes for 3.1.1. In 5 the order of properties is free and reasons of success may be spelled out, so the same
-/// packet after reading it again.
+/// Same bytes for 3.1.1. In 5 the order of properties is free and defaults may be spelled out or left out, so the same
+/// meaning after reading it again.
 fn check_same(version: Version, packet: &Packet, ours: &[u8], theirs: &[u8]) {
     match version {
         Version::V4 => assert_eq!(theirs, ours, "{packet:?}"),
-        Version::V5 => assert_eq!(read(version, theirs).as_ref(), Some(packet), "{theirs:02x?}"),
+        Version::V5 => {
+            let again = read(version, theirs).map(without_defaults);
+            assert_eq!(again, Some(without_defaults(packet.clone())), "{theirs:02x?}");
+        }
     }
+}
+
+fn without_defaults(mut packet: Packet) -> Packet {
+    match &mut packet {
+        Packet::Connect(connect) => {
+            let properties = &mut connect.properties;
+            properties.request_problem_information = properties.request_problem_information.filter(|&wanted| !wanted);
+            properties.session_expiry_secs = properties.session_expiry_secs.filter(|&secs| secs > 0);
+        }
+        Packet::ConnAck(connack) => {
+            let properties = &mut connack.properties;
+            for flag in [
+                &mut properties.retain_available,
+                &mut properties.wildcard_available,
+                &mut properties.subscription_ids_available,
+                &mut properties.shared_available,
+            ] {
+                *flag = flag.filter(|&available| !available);
+            }
+            properties.receive_maximum = properties.receive_maximum.filter(|maximum| maximum.get() < u16::MAX);
+        }
+        Packet::Publish(publish) => {
+            publish.properties.payload_is_utf8 = publish.properties.payload_is_utf8.filter(|&utf8| utf8);
+        }
+        _ => {}
+    }
+    packet
+}
+
+/// An empty client id without clean session is well-formed; it is the broker that answers it with code 2
+/// (MQTT-3.1.3-8). `rmqtt-codec` does not let the broker see it.
+fn is_left_to_the_broker(packet: &Packet) -> bool {
+    matches!(packet, Packet::Connect(connect) if connect.client_id.is_empty() && !connect.clean_start)
+}
+
+/// MQTT 5 allows a password without a user name (3.1.2.9); `mqtt-protocol-core` does not.
+fn is_too_modern_for_core(packet: &Packet) -> bool {
+    matches!(packet, Packet::Connect(connect) if connect.password.is_some() && connect.user_name.is_none())
 }
 
 fn any_packet() -> impl Strategy<Value = (Version, Packet)> {
@@ -103,9 +144,14 @@ proptest! {
     fn others_read_what_we_write((version, packet) in any_packet()) {
         let mut ours = BytesMut::new();
         packet.encode(version, &mut ours).unwrap();
-        let core = through_core(version, &ours);
-        prop_assert!(core.is_ok(), "{packet:?}: {core:?}");
-        check_same(version, &packet, &ours, &core.unwrap());
+        if !is_too_modern_for_core(&packet) {
+            let core = through_core(version, &ours);
+            prop_assert!(core.is_ok(), "{packet:?}: {core:?}");
+            check_same(version, &packet, &ours, &core.unwrap());
+        }
+        if is_left_to_the_broker(&packet) {
+            return Ok(());
+        }
         let rmqtt = through_rmqtt(version, &ours);
         prop_assert!(rmqtt.is_ok(), "{packet:?}: {rmqtt:?}");
         check_same(version, &packet, &ours, &rmqtt.unwrap());
@@ -123,9 +169,9 @@ proptest! {
         if let Some(packet) = read(version, &bytes) {
             let version = if let Packet::Connect(connect) = &packet { connect.version } else { version };
             let core = through_core(version, &bytes);
-            prop_assert!(core.is_ok(), "{packet:?}: {core:?}");
+            prop_assert!(is_too_modern_for_core(&packet) || core.is_ok(), "{packet:?}: {core:?}");
             let rmqtt = through_rmqtt(version, &bytes);
-            prop_assert!(rmqtt.is_ok(), "{packet:?}: {rmqtt:?}");
+            prop_assert!(is_left_to_the_broker(&packet) || rmqtt.is_ok(), "{packet:?}: {rmqtt:?}");
         }
     }
 }
