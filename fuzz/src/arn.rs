@@ -21,5 +21,6 @@ pub fn run(data: &[u8]) {
     if let Ok(moment) = Timestamp::parse_rfc3339(text) {
         assert_eq!(Timestamp::parse_rfc3339(&moment.rfc3339()).map(Timestamp::as_secs), Ok(moment.as_secs()));
     }
-    let _ = (text.parse::<ClientId>(), text.parse::<Region>().map(|region| region.fits_tdm()), text.parse::<RequestId>());
+    let _ =
+        (text.parse::<ClientId>(), text.parse::<Region>().map(|region| region.fits_tdm()), text.parse::<RequestId>());
 }

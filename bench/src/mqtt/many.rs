@@ -47,7 +47,13 @@ async fn open(target: &Arc<Target>, range: std::ops::Range<usize>, subscribe: bo
 
 /// A copy that can be shared by tasks; the child process stays with the original.
 fn shared(target: &Target) -> Arc<Target> {
-    Arc::new(Target { name: target.name, address: target.address, pid: target.pid, tls: target.tls.clone(), _ours: None })
+    Arc::new(Target {
+        name: target.name,
+        address: target.address,
+        pid: target.pid,
+        tls: target.tls.clone(),
+        _ours: None,
+    })
 }
 
 /// Growth of resident memory per connection with one subscription.

@@ -5,9 +5,10 @@
 //! fills its inbox and loses messages; it never holds a lock that a publisher waits for.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Instant;
 
 use marram_mqtt::session::Window;
 use marram_mqtt::{ClientId, QoS, SubscribeOptions, TopicFilter};
@@ -94,8 +95,10 @@ pub(crate) struct Session {
     standing: Mutex<Standing>,
     /// Bytes queued and not yet written to a socket, in inbox and flight.
     queued: AtomicUsize,
-    /// Publishers waited for this receiver in vain; they do not again until it catches up.
-    stalled: AtomicBool,
+    /// Millisecond before which no publisher waits for this receiver: an earlier one waited in vain.
+    unforgiven_until_ms: AtomicU64,
+    /// How long the next vain wait is held against it, milliseconds.
+    grudge_ms: AtomicU32,
     /// One permit: whoever holds it is attached.
     pub(crate) attach: Arc<Semaphore>,
     /// Connections with a smaller number have to leave.
@@ -134,6 +137,17 @@ pub(crate) enum Signal {
     Expired = 64,
 }
 
+/// How long the first vain wait is held against a receiver.
+const GRUDGE_MIN_MS: u32 = 100;
+/// How long the worst one is.
+const GRUDGE_MAX_MS: u32 = 20_000;
+
+/// Milliseconds since the first call.
+fn now_ms() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_millis() as u64
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic in one connection stays there: the data is consistent between statements.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -154,7 +168,8 @@ impl Session {
             flight: Mutex::new(Flight { window: Window::new(window), waiting: VecDeque::new() }),
             standing: Mutex::default(),
             queued: AtomicUsize::new(0),
-            stalled: AtomicBool::new(false),
+            unforgiven_until_ms: AtomicU64::new(0),
+            grudge_ms: AtomicU32::new(GRUDGE_MIN_MS),
             attach: Arc::new(Semaphore::new(1)),
             newest: AtomicU64::new(0),
             signals: AtomicU32::new(0),
@@ -207,7 +222,7 @@ impl Session {
         if delivery.qos == QoS::AtMostOnce {
             if queued + weight > limits.online_bytes {
                 pushed.dropped = 1;
-                pushed.congested = !self.stalled.load(Ordering::Relaxed);
+                pushed.congested = self.deserves_patience();
                 return pushed;
             }
         } else {
@@ -224,7 +239,7 @@ impl Session {
             delivery.message = Arc::new(delivery.message.unpinned());
         }
         let queued = self.queued.fetch_add(weight, Ordering::Relaxed) + weight;
-        pushed.congested = inbox.online && queued > limits.online_bytes / 2 && !self.stalled.load(Ordering::Relaxed);
+        pushed.congested = inbox.online && queued > limits.online_bytes / 2 && self.deserves_patience();
         inbox.queue.push_back(delivery);
         if !inbox.notified {
             inbox.notified = true;
@@ -285,8 +300,11 @@ impl Session {
         }
         let queued = self.queued.fetch_sub(bytes, Ordering::Relaxed) - bytes;
         if queued <= limits.online_bytes / 4 {
-            self.stalled.store(false, Ordering::Relaxed);
             let waiters = std::mem::take(&mut self.inbox().waiters);
+            if !waiters.is_empty() {
+                // It caught up while somebody waited: that is what patience is for.
+                self.grudge_ms.store(GRUDGE_MIN_MS, Ordering::Relaxed);
+            }
             waiters.into_iter().for_each(Waker::wake);
         }
     }
@@ -295,7 +313,7 @@ impl Session {
     pub(crate) fn wait_for_room(&self, limits: QueueLimits, waker: &Waker) -> bool {
         let mut inbox = self.inbox();
         let full = self.queued.load(Ordering::Relaxed) > limits.online_bytes / 4;
-        if !inbox.online || !full || self.stalled.load(Ordering::Relaxed) {
+        if !inbox.online || !full || !self.deserves_patience() {
             return false;
         }
         if !inbox.waiters.iter().any(|known| known.will_wake(waker)) {
@@ -304,9 +322,17 @@ impl Session {
         true
     }
 
-    /// A publisher waited in vain.
+    /// A publisher waited in vain: nobody waits again for a while, twice as long each time. So a receiver that never
+    /// catches up costs its publishers next to nothing, and one that was only unlucky is forgiven soon.
     pub(crate) fn mark_stalled(&self) {
-        self.stalled.store(true, Ordering::Relaxed);
+        let grudge = self.grudge_ms.load(Ordering::Relaxed);
+        self.unforgiven_until_ms.store(now_ms() + u64::from(grudge), Ordering::Relaxed);
+        self.grudge_ms.store((grudge * 2).min(GRUDGE_MAX_MS), Ordering::Relaxed);
+    }
+
+    fn deserves_patience(&self) -> bool {
+        let until = self.unforgiven_until_ms.load(Ordering::Relaxed);
+        until == 0 || now_ms() >= until
     }
 
     /// Gives the attached connection an order.

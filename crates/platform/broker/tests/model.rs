@@ -87,7 +87,8 @@ impl Model {
                     self.retained.insert(topic, (payload.clone(), qos));
                 }
                 for session in self.sessions.values_mut() {
-                    let reached = session.filters.iter().filter(|(filter, _)| matches(FILTERS[**filter], TOPICS[topic]));
+                    let reached =
+                        session.filters.iter().filter(|(filter, _)| matches(FILTERS[**filter], TOPICS[topic]));
                     let Some(granted) = reached.map(|(_, qos)| *qos).max() else { continue };
                     let qos = qos.min(granted);
                     if session.online || qos > 0 {
