@@ -300,11 +300,14 @@ impl Driver {
             match dial(&self.options).await {
                 Ok((wire, connack)) => {
                     self.keep_alive = keep_alive(&self.options.connect, &connack);
+                    let mut again = BytesMut::new();
+                    self.session.connected(&connack, &mut again).ok()?;
+                    // Subscriptions first: what is sent again may be meant for this very client.
                     let mut out = BytesMut::new();
-                    self.session.connected(&connack, &mut out).ok()?;
                     if !connack.session_present && !self.filters.is_empty() {
                         self.subscribe_again(&mut out);
                     }
+                    out.extend_from_slice(&again);
                     return Some((wire, out));
                 }
                 Err(error) => tracing::debug!(%error, "mqtt client cannot connect"),
