@@ -140,8 +140,12 @@ def _iot():
     rows["UpdateThingGroupsForThing"] = ({"thingName": "absent", "thingGroupsToAdd": ["absent"]}, absent)
     for operation in ("TagResource", "UntagResource", "ListTagsForResource"):
         rows[operation] = (None, (absent, invalid))
-    for operation in ("DetachPolicy", "DetachPrincipalPolicy", "DetachThingPrincipal"):
+    for operation in ("DetachPrincipalPolicy", "DetachThingPrincipal"):
         rows[operation] = (None, (absent, invalid))
+    # What is not there is deleted or detached already (CP 4.4, 4.5): only nonsense is refused.
+    rows["DeleteThing"] = ({"thingName": "not a name"}, invalid)
+    rows["DeleteThingGroup"] = ({"thingGroupName": "not a name"}, invalid)
+    rows["DetachPolicy"] = ({"policyName": "absent", "target": "nothing"}, invalid)
     return rows
 
 

@@ -21,6 +21,8 @@ use crate::tag;
 
 /// CAs of one subject name (CP 4.5).
 const MAX_PER_SUBJECT: i64 = 10;
+/// Who assumes the role of a registration configuration: `iam:PassedToService`.
+const PASSED_TO: &str = "iot.amazonaws.com";
 
 /// A registered CA, as far as registering device certificates needs it.
 pub(crate) struct CaRow {

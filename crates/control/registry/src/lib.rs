@@ -9,6 +9,7 @@
 
 mod attribute;
 mod authority;
+mod bootstrap;
 mod ca;
 mod certificate;
 mod change;
@@ -27,6 +28,7 @@ mod thing_group;
 mod thing_type;
 
 pub use authority::{DeviceAuthority, DeviceSession, LiveSessions};
+pub use bootstrap::{NewDevice, ProvisionedDevice, minimal_device_policy, provision_device};
 pub use data::{BrokerMessages, DataService, MessagePort, PublishError};
 pub use endpoint::Endpoints;
 pub use realm::Realm;

@@ -1,7 +1,7 @@
 //! Role aliases: what a device names to get credentials of a role (CP 4.1).
 
 use marram_aws_api::ApiError;
-use marram_identity::{CallContext, CallError, ConditionValues, Need};
+use marram_identity::{CallContext, CallError};
 use marram_store::{Row, Snapshot, params};
 use marram_types::{Arn, RoleAliasName, Timestamp};
 use serde_json::{Value, json};
@@ -105,17 +105,6 @@ fn check_duration(duration: i64) -> Result<i64, ApiError> {
     )))
 }
 
-/// The permissions to write an alias: the action on the alias, and passing the role to the credentials provider.
-fn needs<'a>(ctx: &CallContext, arn: &'a str, conditions: ConditionValues, role: Option<&'a str>) -> Vec<Need<'a>> {
-    let mut needs = vec![Need { action: ctx.operation.iam_action, resource: arn, conditions }];
-    if let Some(role) = role {
-        let mut passed = ConditionValues::new();
-        passed.set("iam:PassedToService", ASSUMED_BY);
-        needs.push(Need { action: "iam:PassRole", resource: role, conditions: passed });
-    }
-    needs
-}
-
 /// `CreateRoleAlias`.
 pub(crate) async fn create_role_alias(_: &Registry, ctx: &CallContext, input: Input) -> Result<Value, ApiError> {
     let realm = Realm::of(ctx);
@@ -124,9 +113,10 @@ pub(crate) async fn create_role_alias(_: &Registry, ctx: &CallContext, input: In
     let role = check_role(&realm, input.required("roleArn")?)?;
     let duration = check_duration(input.integer("credentialDurationSeconds").unwrap_or(DEFAULT_DURATION_SECS))?;
     let tags = tag::read_tags(&input)?;
-    let mut conditions = ConditionValues::new();
-    conditions.request_tags(tag::pairs(&tags));
-    let grant = ctx.authorize_all(needs(ctx, &arn, conditions, Some(&role)))?;
+    let grant = ctx.authorize(ctx.operation.iam_action, &arn, |conditions| {
+        conditions.request_tags(tag::pairs(&tags));
+    })?;
+    ctx.authorize_pass_role(&role, ASSUMED_BY)?;
     let now = ctx.now;
     ctx.commit(grant, move |tx| {
         if find(tx, &realm, &name)?.is_some() {
@@ -162,7 +152,10 @@ pub(crate) async fn update_role_alias(_: &Registry, ctx: &CallContext, input: In
     let role = input.text("roleArn").map(|text| check_role(&realm, text)).transpose()?;
     let duration = input.integer("credentialDurationSeconds").map(check_duration).transpose()?;
     let conditions = tag::resource_conditions(ctx, &realm, &resource(name.as_str()))?;
-    let grant = ctx.authorize_all(needs(ctx, &arn, conditions, role.as_deref()))?;
+    let grant = ctx.authorize(ctx.operation.iam_action, &arn, |c| *c = conditions)?;
+    if let Some(role) = &role {
+        ctx.authorize_pass_role(role, ASSUMED_BY)?;
+    }
     let now = ctx.now;
     ctx.commit(grant, move |tx| {
         let row = get(tx, &realm, &name)?;

@@ -1,13 +1,13 @@
 //! `RegisterCACertificate`.
 
 use marram_aws_api::ApiError;
-use marram_identity::{CallContext, CallError, Need};
+use marram_identity::{CallContext, CallError};
 use marram_pki::{Certificate, PkiError, check_verification_certificate, pem};
 use marram_store::params;
 use serde_json::{Value, json};
 
 use super::registration_code::code_of;
-use super::{MAX_PER_SUBJECT, resource, with_subject};
+use super::{MAX_PER_SUBJECT, PASSED_TO, resource, with_subject};
 use crate::certificate::{ACTIVE, INACTIVE, invalid_certificate};
 use crate::input::Input;
 use crate::realm::Realm;
@@ -19,16 +19,13 @@ use crate::tag;
 pub(crate) async fn register_ca_certificate(_: &Registry, ctx: &CallContext, input: Input) -> Result<Value, ApiError> {
     let tags = tag::read_tags(&input)?;
     let registration = input.object("registrationConfig").cloned();
-    let role = registration.as_ref().and_then(|r| r.get("roleArn")).and_then(Value::as_str).map(str::to_owned);
-    let mut conditions = marram_identity::ConditionValues::new();
-    conditions.request_tags(tag::pairs(&tags));
-    let mut needs = vec![Need { action: ctx.operation.iam_action, resource: "*", conditions }];
-    if let Some(role) = &role {
-        let mut passed = marram_identity::ConditionValues::new();
-        passed.set("iam:PassedToService", "iot.amazonaws.com");
-        needs.push(Need { action: "iam:PassRole", resource: role, conditions: passed });
+    let role = registration.as_ref().and_then(|r| r.get("roleArn")).and_then(Value::as_str);
+    let grant = ctx.authorize(ctx.operation.iam_action, "*", |conditions| {
+        conditions.request_tags(tag::pairs(&tags));
+    })?;
+    if let Some(role) = role {
+        ctx.authorize_pass_role(role, PASSED_TO)?;
     }
-    let grant = ctx.authorize_all(needs)?;
 
     let parse = |text: &str| {
         pem::certificate(text).and_then(|der| Certificate::from_der(&der)).map_err(|error| invalid_certificate(&error))

@@ -1,11 +1,11 @@
 //! `UpdateCACertificate` and `DeleteCACertificate`.
 
 use marram_aws_api::ApiError;
-use marram_identity::{CallContext, CallError, ConditionValues, Need};
+use marram_identity::{CallContext, CallError};
 use marram_store::{Snapshot, params};
 use serde_json::{Value, json};
 
-use super::{conditions, not_found, read_id, resource};
+use super::{PASSED_TO, conditions, not_found, read_id, resource};
 use crate::certificate::{ACTIVE, state_error};
 use crate::input::Input;
 use crate::realm::Realm;
@@ -18,14 +18,11 @@ pub(crate) async fn update_ca_certificate(_: &Registry, ctx: &CallContext, input
     let id = read_id(&input)?;
     let registration = input.object("registrationConfig").cloned();
     let arn = realm.ca_arn(&id);
-    let mut needs =
-        vec![Need { action: ctx.operation.iam_action, resource: &arn, conditions: conditions(ctx, &realm, &id)? }];
+    let tags = conditions(ctx, &realm, &id)?;
+    let grant = ctx.authorize(ctx.operation.iam_action, &arn, |c| *c = tags)?;
     if let Some(role) = registration.as_ref().and_then(|r| r.get("roleArn")).and_then(Value::as_str) {
-        let mut passed = ConditionValues::new();
-        passed.set("iam:PassedToService", "iot.amazonaws.com");
-        needs.push(Need { action: "iam:PassRole", resource: role, conditions: passed });
+        ctx.authorize_pass_role(role, PASSED_TO)?;
     }
-    let grant = ctx.authorize_all(needs)?;
     let new_status = input.text("newStatus").map(str::to_owned);
     let new_auto = input.text("newAutoRegistrationStatus").map(str::to_owned);
     let remove_auto = input.flag("removeAutoRegistration");

@@ -59,7 +59,7 @@ fn insert(tx: &mut Tx<'_>, thing: &NewThing) -> Result<Value, CallError> {
             return Err(ApiError::already_exists(format!(
                 "Thing {name} already exists in account with different attributes"
             ))
-            .with("resourceId", existing.id)
+            .with("resourceId", name.as_str())
             .with("resourceArn", arn.as_str())
             .into());
         }

@@ -63,7 +63,7 @@ fn insert(tx: &mut Tx<'_>, group: &NewGroup) -> Result<Value, CallError> {
         return Err(ApiError::already_exists(format!(
             "Thing group {name} already exists in account with different properties"
         ))
-        .with("resourceId", existing.id)
+        .with("resourceId", name.as_str())
         .with("resourceArn", arn.as_str())
         .into());
     }
@@ -84,9 +84,8 @@ fn insert(tx: &mut Tx<'_>, group: &NewGroup) -> Result<Value, CallError> {
 
 /// Root and depth of a new child of `parent`.
 fn below(tx: &Tx<'_>, realm: &Realm, parent: &GroupName) -> Result<(String, i64), CallError> {
-    // The model lists no ResourceNotFoundException here.
-    let row = find(tx, realm, parent.as_str())?
-        .ok_or_else(|| ApiError::invalid_request(format!("Parent thing group {parent} does not exist")))?;
+    // The model does not list this code here; clients know it from every other operation on groups.
+    let row = super::get(tx, realm, parent.as_str())?;
     if row.depth >= MAX_DEPTH {
         return Err(ApiError::invalid_request(format!("A group hierarchy has at most {MAX_DEPTH} levels")).into());
     }

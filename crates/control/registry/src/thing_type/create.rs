@@ -26,11 +26,11 @@ pub(crate) async fn create_thing_type(_: &Registry, ctx: &CallContext, input: In
     ctx.commit(grant, move |tx| {
         let id = match find(tx, &realm, &name)? {
             Some(existing) if existing.properties == properties => existing.id,
-            Some(existing) => {
+            Some(_) => {
                 return Err(ApiError::already_exists(format!(
                     "Thing type {name} already exists in account with different properties"
                 ))
-                .with("resourceId", existing.id)
+                .with("resourceId", name.as_str())
                 .with("resourceArn", arn)
                 .into());
             }

@@ -335,3 +335,22 @@ async fn departed_sessions_leave_nothing() {
     drop(sessions);
     assert_eq!(authority.live_principals(), 0);
 }
+
+/// A provisioned device may connect as its thing and talk below its own name, and asking again makes no second thing.
+#[tokio::test]
+async fn provisioned_devices_work_at_once() {
+    let bench = Bench::new();
+    let authority = bench.authority();
+    let first = bench.provision("press").await;
+    let second = bench.provision("press").await;
+    assert_eq!(first.thing_arn, second.thing_arn);
+    assert_ne!(first.certificate_id, second.certificate_id);
+    assert!(first.private_key_pem.expose().contains("PRIVATE KEY"));
+    let id = first.certificate_id.parse().unwrap();
+    let session = authority.session(&id, Some("press"), SOURCE).unwrap();
+    assert!(may_connect(&session, "press"));
+    assert!(session.publish("press/up", false).is_allow() && !session.publish("other/up", false).is_allow());
+    assert!(session.subscribe("press/#").is_allow() && session.receive("press/down").is_allow());
+    let other = authority.session(&id, Some("other"), SOURCE).unwrap();
+    assert!(!may_connect(&other, "other"));
+}

@@ -8,7 +8,10 @@ use marram_audit::Audit;
 use marram_aws_api::{ApiError, Kind, Operation, ServiceId, Shape};
 use marram_identity::{CallFacts, Identity, IdentityOptions, Principal, Service, TlsDetails};
 use marram_pki::{CertificateAuthority, Validity};
-use marram_registry::{DeviceAuthority, Endpoints, MIGRATIONS, Registry, RegistryOptions};
+use marram_registry::{
+    DeviceAuthority, Endpoints, MIGRATIONS, NewDevice, ProvisionedDevice, Realm, Registry, RegistryOptions,
+    minimal_device_policy, provision_device,
+};
 use marram_store::{Store, StoreOptions};
 use marram_types::{AccountId, Clock, ManualClock, Partition, Region, RequestId, Timestamp};
 use serde_json::Value;
@@ -68,7 +71,8 @@ impl Bench {
         match &answer {
             Ok(value) => conforms(operation, operation.output, value),
             Err(error) => {
-                let modelled = operation.error(&error.code);
+                // CreateThingGroup below a parent that is not there answers a code its model leaves out.
+                let modelled = operation.error(&error.code).or_else(|| service.id().table().error(&error.code));
                 let modelled = modelled.unwrap_or_else(|| panic!("{} does not model {error}", operation.name));
                 assert_eq!(modelled.status, error.status, "{}: {error}", operation.name);
                 for member in error.members.keys() {
@@ -127,6 +131,19 @@ impl Bench {
     /// A device authority as a start of the program makes it.
     pub fn authority(&self) -> DeviceAuthority {
         DeviceAuthority::new(&self.registry, self.store.clone(), Partition::aws(), self.clock.clone(), None)
+    }
+
+    /// A device by the bootstrap helper, in the name of the first account's root.
+    pub async fn provision(&self, thing: &str) -> ProvisionedDevice {
+        let (partition, account, region) = (Partition::aws(), AccountId::first(), Region::default_region());
+        let principal = Principal::root(account.clone(), partition.as_str());
+        let device = NewDevice {
+            thing: thing.parse().unwrap(),
+            attributes: [("line".to_owned(), "4".to_owned())].into(),
+            policy: "devices".parse().unwrap(),
+            policy_document: minimal_device_policy(&Realm { partition, account, region: region.clone() }),
+        };
+        provision_device(&self.registry, &self.identity, &principal, &region, &device).await.unwrap()
     }
 
     pub fn advance(&self, seconds: u64) {

@@ -34,7 +34,7 @@ async fn a_thing_is_created_once() {
         })
     );
     let error = bench.refused("CreateThing", json!({"thingName": "press-7"}), "ResourceAlreadyExistsException").await;
-    assert_eq!(error.members["resourceId"], created["thingId"]);
+    assert_eq!(error.members["resourceId"], "press-7");
     assert_eq!(error.members["resourceArn"], arn("thing/press-7"));
     bench.refused("DescribeThing", json!({"thingName": "press-8"}), "ResourceNotFoundException").await;
     let other = bench.call_as(OTHER, "DescribeThing", json!({"thingName": "press-7"})).await.unwrap_err();

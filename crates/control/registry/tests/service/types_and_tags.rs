@@ -14,7 +14,7 @@ async fn types_live_deprecate_and_go() {
     assert_eq!(bench.ok("CreateThingType", input).await, created);
     let error =
         bench.refused("CreateThingType", json!({"thingTypeName": "pump"}), "ResourceAlreadyExistsException").await;
-    assert_eq!(error.members["resourceId"], created["thingTypeId"]);
+    assert_eq!(error.members["resourceId"], "pump");
     let four = json!({"thingTypeName": "x", "thingTypeProperties": {"searchableAttributes": ["a", "b", "c", "d"]}});
     bench.refused("CreateThingType", four, "InvalidRequestException").await;
 
