@@ -8,6 +8,7 @@ mod arm;
 mod turn;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -148,6 +149,47 @@ pub(crate) struct Recovered {
     pub closed: bool,
 }
 
+/// Executions are numbered by ourselves, so their hash need not resist anybody: one multiplication spreads them.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte) ^ self.0);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 divided by the golden ratio.
+        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32);
+    }
+}
+
+/// Random bytes for execution ids, drawn from the system's generator by the page.
+#[derive(Default)]
+struct RandomPool {
+    bytes: Vec<u8>,
+}
+
+impl RandomPool {
+    const PAGE: usize = 4_096;
+
+    fn uuid(&mut self) -> [u8; 16] {
+        if self.bytes.len() < 16 {
+            self.bytes.resize(Self::PAGE, 0);
+            marram_types::random_fill(&mut self.bytes);
+        }
+        let uuid = self.bytes.last_chunk().copied().unwrap_or_default();
+        self.bytes.truncate(self.bytes.len() - 16);
+        uuid
+    }
+}
+
 type Done = (u64, TaskId, Result<Reply, Fault>);
 
 /// The actor.
@@ -161,8 +203,9 @@ pub(crate) struct Host {
     sender: mpsc::WeakSender<Command>,
     current: Arc<Generation>,
     older: Vec<(Arc<Generation>, Time)>,
-    live: HashMap<u64, Live>,
+    live: HashMap<u64, Box<Live>, BuildHasherDefault<NumberHasher>>,
     next: u64,
+    random: RandomPool,
     started: u64,
     // triggers
     watch: Watch,
@@ -290,7 +333,7 @@ impl Host {
             let found = std::iter::once(&host.current).chain(host.older.iter().map(|(generation, _)| generation));
             let Some(generation) = found.into_iter().find(|known| known.number == generation).cloned() else { continue };
             generation.meters[usize::from(flow)].started();
-            host.live.insert(number, Live { exec, generation, flow, deadline: None });
+            host.live.insert(number, Box::new(Live { exec, generation, flow, deadline: None }));
             host.touched.push(number);
         }
         host.retire_idle();
@@ -312,8 +355,9 @@ impl Host {
             sender: handle.commands.downgrade(),
             current,
             older: Vec::new(),
-            live: HashMap::new(),
+            live: HashMap::default(),
             next: 0,
+            random: RandomPool::default(),
             started: 0,
             watch: Watch::default(),
             buckets: Vec::new(),

@@ -198,7 +198,7 @@ impl Host {
         let number = self.next;
         self.next += 1;
         self.started += 1;
-        let uuid = marram_types::random_bytes();
+        let uuid = self.random.uuid();
         let create = Create { number, generation: generation.number, flow, trigger, at: now, uuid, params };
         self.journal.push(|out| encode_create(out, &create));
         let origin: Origin = create.origin(&generation.deployment);
@@ -207,8 +207,8 @@ impl Host {
         let id = exec.id().clone();
         step_into(program, &mut exec, Input::Start, now, &mut self.sink);
         generation.meters[usize::from(flow)].started();
-        self.live.insert(number, Live { exec, generation: Arc::clone(generation), flow, deadline: None });
-        self.touched.push(number);
+        let entry = Live { exec, generation: Arc::clone(generation), flow, deadline: None };
+        self.live.insert(number, Box::new(entry));
         self.effects(number);
         id
     }
@@ -218,7 +218,6 @@ impl Host {
         let Some(entry) = self.live.get_mut(&number) else { return };
         self.journal.push(|out| encode_input(out, number, now, &input));
         step_into(&entry.generation.programs[usize::from(entry.flow)], &mut entry.exec, input, now, &mut self.sink);
-        self.touched.push(number);
         self.effects(number);
     }
 
@@ -245,6 +244,9 @@ impl Host {
             }
         }
         self.sink.0 = effects;
+        if ended.is_none() && self.touched.last() != Some(&number) {
+            self.touched.push(number);
+        }
         if let Some((status, duration_ms)) = ended {
             meters.ended(status, duration_ms);
             if let Some(entry) = self.live.remove(&number)

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -87,11 +87,17 @@ async fn kills_neither_lose_nor_repeat() {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["crash::child", "--exact", "--ignored", "--nocapture"])
             .env(DIR, dir.path())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(20 + state % 130));
+        // Most kills hit a runtime at work, every third one may hit its start and recovery.
+        if !state.is_multiple_of(3) {
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let mut lines = lines.map_while(Result::ok);
+            assert!(lines.any(|line| line.ends_with("ready")), "the child ended by itself");
+        }
+        std::thread::sleep(Duration::from_millis(state % 90));
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -108,7 +114,7 @@ async fn kills_neither_lose_nor_repeat() {
     let (account, region) = ("100200300400", "eu-local-1");
     let search = marram_flow_runtime::history::Search { deployment: DEPLOYMENT, limit: 1_000_000, ..Default::default() };
     let rows = history.search(account, region, &search).unwrap();
-    assert!(rows.len() > 1_000, "only {} executions: the children hardly ran", rows.len());
+    assert!(rows.len() > 100, "only {} executions: the children hardly ran", rows.len());
     let known: BTreeSet<&str> = rows.iter().map(|row| row.execution.as_str()).collect();
     let notes = std::fs::read_to_string(dir.path().join("notes")).unwrap();
     let mut acted: BTreeMap<(&str, &str), u32> = BTreeMap::new();
