@@ -12,6 +12,7 @@ mod key;
 mod list;
 mod policy;
 mod role;
+mod simulate;
 mod tag;
 mod user;
 
@@ -125,6 +126,8 @@ impl IamService {
             "ListUserTags" => iam.list_tags(Kind::User),
             "ListRoleTags" => iam.list_tags(Kind::Role),
             "ListPolicyTags" => iam.list_tags(Kind::Policy),
+            "SimulatePrincipalPolicy" => iam.simulate_principal_policy(),
+            "SimulateCustomPolicy" => iam.simulate_custom_policy(),
             "GetAccountSummary" => iam.get_account_summary(),
             "ListAccountAliases" => iam.list_account_aliases(),
             name => Err(ApiError::not_supported(name)),

@@ -166,7 +166,7 @@ fn the_order_of_evaluation() {
     assert_eq!(go(anna, Layers { identity: &deny, ..base }), Outcome::ExplicitDeny(Layer::Identity));
     assert_eq!(go(anna, Layers { boundary: Some(&read), ..base }), Outcome::ImplicitDeny(Layer::Boundary));
     assert_eq!(go(anna, Layers { boundary: Some(&all), ..base }), Outcome::Allowed);
-    assert_eq!(go(session, Layers { session: Some(&[read.clone()]), ..base }), Outcome::ImplicitDeny(Layer::Session));
+    assert_eq!(go(session, Layers { session: Some(std::slice::from_ref(&read)), ..base }), Outcome::ImplicitDeny(Layer::Session));
     assert_eq!(go(session, Layers { session: Some(&[]), ..base }), Outcome::ImplicitDeny(Layer::Session));
     assert_eq!(go(session, Layers { session: Some(&deny), ..base }), Outcome::ExplicitDeny(Layer::Session));
     assert_eq!(go(anna, Layers { guardrail: Some(&read), ..base }), Outcome::ImplicitDeny(Layer::Guardrail));

@@ -75,7 +75,7 @@ fn check(request: &Request<'_>, body: &[u8], region: &str, service: &str) -> Res
     Ok(verified.canonical)
 }
 
-fn borrowed<'a>(headers: &'a [(String, String)]) -> Vec<(&'a str, &'a [u8])> {
+fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
 }
 

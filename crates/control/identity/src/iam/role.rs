@@ -16,6 +16,17 @@ use crate::model::{Entity, Kind, Role, fold};
 const MAX_NAME: usize = 64;
 /// Limits of `MaxSessionDuration`, in seconds.
 const SESSION_SECS: std::ops::RangeInclusive<i64> = 3600..=43_200;
+/// Services that can have a service-linked role, in the order of names.
+const LINKED_SERVICES: [&str; 8] = [
+    "credentials.iot.amazonaws.com",
+    "greengrass.amazonaws.com",
+    "iot.amazonaws.com",
+    "iotthingsgraph.amazonaws.com",
+    "lambda.amazonaws.com",
+    "logs.amazonaws.com",
+    "s3.amazonaws.com",
+    "secretsmanager.amazonaws.com",
+];
 /// Where service-linked roles live; they are changed by their service only.
 const SERVICE_LINKED: &str = "/aws-service-role/";
 
@@ -84,10 +95,6 @@ impl Iam<'_> {
     pub(super) async fn create_service_linked_role(&self) -> Result<Value, ApiError> {
         let host = self.args.text("AWSServiceName")?;
         let label = host.split('.').next().unwrap_or_default();
-        let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
-        if label.is_empty() || !plain || !host.ends_with(".amazonaws.com") {
-            return Err(ApiError::new("InvalidInput", 400, format!("{host} is not the name of a service.")));
-        }
         let mut name = String::from("AWSServiceRoleFor");
         for word in label.split('-') {
             let mut letters = word.chars();
@@ -102,6 +109,10 @@ impl Iam<'_> {
         let grant = self.ctx.authorize(self.ctx.operation.iam_action, &arn, |c| {
             c.set("iam:AWSServiceName", host);
         })?;
+        if LINKED_SERVICES.binary_search(&host).is_err() {
+            let text = format!("{host} is not the name of a service with a service-linked role.");
+            return Err(ApiError::new("InvalidInput", 400, text));
+        }
         let good = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
         if name.len() > MAX_NAME || !name.bytes().all(good) {
             return Err(ApiError::new("InvalidInput", 400, "CustomSuffix is not valid."));

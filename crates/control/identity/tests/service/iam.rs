@@ -125,6 +125,8 @@ async fn refusals_have_their_codes() {
     ] {
         assert_eq!(bench.code(operation, input.clone()).await, code, "{operation} {input}");
     }
+    let unknown = json!({"AWSServiceName": "nothing.amazonaws.com"});
+    assert_eq!(bench.code("CreateServiceLinkedRole", unknown).await, "InvalidInput");
     bench.ok("CreateServiceLinkedRole", json!({"AWSServiceName": "iot.amazonaws.com"})).await;
     let again = json!({"AWSServiceName": "iot.amazonaws.com"});
     assert_eq!(bench.code("CreateServiceLinkedRole", again).await, "InvalidInput");
@@ -153,6 +155,40 @@ async fn renaming_keeps_what_hangs_on_a_user() {
         assert_eq!(attached["AttachedPolicies"][0]["PolicyArn"], vendor);
         assert_eq!(bench.code("GetUser", json!({"UserName": "old"})).await, "NoSuchEntity");
     }
+}
+
+/// CP 3.4, 3.6: a simulation decides as the call would, and tells what was missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn simulations_decide_as_calls_do() {
+    let bench = Bench::new().await;
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Sid": "Own", "Effect": "Allow", "Action": "iot:*", "Resource": "arn:aws:iot:*:*:thing/${aws:username}"},
+        {"Effect": "Allow", "Action": "iot:ListThings", "Resource": "*",
+         "Condition": {"StringEquals": {"aws:RequestTag/team": "line4"}}},
+        {"Effect": "Deny", "Action": "iot:DeleteThing", "Resource": "*"}]});
+    bench.user("anna", Some(policy.clone())).await;
+    let own = "arn:aws:iot:us-east-1:000000000000:thing/anna";
+    let input = json!({
+        "PolicySourceArn": "arn:aws:iam::000000000000:user/anna",
+        "ActionNames": ["iot:DescribeThing", "iot:DeleteThing", "iot:ListThings"],
+        "ResourceArns": [own],
+    });
+    let answer = bench.ok("SimulatePrincipalPolicy", input).await;
+    let results = answer["EvaluationResults"].as_array().unwrap();
+    let decisions: Vec<&Value> = results.iter().map(|result| &result["EvalDecision"]).collect();
+    assert_eq!(decisions, ["allowed", "explicitDeny", "allowed"]);
+    assert_eq!(results[0]["MatchedStatements"][0]["SourcePolicyId"], "inline:p");
+    for (entries, decision, missing) in [
+        (json!([]), "implicitDeny", json!(["aws:requesttag/team"])),
+        (json!([{"ContextKeyName": "aws:RequestTag/team", "ContextKeyValues": ["line4"], "ContextKeyType": "string"}]), "allowed", json!([])),
+    ] {
+        let input = json!({"PolicyInputList": [policy.to_string()], "ActionNames": ["iot:ListThings"], "ContextEntries": entries});
+        let answer = bench.ok("SimulateCustomPolicy", input).await;
+        let result = &answer["EvaluationResults"][0];
+        assert_eq!((&result["EvalDecision"], &result["MissingContextValues"]), (&json!(decision), &missing));
+    }
+    let input = json!({"PolicySourceArn": "arn:aws:iam::111111111111:user/anna", "ActionNames": ["iot:ListThings"]});
+    assert_eq!(bench.code("SimulatePrincipalPolicy", input).await, "NoSuchEntity");
 }
 
 /// CP 3.6: every operation of the table is answered by the service; none of those it claims is missing.
