@@ -94,12 +94,15 @@ def minimal(service, operation, account, region):
     if shape is None:
         return {}
     wanted = [*shape.required_members, *ALSO.get((service, operation), [])]
-    return {member: _value(service, member, shape.members[member], account, region) for member in wanted}
+    return {member: _value(service, member, shape.members[member], account, region, operation) for member in wanted}
 
 
-def _value(service, member, shape, account, region):
+def _value(service, member, shape, account, region, operation=""):
     key = member.lower()
     known = SPECIAL.get((service, key), VALUES.get(key))
+    if (service, key) == ("iotthingsgraph", "id"):
+        metatype = "Deployment" if "SystemInstance" in operation else "System" if "System" in operation else "Workflow"
+        known = known.replace("Workflow", metatype)
     if known is not None:
         return _fill(known, account, region)
     kind = shape.type_name

@@ -16,7 +16,8 @@ def whole_run(request):
 def test_every_operation_succeeded_once(marram, service):
     silent = [
         operation for operation in operations.OFFERED[service]
-        if not any(answer.code is None for answer in marram.answers[service, operation])
+        if (service, operation) not in operations.WITHOUT_SUCCESS
+        and not any(answer.code is None for answer in marram.answers[service, operation])
     ]
     assert silent == []
 

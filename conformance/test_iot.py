@@ -64,7 +64,7 @@ def test_things(iot, marram, name):
     assert again["thingId"] == made["thingId"], "the same thing twice is the same thing"
     with pytest.raises(iot.exceptions.ResourceAlreadyExistsException) as caught:
         iot.create_thing(thingName=name, attributePayload={"attributes": {"floor": "4"}})
-    assert caught.value.response["resourceId"] == name
+    assert caught.value.response["resourceArn"] == made["thingArn"]
     iot.update_thing(thingName=name, attributePayload={"attributes": {"room": "12"}, "merge": True}, expectedVersion=1)
     thing = iot.describe_thing(thingName=name)
     assert (thing["attributes"], thing["version"]) == ({"floor": "3", "room": "12"}, 2)

@@ -212,7 +212,8 @@ def test_a_deployment_runs_and_ends(graph, client, templates, role, name):
     assert execution["flowTemplateId"] == names.id("Workflow")
     messages = all_pages(graph.list_flow_execution_messages, "nextToken", "nextToken", "messages",
                          flowExecutionId=execution["flowExecutionId"], maxResults=2)
-    assert messages[0]["eventType"] == "EXECUTION_STARTED"
+    types = {message["eventType"] for message in messages}
+    assert {"EXECUTION_STARTED", "STEP_STARTED"} <= types and messages[0]["eventType"] == "START_FLOW_EXECUTION_TASK"
     graph.undeploy_system_instance(id=identifier)
     wait_for_status(graph, identifier, "DELETED_IN_TARGET")
     graph.delete_system_instance(id=identifier)
