@@ -40,6 +40,8 @@ class Installation:
         #: Every answer a client of ours got: {(service, operation): [Answer]}
         self.answers = collections.defaultdict(list)
         self.flags = flags
+        # One session: reading the service models is most of the cost of a client.
+        self.session = botocore.session.Session()
         self.start()
 
     def start(self):
@@ -96,10 +98,9 @@ class Installation:
     def client(self, service, keys=None, record=True, **config):
         """A botocore client, configured by what `marram env` says and nothing else."""
         keys = keys or self.administrator
-        session = botocore.session.Session()
-        session.set_config_variable("region", self.region)
-        client = session.create_client(
+        client = self.session.create_client(
             service,
+            region_name=self.region,
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
             verify=self.environment["AWS_CA_BUNDLE"],
             aws_access_key_id=keys.access_key,

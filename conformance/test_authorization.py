@@ -44,7 +44,9 @@ class Wire:
         self.clients = {}
 
     def request(self, service, operation, account=None):
-        client = self.clients.setdefault(service, self.marram.client(service, record=False))
+        if service not in self.clients:
+            self.clients[service] = self.marram.client(service, record=False)
+        client = self.clients[service]
         parameters = samples.minimal(service, operation, account or self.marram.account, self.marram.region)
         model = client.meta.service_model.operation_model(operation)
         context = {"client_region": self.marram.region, "client_config": client.meta.config, "has_streaming_input": False}
