@@ -120,6 +120,18 @@ impl Broker {
         Ok(Self { core })
     }
 
+    /// Serves one connection to its end; the same as [`Serve::serve`], for callers without the trait. `peer` is what
+    /// socket and TLS know; CONNECT has not been read. `authenticated` is called once the CONNECT was accepted: drop
+    /// there what bounds strangers.
+    pub async fn serve<T: Transport>(
+        &self,
+        transport: T,
+        peer: PeerInfo,
+        authenticated: impl FnOnce() + Send + 'static,
+    ) {
+        connect::serve(Arc::clone(&self.core), transport, peer, authenticated).await;
+    }
+
     /// A client inside the process, named `name` in a tenant of its authority. It has no client id of its own: it
     /// takes nobody over and causes no lifecycle events. Its publishes skip the [`Interceptor`].
     pub fn local_client(&self, name: &str, authority: Arc<dyn SessionAuthority>) -> LocalClient {

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use marram_mqtt::session::{InboundAliases, OutboundAliases};
@@ -113,6 +114,8 @@ pub(crate) struct Connection<T> {
     /// Recorded messages the client acknowledged in this batch.
     pub(crate) settled: Vec<u64>,
     pub(crate) batch: Batch,
+    /// When the packets at hand were read: one look at the clock per batch.
+    pub(crate) read_at: Instant,
     pub(crate) published: TopicCache<PublishEntry>,
     pub(crate) received: TopicCache<ReceiveEntry>,
     pub(crate) in_aliases: Option<Box<InboundAliases<Topic>>>,
@@ -154,6 +157,7 @@ impl<T: Transport> Connection<T> {
             owed: VecDeque::new(),
             settled: Vec::new(),
             batch: Batch::default(),
+            read_at: Instant::now(),
             published: TopicCache::default(),
             received: TopicCache::default(),
             in_aliases: None,

@@ -53,6 +53,7 @@ impl<T: Transport> Connection<T> {
     /// Works through the complete packets that were read. Whether there was any.
     pub(crate) fn work(&mut self) -> Result<bool, End> {
         let maximum = self.core.options.session.maximum_packet_size.get() as usize;
+        self.read_at = Instant::now();
         let mut published = 0;
         let mut any = false;
         let result = loop {
@@ -69,6 +70,15 @@ impl<T: Transport> Connection<T> {
             body.advance(frame.header_len);
             let done = if frame.header.kind == 3 {
                 self.on_publish(frame.header.flags, &body).inspect(|()| published += 1)
+            } else if let (4, &[high, low]) = (frame.header.kind, &body[..]) {
+                // PUBACK without words: one per delivered message, so it takes the short way.
+                match PacketId::new(u16::from_be_bytes([high, low])) {
+                    Some(packet_id) => {
+                        self.acknowledge(packet_id);
+                        Ok(())
+                    }
+                    None => Err(PROTOCOL_ERROR),
+                }
             } else {
                 decode_frame(self.version, frame.header, &body)
                     .map_err(protocol)
@@ -151,7 +161,7 @@ impl<T: Transport> Connection<T> {
             qos: view.qos,
             retain: view.retain,
             properties,
-            at: Instant::now(),
+            at: self.read_at,
         };
         if entry.reserved {
             return self.on_reserved(message, view.packet_id);
