@@ -16,7 +16,7 @@ use smol_str::{SmolStr, StrExt};
 use super::standing::ThingFacts;
 
 /// Variables that stay the same while a connection lasts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ConnectionFacts {
     pub(super) client_id: SmolStr,
     pub(super) source: IpAddr,

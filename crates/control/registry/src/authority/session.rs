@@ -14,7 +14,7 @@ use marram_identity::CallError;
 use marram_pki::Certificate;
 use marram_store::Snapshot;
 use marram_types::CertificateId;
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 
 use super::Inner;
 use super::facts::{ConnectionFacts, QuestionFacts, certificate_facts};
@@ -194,10 +194,29 @@ impl DeviceSession {
     /// Binds a newer standing; the version moves on so that remembered decisions are dropped. The caller holds the
     /// principal's lock.
     pub(super) fn rebind(&self, snapshot: &Snapshot<'_>, standing: Option<&Arc<Standing>>) -> Result<(), CallError> {
-        let bound = bind(snapshot, self.realm(), &self.certificate_id, standing, &self.asked_client_id, self.source)?;
+        let client_id = SmolStr::new(self.broker_client_id());
+        let bound = bind(snapshot, self.realm(), &self.certificate_id, standing, &client_id, self.source)?;
         self.bound.store(Arc::new(bound));
         self.version.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// Gives the policies a client id that the broker assigned. No thing goes by it.
+    fn adopt(&self, client_id: &str) {
+        // The lock keeps a change of the registry from being bound without the client id.
+        let _state = self.principal.lock();
+        let old = self.bound.load_full();
+        let Some(standing) = &old.standing else { return };
+        let facts = ConnectionFacts { client_id: client_id.into(), ..old.facts.clone() };
+        self.bound.store(Arc::new(Bound {
+            active: old.active,
+            not_before: old.not_before,
+            not_after: old.not_after,
+            policies: standing.policies.bind(&self.realm().arn(""), &facts),
+            facts,
+            standing: Some(Arc::clone(standing)),
+        }));
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Closes the session for good: what the registry says cannot be read, and unknown means no.
@@ -322,8 +341,10 @@ impl SessionAuthority for DeviceSession {
     }
 
     fn connect(&self, client_id: &str, attributes: ConnectAttributes) -> Decision {
-        // An assigned client id becomes known here; a device without one has no thing by that name.
-        let _ = self.client_id.set(format_smolstr!("{client_id}"));
+        let first = self.client_id.set(SmolStr::new(client_id)).is_ok();
+        if first && self.asked_client_id.is_empty() {
+            self.adopt(client_id);
+        }
         self.decide(DeviceAction::Connect, client_id, Some(attributes))
     }
 

@@ -58,7 +58,8 @@ pub(crate) async fn list_things(registry: &Registry, ctx: &CallContext, input: I
             let behind = match (value.is_empty(), prefix) {
                 (true, _) => BEHIND_ALL.to_owned(),
                 (false, true) => format!("{value}{BEHIND_ALL}"),
-                (false, false) => format!("{value}\0"),
+                // Blanks sort before everything an attribute value may hold, so only the value itself lies between.
+                (false, false) => format!("{value} "),
             };
             let (after_value, after_name) = (page.after(0), page.after(1));
             let values = params![account, region, after_name, limit, attribute, value, behind, after_value, type_name];

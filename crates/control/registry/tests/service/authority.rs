@@ -354,3 +354,22 @@ async fn provisioned_devices_work_at_once() {
     let other = authority.session(&id, Some("other"), SOURCE).unwrap();
     assert!(!may_connect(&other, "other"));
 }
+
+/// CP 5.2, 5.6: a client id that the broker assigned is the `iot:ClientId` of policies.
+#[tokio::test]
+async fn assigned_client_ids_reach_policies() {
+    let bench = Bench::new();
+    let (authority, known) = (bench.authority(), device(&bench).await);
+    let own = "client/${iot:ClientId}";
+    policy(
+        &bench,
+        "p",
+        &known.arn,
+        vec![statement("iot:Connect", own), statement("iot:Publish", "topic/${iot:ClientId}")],
+    )
+    .await;
+    let session = authority.session(&known.id, Some(""), SOURCE).unwrap();
+    assert!(!session.publish("assigned-1", false).is_allow(), "not assigned yet");
+    assert!(may_connect(&session, "assigned-1"));
+    assert!(session.publish("assigned-1", false).is_allow() && !session.publish("assigned-2", false).is_allow());
+}
