@@ -133,7 +133,7 @@ impl Bench {
         DeviceAuthority::new(&self.registry, self.store.clone(), Partition::aws(), self.clock.clone(), None)
     }
 
-    /// A device by the bootstrap helper, in the name of the first account's root.
+    /// A device by `provision_device`, in the name of the first account's root.
     pub async fn provision(&self, thing: &str) -> ProvisionedDevice {
         let (partition, account, region) = (Partition::aws(), AccountId::first(), Region::default_region());
         let principal = Principal::root(account.clone(), partition.as_str());
