@@ -70,9 +70,10 @@ pub(crate) fn deployment(
     templates.or_trouble(value(outcome, text))
 }
 
-/// What a deployment document says before it is checked: its system and the namespace version it asks for.
+/// What a deployment document says before it is checked: its id, its system, the namespace version it asks for.
 #[derive(Debug, Default)]
 pub(crate) struct Header {
+    pub(crate) id: Option<Urn>,
     pub(crate) system: Option<Urn>,
     pub(crate) version: Option<i64>,
 }
@@ -83,13 +84,15 @@ pub(crate) fn header(text: &str) -> Header {
     let Some(directive) = document.definitions.iter().find_map(|definition| definition.directive("deployment")) else {
         return Header::default();
     };
-    let system = directive.argument("systemId").and_then(|argument| argument.value.as_text());
+    let urn = |name: &str, metatype: Metatype| {
+        let text = directive.argument(name)?.value.as_text()?;
+        Urn::parse(text).ok().filter(|urn| urn.metatype() == metatype)
+    };
     let version = directive.argument("namespaceVersion").and_then(|argument| match &argument.value.kind {
         syntax::ast::ValueKind::Number(number) => number.parse().ok(),
         _ => None,
     });
-    let system = system.and_then(|id| Urn::parse(id).ok()).filter(|urn| urn.metatype() == Metatype::System);
-    Header { system, version }
+    Header { id: urn("id", Metatype::Deployment), system: urn("systemId", Metatype::System), version }
 }
 
 /// A template as it was compiled.

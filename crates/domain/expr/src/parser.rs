@@ -381,8 +381,8 @@ impl<'s> Parser<'s> {
     }
 
     fn name_primary(&mut self, start: usize, name: SmolStr, is_dollar: bool) -> Parsed<(Node, bool)> {
-        if name.eq_ignore_ascii_case("macro") && self.peek() == Some(b'(') {
-            self.at += 1;
+        let after_name = self.at;
+        if name.eq_ignore_ascii_case("macro") && self.eat("(") {
             let (template, height) = self.nested(Self::balanced_template)?;
             return Ok((self.node(start, ExprKind::Template(template), height + 1)?, false));
         }
@@ -397,7 +397,7 @@ impl<'s> Parser<'s> {
                 return Ok((self.node(start, ExprKind::Literal(value), 1)?, false));
             }
         }
-        let after_name = self.at;
+        self.at = after_name;
         self.skip_space();
         if self.peek() == Some(b'(') {
             self.at += 1;

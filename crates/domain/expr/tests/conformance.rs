@@ -145,6 +145,7 @@ fn grammar() {
         ("n = 1", "parse: 2"),
         ("", "parse: 0"),
         ("foo(1)", "TG.ExpressionError"),
+        ("macro (a)", "String \"a\""),
         ("nobody", "TG.ExpressionError"),
     ]);
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::prepare::prepare;
 use super::{Instance, Status, find, summary};
 use crate::input::{Document, Tag, read};
-use crate::language::refusal;
+use crate::language::{self, refusal};
 use crate::realm::Realm;
 use crate::service::{SERVICE_PRINCIPAL, ThingsGraph};
 use crate::tag;
@@ -38,8 +38,10 @@ pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Val
     let mut conditions = ConditionValues::new();
     conditions.request_tags(tag::pairs(&tags));
     let mut needs = vec![Need { action: ctx.operation.iam_action, resource: "*", conditions: conditions.clone() }];
+    // Tags at creation are tagging (CP 10.1), of the deployment that is about to be.
+    let tagged = language::header(&request.definition.text).id.map_or_else(|| "*".to_owned(), |id| realm.arn(&id));
     if !tags.is_empty() {
-        needs.push(Need { action: "iotthingsgraph:TagResource", resource: "*", conditions });
+        needs.push(Need { action: "iotthingsgraph:TagResource", resource: &tagged, conditions });
     }
     for role in &roles {
         let mut conditions = ConditionValues::new();
