@@ -72,8 +72,13 @@ fn snapshot() -> Result<Snapshot> {
     let mut site =
         Site::new("eu-local-1", "100200300400", format!("{home}:Deployment:Bench"), format!("{home}:System:Bench"));
     let string = property(DataType::String);
-    let input =
-        ActionInput { name: "text".into(), property: string.clone(), is_required: true, default: None, is_secret: false };
+    let input = ActionInput {
+        name: "text".into(),
+        property: string.clone(),
+        is_required: true,
+        default: None,
+        is_secret: false,
+    };
     let display = Action {
         name: "display".into(),
         inputs: vec![input],
@@ -331,7 +336,10 @@ async fn throughput(bench: &Bench<'_>) -> Result<()> {
         if is_measured {
             let value = rate(bench.published() - before, start.elapsed());
             let name = bench.name();
-            println!("{}", json!({"bench": "flow_throughput", "durability": name, "unit": "messages/s", "value": value}));
+            println!(
+                "{}",
+                json!({"bench": "flow_throughput", "durability": name, "unit": "messages/s", "value": value})
+            );
         }
     }
     while bench.published() < sent {

@@ -6,6 +6,7 @@
 mod arn;
 mod checkpoint;
 mod expr;
+mod flow;
 mod json_body;
 mod mqtt;
 mod pki;
@@ -27,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "arn", run: arn::run },
     Target { name: "checkpoint", run: checkpoint::run },
     Target { name: "expr", run: expr::run },
+    Target { name: "flow", run: flow::run },
     Target { name: "json_body", run: json_body::run },
     Target { name: "mqtt", run: mqtt::run },
     Target { name: "pki", run: pki::run },

@@ -46,7 +46,11 @@ pub struct Simulate {
 pub fn run(verb: &FlowVerb) -> anyhow::Result<ExitCode> {
     let FlowVerb::Simulate(flags) = verb;
     let Some(timeline) = run_simulation(flags)? else { return Ok(ExitCode::from(EXIT_USAGE)) };
-    if flags.json { print_json(&timeline)? } else { print_table(&timeline) }
+    if flags.json {
+        print_json(&timeline)?
+    } else {
+        print_table(&timeline)
+    }
     let failed = timeline.executions.iter().any(|run| matches!(run.status, Status::Failed | Status::Aborted));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

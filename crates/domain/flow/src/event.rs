@@ -127,7 +127,11 @@ mod tests {
         let mut consumed = Vec::new();
         for (gate, before, activates, after) in table {
             let mut tokens = before;
-            assert_eq!(Join::Expr(gate.clone()).try_consume(&mut tokens, &mut consumed), activates, "{gate:?} {before:?}");
+            assert_eq!(
+                Join::Expr(gate.clone()).try_consume(&mut tokens, &mut consumed),
+                activates,
+                "{gate:?} {before:?}"
+            );
             assert_eq!(tokens, after, "{gate:?} {before:?}");
         }
     }

@@ -84,7 +84,10 @@ pub(crate) fn request(target: &Target<'_>, action: &Action, inputs: &[Value]) ->
                 action: action.name.clone(),
                 topic: topic_text(topic, target.thing, &scope)?,
                 payload,
-                reply_topic: response.as_ref().map(|response| topic_text(&response.topic, target.thing, &scope)).transpose()?,
+                reply_topic: response
+                    .as_ref()
+                    .map(|response| topic_text(&response.topic, target.thing, &scope))
+                    .transpose()?,
             }))
         }
         Operation::Modbus { unit, function, params } => {
@@ -120,7 +123,8 @@ fn render(template: &Template, scope: &dyn Scope) -> Result<SmolStr, Fault> {
 /// A topic. Nearly all are `${systemRuntime.deviceId}` and text: those need no evaluation.
 fn topic_text(template: &Template, thing: &str, scope: &dyn Scope) -> Result<SmolStr, Fault> {
     // Thing names hold nothing a topic level may not (TG 3.13); anything else takes the long way and is refused there.
-    let is_level = !thing.is_empty() && thing.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte));
+    let is_level =
+        !thing.is_empty() && thing.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte));
     let mut topic = smol_str::SmolStrBuilder::new();
     for part in &template.parts {
         match part {
@@ -232,7 +236,10 @@ fn http_call(
     }
     let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let is_form = content_type.is_some_and(|(_, value)| {
-        value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+        value
+            .split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
     });
     let has_content_type = content_type.is_some();
     let body = match operation.body.as_slice() {
@@ -322,7 +329,10 @@ pub(crate) fn decode(action: &Action, reply: &Reply) -> Result<Value, Fault> {
                 return Err(Fault::http(*status, String::from_utf8_lossy(&body[..body.len().min(512)])));
             }
             if !(200..300).contains(status) {
-                return Err(Fault::new(fault::TASK_FAILED, format!("HTTP status {status}; redirects are not followed")));
+                return Err(Fault::new(
+                    fault::TASK_FAILED,
+                    format!("HTTP status {status}; redirects are not followed"),
+                ));
             }
             match &operation.response {
                 Some(property) => http_body(body, property)?,
@@ -351,7 +361,8 @@ pub(crate) fn decode(action: &Action, reply: &Reply) -> Result<Value, Fault> {
 
 /// An MQTT payload as a value of `property` (TG 10.2).
 pub(crate) fn payload(bytes: &[u8], property: &Arc<PropertyType>) -> Result<Value, Fault> {
-    marram_expr::decode_payload(bytes, property, false).map_err(|error| Fault::new(fault::PAYLOAD_INVALID, error.message))
+    marram_expr::decode_payload(bytes, property, false)
+        .map_err(|error| Fault::new(fault::PAYLOAD_INVALID, error.message))
 }
 
 /// An HTTP body as a value of `property` (TG 10.4): Json parsed, text as is, the rest like a payload.
@@ -359,8 +370,8 @@ fn http_body(bytes: &[u8], property: &Arc<PropertyType>) -> Result<Value, Fault>
     match &property.data_type {
         DataType::Json if bytes.is_empty() => Ok(Value::Null),
         data_type if data_type.is_text() => {
-            let text = std::str::from_utf8(bytes)
-                .map_err(|_| Fault::new(fault::PAYLOAD_INVALID, "the body is not UTF-8"))?;
+            let text =
+                std::str::from_utf8(bytes).map_err(|_| Fault::new(fault::PAYLOAD_INVALID, "the body is not UTF-8"))?;
             scope::coerce(&Value::string(text), property)
                 .map_err(|fault| Fault::new(fault::PAYLOAD_INVALID, fault.message))
         }

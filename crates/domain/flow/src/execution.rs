@@ -378,7 +378,8 @@ impl Execution {
             }
             params.push(value);
         }
-        let steps = flow.steps.iter().map(|step| StepState { tokens: vec![0; step.inlets.len()], ..StepState::default() });
+        let steps =
+            flow.steps.iter().map(|step| StepState { tokens: vec![0; step.inlets.len()], ..StepState::default() });
         Self {
             id: origin.id,
             trigger: origin.trigger,

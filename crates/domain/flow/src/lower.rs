@@ -80,9 +80,10 @@ impl<'l> Lower<'l> {
     /// Whether the property is tagged secret (TG 11.5).
     fn is_secret(&self, id: &Urn) -> bool {
         (self.lookup)(id).is_some_and(|entity| {
-            entity.description.as_deref().is_some_and(|text| {
-                text.trim_start().get(..7).is_some_and(|head| head.eq_ignore_ascii_case("secret:"))
-            })
+            entity
+                .description
+                .as_deref()
+                .is_some_and(|text| text.trim_start().get(..7).is_some_and(|head| head.eq_ignore_ascii_case("secret:")))
         })
     }
 }

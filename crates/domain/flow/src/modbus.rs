@@ -351,9 +351,7 @@ mod tests {
         assert_eq!(read(Some(4)).unwrap(), ModbusPdu::ReadInputRegisters(7, 4));
         assert_eq!(read(Some(1)).unwrap_err().name, fault::REQUEST_INVALID);
         assert_eq!(read(Some(126)).unwrap_err().name, fault::REQUEST_INVALID);
-        let write = |count| {
-            pdu(F::WriteMultipleRegisters { address: 201, count }, &[("v", Value::Int32(1))], None)
-        };
+        let write = |count| pdu(F::WriteMultipleRegisters { address: 201, count }, &[("v", Value::Int32(1))], None);
         assert_eq!(write(Some(2)).unwrap(), ModbusPdu::WriteMultipleRegisters(201, vec![0, 1]));
         assert_eq!(write(Some(1)).unwrap_err().name, fault::REQUEST_INVALID);
         let wide = pdu(F::WriteSingleRegister { address: 1 }, &[("v", Value::Int32(1))], None);

@@ -95,7 +95,9 @@ impl ModbusPdu {
     /// The members of the adapter's `request` object (TG 10.3), without `device`.
     pub fn to_json(&self) -> Json {
         match self {
-            Self::ReadCoils(address, count) => json!({"operation": "ReadCoilsRequest", "address": address, "count": count}),
+            Self::ReadCoils(address, count) => {
+                json!({"operation": "ReadCoilsRequest", "address": address, "count": count})
+            }
             Self::ReadDiscreteInputs(address, count) => {
                 json!({"operation": "ReadDiscreteInputsRequest", "address": address, "count": count})
             }

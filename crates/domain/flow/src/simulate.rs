@@ -302,7 +302,11 @@ impl Simulation<'_> {
             None if request.expects_reply() => None,
             None => Some(0),
         };
-        self.feed(run, Input::Progress { task, stage: if request.expects_reply() { Stage::Accepted } else { Stage::Sent } }, now);
+        self.feed(
+            run,
+            Input::Progress { task, stage: if request.expects_reply() { Stage::Accepted } else { Stage::Sent } },
+            now,
+        );
         if let Some(after) = after {
             self.plan(now.plus(after), Happening::Answer { execution: run, task, answer: chosen });
         }
@@ -320,7 +324,10 @@ impl Simulation<'_> {
                     Some(reply) => Input::Replied { task, reply },
                     None => Input::Failed {
                         task,
-                        fault: Fault::new(crate::fault::PAYLOAD_INVALID, "the scripted reply does not fit the protocol"),
+                        fault: Fault::new(
+                            crate::fault::PAYLOAD_INVALID,
+                            "the scripted reply does not fit the protocol",
+                        ),
                     },
                 }
             }

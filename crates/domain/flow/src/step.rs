@@ -179,7 +179,8 @@ impl<'a, S: Sink> Machine<'a, S> {
             }
             Ok(true) => {
                 self.say(EventType::StepStarted, |machine| {
-                    let events = consumed.iter().map(|&inlet| machine.event_name(definition.inlets[usize::from(inlet)]));
+                    let events =
+                        consumed.iter().map(|&inlet| machine.event_name(definition.inlets[usize::from(inlet)]));
                     json!({"stepName": definition.name, "inEvents": events.collect::<Vec<_>>(),
                            "activation": machine.exec.steps[usize::from(step)].activations})
                 });
@@ -206,16 +207,18 @@ impl<'a, S: Sink> Machine<'a, S> {
     fn step_succeeded(&mut self, step: u16, mut events: Vec<u16>) {
         let definition = self.flow_step(step);
         for check in &definition.checks {
-            let acted = scope::test(&check.condition, &self.scope(step, "", None))
-                .and_then(|passed| self.act(step, if passed { &check.on_pass } else { &check.on_fail }, None, &mut events));
+            let acted = scope::test(&check.condition, &self.scope(step, "", None)).and_then(|passed| {
+                self.act(step, if passed { &check.on_pass } else { &check.on_fail }, None, &mut events)
+            });
             if let Err(fault) = acted {
                 return self.step_failed(step, fault, recover::At::Check);
             }
         }
         events.extend_from_slice(&definition.out_events);
-        self.say(EventType::StepSucceeded, |machine| {
-            json!({"stepName": definition.name, "outEvents": machine.event_names(&events)})
-        });
+        self.say(
+            EventType::StepSucceeded,
+            |machine| json!({"stepName": definition.name, "outEvents": machine.event_names(&events)}),
+        );
         self.end_step(step, StepStatus::Succeeded, &events);
     }
 
@@ -283,10 +286,11 @@ impl<'a, S: Sink> Machine<'a, S> {
             if matches!(state.status, StepStatus::Ready | StepStatus::Running) {
                 continue;
             }
-            if self.flow_step(candidate).join.try_consume(
-                &mut self.exec.steps[usize::from(candidate)].tokens,
-                &mut self.consumed,
-            ) {
+            if self
+                .flow_step(candidate)
+                .join
+                .try_consume(&mut self.exec.steps[usize::from(candidate)].tokens, &mut self.consumed)
+            {
                 let consumed = self.consumed.clone();
                 self.make_ready(candidate, consumed);
             }
@@ -373,7 +377,8 @@ impl<'a, S: Sink> Machine<'a, S> {
             let Some(run) = self.exec.steps[step].run.as_deref() else { continue };
             if matches!(run.phase, Phase::InFlight { .. }) {
                 let index = u16::try_from(step).expect("steps are indexed by u16");
-                let fault = Fault::new(fault::RUNTIME_RESTARTED, "the runtime restarted while the activity was in flight");
+                let fault =
+                    Fault::new(fault::RUNTIME_RESTARTED, "the runtime restarted while the activity was in flight");
                 self.attempt_failed(index, fault);
             }
             if self.exec.status != Status::Running {

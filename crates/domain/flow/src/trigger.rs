@@ -156,7 +156,9 @@ impl Scope for TriggerScope<'_> {
             return Some(Cow::Owned(Value::list(bindings.collect())));
         }
         if name.eq_ignore_ascii_case("devices") {
-            return Some(Cow::Owned(Value::list(self.snapshot.bindings.iter().map(|binding| self.device(binding)).collect())));
+            return Some(Cow::Owned(Value::list(
+                self.snapshot.bindings.iter().map(|binding| self.device(binding)).collect(),
+            )));
         }
         scope::system_name(name, Object::new, &self.snapshot.site).filter(|_| name.eq_ignore_ascii_case("systemConfig"))
     }
@@ -181,7 +183,10 @@ impl TriggerScope<'_> {
     fn device(&self, binding: &crate::snapshot::Binding) -> Value {
         let events = self.watch.events.iter().filter(|entry| entry.role.eq_ignore_ascii_case(&binding.role));
         let events = events.map(|entry| {
-            Value::object(Object::from_iter([("name", Value::string(entry.event.clone())), ("lastEvent", entry.last.clone())]))
+            Value::object(Object::from_iter([
+                ("name", Value::string(entry.event.clone())),
+                ("lastEvent", entry.last.clone()),
+            ]))
         });
         Value::object(Object::from_iter([
             ("name", Value::string(binding.role.clone())),

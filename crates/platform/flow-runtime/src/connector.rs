@@ -10,8 +10,8 @@ use marram_flow::{Fault, Reply, Request, fault};
 use smol_str::SmolStr;
 use tokio::sync::Semaphore;
 
-pub use http::HttpOptions;
 pub(crate) use http::HttpConnector;
+pub use http::HttpOptions;
 pub(crate) use modbus::{Bus, ModbusConnector};
 pub(crate) use mqtt::{Lane, MqttConnector};
 
@@ -47,9 +47,10 @@ impl Connectors {
             Request::Publish(publish) => self.mqtt.perform(&self.workers, &job, publish).await,
             Request::Modbus(call) => self.modbus.perform(&self.workers, &job, call).await,
             Request::Http(call) => self.http.perform(&self.workers, &*self.authority, &job, call).await,
-            Request::Function(call) => {
-                Err(Fault::new(fault::TASK_FAILED, format!("functions are not available on this target: `{}`", call.arn)))
-            }
+            Request::Function(call) => Err(Fault::new(
+                fault::TASK_FAILED,
+                format!("functions are not available on this target: `{}`", call.arn),
+            )),
         }
     }
 }

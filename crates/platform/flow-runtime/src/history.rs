@@ -117,7 +117,12 @@ impl History {
     ///
     /// # Errors
     /// [`HistoryError`].
-    pub fn search(&self, account: &str, region: &str, search: &Search<'_>) -> Result<Vec<ExecutionSummary>, HistoryError> {
+    pub fn search(
+        &self,
+        account: &str,
+        region: &str,
+        search: &Search<'_>,
+    ) -> Result<Vec<ExecutionSummary>, HistoryError> {
         let deployment = search.deployment.to_ascii_lowercase();
         let (start, end) = (search.start.map_or(i64::MIN, |time| time.0), search.end.map_or(i64::MAX, |time| time.0));
         let (after, after_id) = search.after.map_or((i64::MAX, "\u{10FFFF}"), |(time, id)| (time.0, id));
@@ -249,7 +254,8 @@ fn remove(tx: &mut Tx<'_>, numbers: &[i64]) -> Result<(), StoreError> {
 
 /// Adds a batch. What is there already stays: `(execution, seq)` is written once.
 fn write(tx: &mut Tx<'_>, batch: &HistoryBatch) -> Result<(), StoreError> {
-    let mut next = tx.query_one("SELECT COALESCE(MAX(number), 0) FROM flow_execution", params![], |row| row.get::<i64>(0))?;
+    let mut next =
+        tx.query_one("SELECT COALESCE(MAX(number), 0) FROM flow_execution", params![], |row| row.get::<i64>(0))?;
     let mut numbers = Vec::with_capacity(batch.executions.len());
     for entry in &batch.executions {
         numbers.push(upsert(tx, entry, &mut next)?);

@@ -245,7 +245,13 @@ impl Recovered {
                 let Some(program) = self.program(create.generation, create.flow) else { return };
                 let deployment = self.deployment(create.generation).expect("the program came from it");
                 let mut exec = Execution::new(&program, create.origin(deployment), create.at);
-                marram_flow::step_into(&program, &mut exec, marram_flow::Input::Start, create.at, &mut Quiet::default());
+                marram_flow::step_into(
+                    &program,
+                    &mut exec,
+                    marram_flow::Input::Start,
+                    create.at,
+                    &mut Quiet::default(),
+                );
                 if exec.status() == marram_flow::Status::Running {
                     self.live.insert(create.number, (exec, create.generation, create.flow));
                 }
@@ -312,7 +318,12 @@ impl Host {
     }
 
     /// A host that goes on where a journal ends.
-    pub fn recover(shared: Arc<Shared>, dir: PathBuf, journal: Journal, recovered: Recovered) -> Option<(Self, HostHandle)> {
+    pub fn recover(
+        shared: Arc<Shared>,
+        dir: PathBuf,
+        journal: Journal,
+        recovered: Recovered,
+    ) -> Option<(Self, HostHandle)> {
         let mut generations: Vec<Arc<Generation>> = recovered
             .generations
             .into_iter()
@@ -331,7 +342,9 @@ impl Host {
         host.older = generations.into_iter().map(|generation| (generation, now.plus(grace))).collect();
         for (number, (exec, generation, flow)) in recovered.live {
             let found = std::iter::once(&host.current).chain(host.older.iter().map(|(generation, _)| generation));
-            let Some(generation) = found.into_iter().find(|known| known.number == generation).cloned() else { continue };
+            let Some(generation) = found.into_iter().find(|known| known.number == generation).cloned() else {
+                continue;
+            };
             generation.meters[usize::from(flow)].started();
             host.live.insert(number, Box::new(Live { exec, generation, flow, deadline: None }));
             host.touched.push(number);

@@ -175,7 +175,14 @@ impl Reader {
         }
     }
 
-    fn input(&mut self, number: u64, at: Time, input: Input, batch: &mut HistoryBatch, touched: &mut HashMap<u64, usize>) {
+    fn input(
+        &mut self,
+        number: u64,
+        at: Time,
+        input: Input,
+        batch: &mut HistoryBatch,
+        touched: &mut HashMap<u64, usize>,
+    ) {
         let Some((_, generation, flow)) = self.live.get(&number) else { return };
         let Some(program) = self.program(*generation, *flow) else { return };
         let Some((exec, ..)) = self.live.get_mut(&number) else { return };

@@ -224,7 +224,9 @@ pub fn segments(dir: &Path) -> Result<Vec<u64>, JournalError> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(dir).map_err(io_error(dir))? {
         let name = entry.map_err(io_error(dir))?.file_name();
-        if let Some(number) = name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|stem| stem.parse().ok()) {
+        if let Some(number) =
+            name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|stem| stem.parse().ok())
+        {
             numbers.push(number);
         }
     }

@@ -15,8 +15,8 @@ mod throttle;
 pub use connector::HttpOptions;
 pub use history::{History, HistoryError};
 pub use port::{
-    Authority, Deliver, ExecutionRecord, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort, MessageRecord,
-    NoHistory, Outgoing, Pending, PortError, Subscription, TopicAction,
+    Authority, Deliver, ExecutionRecord, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort,
+    MessageRecord, NoHistory, Outgoing, Pending, PortError, Subscription, TopicAction,
 };
 pub use runtime::{Durability, OpenError, Ports, RuntimeHandle, RuntimeOptions};
 pub use spec::{DeployError, Deployment, DeploymentStatus, StartError};

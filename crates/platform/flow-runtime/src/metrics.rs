@@ -1,6 +1,5 @@
 //! What the runtime counts (TG 11.7), exported as `marram_flow_*`.
 
-
 use marram_flow::{Flow, Status, StepStatus};
 use marram_obs::{Counter, CounterFamily, Gauge, Histogram, LabelSet, Metrics};
 use prometheus_client::metrics::family::Family;
@@ -37,7 +36,11 @@ impl FlowMetrics {
     /// Registers the metrics.
     pub fn new(metrics: &Metrics) -> Self {
         Self {
-            executions: metrics.register("flow_executions", "Flow executions by flow and what became of them", Family::default()),
+            executions: metrics.register(
+                "flow_executions",
+                "Flow executions by flow and what became of them",
+                Family::default(),
+            ),
             execution_seconds: metrics.seconds("flow_execution_seconds", "From start to end of an execution"),
             steps: metrics.register("flow_steps", "Step activations by flow, step and outcome", Family::default()),
             step_seconds: metrics.seconds("flow_step_seconds", "From activation to end of a step"),
@@ -125,9 +128,12 @@ impl FlowMeters {
 
     pub fn step_ended(&self, step: u16, status: StepStatus, duration_ms: u64) {
         if let Some(meters) = self.steps.get(usize::from(step)) {
-            if status == StepStatus::Succeeded { meters.succeeded.inc() } else { meters.failed.inc() };
+            if status == StepStatus::Succeeded {
+                meters.succeeded.inc()
+            } else {
+                meters.failed.inc()
+            };
         }
         self.step_seconds.observe(duration_ms as f64 / 1_000.0);
     }
 }
-

@@ -118,7 +118,8 @@ impl RuntimeHandle {
             workers: Semaphore::new(options.workers),
         };
         let shared = Arc::new(Shared { options, connectors, history: ports.history, metrics, clock: Clock::start() });
-        let inner = Inner { shared, hosts: Mutex::default(), changing: tokio::sync::Mutex::default(), tasks: Mutex::default() };
+        let inner =
+            Inner { shared, hosts: Mutex::default(), changing: tokio::sync::Mutex::default(), tasks: Mutex::default() };
         let runtime = Self { inner: Arc::new(inner) };
         for path in journal_dirs(&dir)? {
             runtime.recover(path)?;
@@ -185,7 +186,10 @@ impl RuntimeHandle {
         let id = key(deployment.id());
         if self.host(&id).is_some() {
             let deployment = Box::new(deployment);
-            return self.ask(&id, |reply| Command::Deploy { deployment, reply }).await.unwrap_or(Err(DeployError::Closed));
+            return self
+                .ask(&id, |reply| Command::Deploy { deployment, reply })
+                .await
+                .unwrap_or(Err(DeployError::Closed));
         }
         let dir = self.inner.shared.options.dir.join(format!("{}.journal", marram_types::random_hex(16)));
         let (host, handle) = Host::create(Arc::clone(&self.inner.shared), dir, deployment).await?;
@@ -208,7 +212,12 @@ impl RuntimeHandle {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start(&self, deployment: &str, flow_role: &str, params: Map<String, Json>) -> Result<SmolStr, StartError> {
+    pub async fn start(
+        &self,
+        deployment: &str,
+        flow_role: &str,
+        params: Map<String, Json>,
+    ) -> Result<SmolStr, StartError> {
         if self.host(deployment).is_none() {
             return Err(StartError::NoDeployment(deployment.into()));
         }

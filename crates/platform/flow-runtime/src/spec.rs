@@ -35,7 +35,8 @@ impl Deployment {
     pub fn check(&self) -> Result<(), DeployError> {
         let site = &self.snapshot.site;
         let function = |operation: &Operation| matches!(operation, Operation::Function { .. });
-        let calls_function = |Service { actions, .. }: &&Service| actions.iter().any(|action| function(&action.operation));
+        let calls_function =
+            |Service { actions, .. }: &&Service| actions.iter().any(|action| function(&action.operation));
         if let Some(service) = site.services.iter().find(calls_function) {
             return Err(DeployError::NotAvailable { entity: service.id.clone(), what: "function" });
         }

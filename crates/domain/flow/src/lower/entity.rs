@@ -106,7 +106,8 @@ impl Lower<'_> {
         // What arrives is the declared response property; the action's own when the document gives none.
         let response = |response: &Response| -> Result<_, LowerError> {
             let is_list = returns.is_some_and(|field| field.is_list);
-            let declared = response.property.as_ref().map(|id| self.device_property(id, device, is_list)).transpose()?;
+            let declared =
+                response.property.as_ref().map(|id| self.device_property(id, device, is_list)).transpose()?;
             Ok(declared.or_else(|| returned.clone()))
         };
         let answer = || spoken.response.as_ref().map(response).transpose().map(Option::flatten);

@@ -176,10 +176,9 @@ impl Lower<'_> {
         }
         let out = match &call.out {
             None => None,
-            Some(out) => Some(Out {
-                variable: names.variable(&out.variable)?,
-                conversion: self.conversion(&out.conversion)?,
-            }),
+            Some(out) => {
+                Some(Out { variable: names.variable(&out.variable)?, conversion: self.conversion(&out.conversion)? })
+            }
         };
         Ok(Call { action: call.name.clone(), args, out })
     }

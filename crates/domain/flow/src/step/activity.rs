@@ -6,8 +6,8 @@ use marram_expr::Value;
 use serde_json::{Value as Json, json};
 use smol_str::SmolStr;
 
-use super::recover::At;
 use super::Machine;
+use super::recover::At;
 use crate::exchange::{self, Target};
 use crate::execution::{Effect, Phase, Sink, Stage, TaskId};
 use crate::fault::{self, Fault};
@@ -37,9 +37,10 @@ impl<'a, S: Sink> Machine<'a, S> {
         match &self.flow_step(step).activity {
             Activity::Choice { rules, default } => {
                 self.scheduled(step, attempt, "ChoiceActivity", json!({}));
-                self.say(EventType::ActivityStarted, |machine| {
-                    json!({"stepName": machine.flow_step(step).name, "attempt": attempt})
-                });
+                self.say(
+                    EventType::ActivityStarted,
+                    |machine| json!({"stepName": machine.flow_step(step).name, "attempt": attempt}),
+                );
                 let mut events = Vec::new();
                 match self.choose(step, rules).and_then(|rule| {
                     let acts = rule.map_or(default, |rule| &rule.acts);
@@ -95,10 +96,9 @@ impl<'a, S: Sink> Machine<'a, S> {
                 };
                 let device = entity.and_then(|entity| site.devices.get(usize::from(entity)));
                 let implements = |id: &SmolStr| id.eq_ignore_ascii_case(model);
-                let (Some(entity), Some(device)) = (
-                    entity,
-                    device.filter(|device| implements(&device.id) || device.models.iter().any(implements)),
-                ) else {
+                let (Some(entity), Some(device)) =
+                    (entity, device.filter(|device| implements(&device.id) || device.models.iter().any(implements)))
+                else {
                     let message = format!("thing `{name}` does not implement `{model}`");
                     return Err(Fault::new(fault::DEVICE_NOT_BOUND, message));
                 };
@@ -107,7 +107,9 @@ impl<'a, S: Sink> Machine<'a, S> {
             Activity::Service { service, call } => {
                 let (entity, service) = (site.services.iter().zip(0..))
                     .find_map(|(entry, index)| entry.id.eq_ignore_ascii_case(service).then_some((index, entry)))
-                    .ok_or_else(|| Fault::new(fault::REQUEST_INVALID, format!("no service `{service}` in the deployment")))?;
+                    .ok_or_else(|| {
+                        Fault::new(fault::REQUEST_INVALID, format!("no service `{service}` in the deployment"))
+                    })?;
                 (SmolStr::default(), entity, &service.actions, call, site.service_timeout_ms)
             }
             Activity::Choice { .. } => unreachable!("a choice is not dispatched"),
@@ -177,9 +179,10 @@ impl<'a, S: Sink> Machine<'a, S> {
                 continue;
             }
             match next {
-                Stage::Started => self.say(EventType::ActivityStarted, |machine| {
-                    json!({"stepName": machine.flow_step(step).name, "attempt": attempt})
-                }),
+                Stage::Started => self.say(
+                    EventType::ActivityStarted,
+                    |machine| json!({"stepName": machine.flow_step(step).name, "attempt": attempt}),
+                ),
                 Stage::Sent => self.say(EventType::ThingActionTask, |machine| machine.request_json(step, task)),
                 Stage::Accepted => {
                     self.say(EventType::AcknowledgeTaskMessage, |_| json!({"taskId": task.to_string()}));
@@ -241,9 +244,10 @@ impl<'a, S: Sink> Machine<'a, S> {
             Err(fault) => return self.attempt_failed(step, fault),
         };
         let duration_ms = self.exec.now.since(since);
-        self.say(EventType::ThingActionTaskSucceeded, |_| {
-            json!({"result": scope::json(&value), "durationMs": duration_ms})
-        });
+        self.say(
+            EventType::ThingActionTaskSucceeded,
+            |_| json!({"result": scope::json(&value), "durationMs": duration_ms}),
+        );
         let out = match &self.flow_step(step).activity {
             Activity::Device { call, .. } | Activity::Service { call, .. } => call.out.as_ref(),
             Activity::Choice { .. } => None,
@@ -264,9 +268,10 @@ impl<'a, S: Sink> Machine<'a, S> {
         self.catch_up(step, Stage::Started);
         if let Some((_, since)) = self.action_in_flight(step) {
             let duration_ms = self.exec.now.since(since);
-            self.say(EventType::ThingActionTaskFailed, |_| {
-                json!({"error": fault.name, "errorMessage": fault.message, "durationMs": duration_ms})
-            });
+            self.say(
+                EventType::ThingActionTaskFailed,
+                |_| json!({"error": fault.name, "errorMessage": fault.message, "durationMs": duration_ms}),
+            );
         }
         self.step_failed(step, fault, At::Activity);
     }

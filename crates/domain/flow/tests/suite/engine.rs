@@ -1,8 +1,8 @@
 //! The rules of TG section 6, one by one.
 
+use crate::support::{Run, S, flow};
 use marram_expr::{DataType, Value};
 use marram_flow::{Effect, EventType, Input, Stage, Status, StepStatus};
-use crate::support::{Run, S, flow};
 
 /// TG 6.9: messages of a device step with a response, in the guaranteed order, terminal message last.
 #[test]
@@ -46,7 +46,8 @@ fn messages_come_in_the_order_of_the_table() {
     assert_eq!(run.last(EventType::ThingActionTaskSucceeded)["durationMs"], 5);
     assert_eq!(run.exec.variables(), [Value::Int32(12)]);
     assert!(matches!(run.log.last(), Some(Effect::Ended { status: Status::Succeeded, duration_ms: 5 })));
-    let seqs: Vec<u64> = run.log.iter().filter_map(|e| if let Effect::Message(m) = e { Some(m.seq) } else { None }).collect();
+    let seqs: Vec<u64> =
+        run.log.iter().filter_map(|e| if let Effect::Message(m) = e { Some(m.seq) } else { None }).collect();
     assert_eq!(seqs, (1..=18).collect::<Vec<_>>());
 }
 
@@ -148,7 +149,11 @@ fn errors_are_retried_then_caught_then_fatal() {
                 name: "a",
                 action: "ping",
                 out: &["done"],
-                retries: &[(&["TG.ModbusIO"], 100, 2.0, 2), (&["TG.TaskFailed"], 50, 1.0, 1), (&["TG.ModbusIO"], 7, 1.0, 0)],
+                retries: &[
+                    (&["TG.ModbusIO"], 100, 2.0, 2),
+                    (&["TG.TaskFailed"], 50, 1.0, 1),
+                    (&["TG.ModbusIO"], 7, 1.0, 0),
+                ],
                 catches,
                 ..S::default()
             })
@@ -253,7 +258,9 @@ fn checks_run_before_out_events() {
             })
             .build()
     };
-    for (condition, events) in [("r > 10", serde_json::json!(["pass", "out"])), ("r > 20", serde_json::json!(["fail", "out"]))] {
+    for (condition, events) in
+        [("r > 10", serde_json::json!(["pass", "out"])), ("r > 20", serde_json::json!(["fail", "out"]))]
+    {
         let mut run = Run::start(program(condition), vec![]);
         run.reply("sample", "15");
         assert_eq!(run.last(EventType::StepSucceeded)["outEvents"], events);

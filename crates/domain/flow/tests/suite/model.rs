@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::support::{Build, S, START, flow};
 use marram_flow::event::Join;
 use marram_flow::program::{Activity, Selector};
 use marram_flow::{Effect, Execution, Fault, Input, Origin, Program, Quiet, Status, TaskId, Time, step, step_into};
 use proptest::prelude::*;
-use crate::support::{Build, S, START, flow};
 
 /// A small flow: up to six steps over four events; a step is a choice that emits, or a `ping` that may fail.
 #[derive(Debug, Clone)]
@@ -158,7 +158,8 @@ impl<'p> Naive<'p> {
     fn fail(&mut self, step: usize, error: &str) {
         let definition = &self.program.flow.steps[step];
         let (used, _) = self.running[&step];
-        let covers = |selector: &Selector| matches!(selector, Selector::Errors(names) if names.iter().any(|name| name == error));
+        let covers =
+            |selector: &Selector| matches!(selector, Selector::Errors(names) if names.iter().any(|name| name == error));
         if definition.retries.iter().any(|retry| covers(&retry.selector) && used < retry.max_attempts) {
             self.running.insert(step, (used + 1, true));
             return;
@@ -193,7 +194,8 @@ fn step_of(effects: &[Effect], program: &Program) -> BTreeMap<TaskId, usize> {
         match effect {
             Effect::Message(message) if message.event_type == marram_flow::EventType::ActivityScheduled => {
                 let payload: serde_json::Value = serde_json::from_str(&message.payload).unwrap();
-                scheduled = program.flow.steps.iter().position(|step| step.name == payload["stepName"].as_str().unwrap());
+                scheduled =
+                    program.flow.steps.iter().position(|step| step.name == payload["stepName"].as_str().unwrap());
             }
             Effect::Dispatch { task, .. } => drop(found.insert(*task, scheduled.unwrap())),
             _ => {}

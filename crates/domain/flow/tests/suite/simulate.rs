@@ -104,7 +104,8 @@ fn a_silent_camera_is_retried_then_caught() {
     let start = r#"{"at": 5, "start": {"camera": "cam-1", "$screen": "screen-1"}}"#;
     let recovered = timeline(&format!(
         "{start}\n{}\n{}",
-        r#"{"on": "capture", "silent": true}"#, r#"{"on": "capture", "thing": "cam-1", "reply": {"lastClickedImage": "u"}}"#
+        r#"{"on": "capture", "silent": true}"#,
+        r#"{"on": "capture", "thing": "cam-1", "reply": {"lastClickedImage": "u"}}"#
     ));
     let times: Vec<u64> = sent(&recovered).iter().map(|(at, ..)| *at).collect();
     assert_eq!(times, [5, 60_005 + 2_000, 62_005]);

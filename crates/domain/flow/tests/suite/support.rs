@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use marram_expr::{DataType, PropertyType, Value, classify, parse_event_expr, parse_expr, parse_template};
+use marram_flow::convert::Conversion;
 use marram_flow::event::{Gate, Join};
 use marram_flow::program::*;
 use marram_flow::{Effect, EventType, Execution, Fault, Input, Origin, Program, Reply, Request, TaskId, Time, step};
-use marram_flow::convert::Conversion;
 
 pub fn property(data_type: DataType) -> Arc<PropertyType> {
     Arc::new(PropertyType::built_in(data_type))
@@ -101,7 +101,13 @@ pub struct S<'a> {
 impl Build {
     pub fn parameter(mut self, name: &str, data_type: DataType, is_required: bool, default: Option<Value>) -> Self {
         let is_secret = name.starts_with("secret");
-        self.flow.parameters.push(Parameter { name: name.into(), property: property(data_type), is_required, default, is_secret });
+        self.flow.parameters.push(Parameter {
+            name: name.into(),
+            property: property(data_type),
+            is_required,
+            default,
+            is_secret,
+        });
         self
     }
 

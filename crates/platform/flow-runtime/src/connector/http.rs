@@ -137,7 +137,8 @@ async fn connect(target: &Destination, allow: &[SmolStr]) -> Result<TcpStream, F
         }
     };
     let named = allow.iter().any(|entry| {
-        entry.eq_ignore_ascii_case(&target.host) || *entry == format!("{}:{}", target.host.to_ascii_lowercase(), target.port)
+        entry.eq_ignore_ascii_case(&target.host)
+            || *entry == format!("{}:{}", target.host.to_ascii_lowercase(), target.port)
     });
     let mut last = None;
     for address in addresses {
@@ -213,8 +214,12 @@ async fn signed(
             headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_slice())).collect();
         let views: Vec<(&str, &[u8])> = lower.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let time = AmzTime::from_epoch(crate::clock::wall().0 / 1_000).ok_or_else(|| failed("the clock is off"))?;
-        let request =
-            ToSign { method: &call.method, target: &target.target, headers: &views, payload: PayloadHash::Of(&call.body) };
+        let request = ToSign {
+            method: &call.method,
+            target: &target.target,
+            headers: &views,
+            payload: PayloadHash::Of(&call.body),
+        };
         added = Signer { credentials: &credentials, region, service }.sign(&request, &time);
     }
     let mut request = hyper::Request::builder().method(call.method.as_str()).uri(target.target.as_str());
@@ -243,13 +248,10 @@ where
         if response.body().size_hint().lower() > MAX_RESPONSE_BYTES as u64 {
             return Err(too_long());
         }
-        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await.map_err(|cause| {
-            if cause.is::<LengthLimitError>() {
-                too_long()
-            } else {
-                failed(cause.to_string())
-            }
-        })?;
+        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
+            .collect()
+            .await
+            .map_err(|cause| if cause.is::<LengthLimitError>() { too_long() } else { failed(cause.to_string()) })?;
         Ok(Reply::Http { status, body: body.to_bytes().to_vec() })
     };
     tokio::pin!(talk, connection);
@@ -262,7 +264,6 @@ where
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,9 +272,27 @@ mod tests {
     #[test]
     fn guard_knows_what_is_not_public() {
         for address in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "0.0.0.0",
-            "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fd00:ec2::254", "ff02::1",
-            "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1", "::127.0.0.1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "::127.0.0.1",
         ] {
             assert!(!is_public(address.parse().unwrap()), "{address}");
         }

@@ -67,7 +67,8 @@ impl MqttConnector {
         principal: &Arc<FlowPrincipal>,
         publish: &Publish,
     ) -> Pending<'static, Result<(), PortError>> {
-        let (messages, principal, message) = (Arc::clone(&self.messages), Arc::clone(principal), Self::message(publish));
+        let (messages, principal, message) =
+            (Arc::clone(&self.messages), Arc::clone(principal), Self::message(publish));
         Box::pin(async move { messages.publish(&principal, message).await })
     }
 

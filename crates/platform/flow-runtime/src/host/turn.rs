@@ -7,9 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use marram_expr::Value;
 use marram_flow::trigger::Fired;
-use marram_flow::{
-    Effect, Execution, Fault, Input, Origin, Reply, Request, Stage, TaskId, Time, fault, step_into,
-};
+use marram_flow::{Effect, Execution, Fault, Input, Origin, Reply, Request, Stage, TaskId, Time, fault, step_into};
 use serde_json::{Map, Value as Json};
 use smol_str::SmolStr;
 use tokio::time::Instant;
@@ -97,17 +95,24 @@ impl Host {
                 let now = self.shared.clock.now();
                 self.feed(number, Input::Progress { task, stage }, now);
             }
-            Command::Start { role, params, reply } => { let _ = reply.send(self.start(&role, params)); }
+            Command::Start { role, params, reply } => {
+                let _ = reply.send(self.start(&role, params));
+            }
             Command::Abort { execution, reason, reply } => {
-                let number = self.live.iter().find(|(_, entry)| *entry.exec.id() == execution).map(|(number, _)| *number);
+                let number =
+                    self.live.iter().find(|(_, entry)| *entry.exec.id() == execution).map(|(number, _)| *number);
                 if let Some(number) = number {
                     let now = self.shared.clock.now();
                     self.feed(number, Input::Abort { reason }, now);
                 }
                 let _ = reply.send(number.is_some());
             }
-            Command::Deploy { deployment, reply } => { let _ = reply.send(self.redeploy(*deployment).await); }
-            Command::Status { reply } => { let _ = reply.send(self.status()); }
+            Command::Deploy { deployment, reply } => {
+                let _ = reply.send(self.redeploy(*deployment).await);
+            }
+            Command::Status { reply } => {
+                let _ = reply.send(self.status());
+            }
             Command::Undeploy { reply } => {
                 let _ = reply.send(self.undeploy().map_err(DeployError::from));
                 return Next::End;
@@ -172,7 +177,8 @@ impl Host {
         let flow = &generation.programs[index].flow;
         let mut values = Vec::with_capacity(flow.parameters.len());
         for parameter in &flow.parameters {
-            let key = params.keys().find(|key| key.trim_start_matches('$').eq_ignore_ascii_case(&parameter.name)).cloned();
+            let key =
+                params.keys().find(|key| key.trim_start_matches('$').eq_ignore_ascii_case(&parameter.name)).cloned();
             let given = key.and_then(|key| params.remove(&key)).map_or(Value::Null, |json| Value::from_json(&json));
             if given.is_null() && parameter.is_required && parameter.default.is_none() {
                 return Err(StartError::MissingParameter(parameter.name.clone()));
@@ -463,9 +469,11 @@ impl Host {
         let first = timers.into_iter().chain(monotonic).chain(retired).chain(self.rearm).min();
         let first = first.map(|time| clock.instant(time));
         let wall = crate::clock::wall();
-        let calendar = self.clocks.iter().filter(|trigger| trigger.is_calendar).map(|trigger| {
-            Instant::now() + Duration::from_millis(trigger.next.since(wall)).min(CALENDAR_CHECK)
-        });
+        let calendar = self
+            .clocks
+            .iter()
+            .filter(|trigger| trigger.is_calendar)
+            .map(|trigger| Instant::now() + Duration::from_millis(trigger.next.since(wall)).min(CALENDAR_CHECK));
         first.into_iter().chain(calendar).min()
     }
 
@@ -523,8 +531,7 @@ impl Host {
         }
         deployment.check()?;
         let now = self.shared.clock.now();
-        let generation =
-            Arc::new(Generation::new(self.current.number + 1, now, deployment, &self.shared.metrics));
+        let generation = Arc::new(Generation::new(self.current.number + 1, now, deployment, &self.shared.metrics));
         self.arm(&generation).await?;
         self.decisions.clear();
         self.lanes.clear();

@@ -483,7 +483,8 @@ mod tests {
             prop::collection::vec(any::<u8>(), 0..50).prop_map(Reply::Payload),
             prop::collection::vec(any::<bool>(), 0..20).prop_map(Reply::Bits),
             prop::collection::vec(any::<u16>(), 0..20).prop_map(Reply::Registers),
-            (any::<u16>(), prop::collection::vec(any::<u8>(), 0..50)).prop_map(|(status, body)| Reply::Http { status, body }),
+            (any::<u16>(), prop::collection::vec(any::<u8>(), 0..50))
+                .prop_map(|(status, body)| Reply::Http { status, body }),
         ];
         let stage = prop_oneof![Just(Stage::Started), Just(Stage::Sent), Just(Stage::Accepted)];
         prop_oneof![

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use marram_expr::{DataType, PropertyType, classify, parse_expr, parse_template};
+use marram_flow::Snapshot;
 use marram_flow::program::{Device, EventSource, Flow, ParamValue, RequestParam, Site, Thing};
 use marram_flow::snapshot::{Binding, Condition, FlowRole, StartFlow, Trigger};
-use marram_flow::Snapshot;
 use marram_flow_runtime::{
     Authority, Deliver, Deployment, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort, Outgoing, Pending,
     PortError, Ports, RuntimeHandle, RuntimeOptions, Subscription, TopicAction,
@@ -137,7 +137,9 @@ impl Memory {
     pub fn events(&self, execution: &str) -> Vec<&'static str> {
         let mut events = Vec::new();
         for batch in self.batches.lock().unwrap().iter() {
-            let of = |message: &&marram_flow_runtime::MessageRecord| batch.executions[message.execution].execution == execution;
+            let of = |message: &&marram_flow_runtime::MessageRecord| {
+                batch.executions[message.execution].execution == execution
+            };
             events.extend(batch.messages.iter().filter(of).map(|message| message.event_type.as_str()));
         }
         events

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use marram_expr::{DataType, classify, parse_template};
 use marram_flow::convert::Conversion;
 use marram_flow::program::{
-    Action, ActionInput, Activity, Call, HttpOperation, ModbusFunction, Operation, RequestParam, Service, SigV4Scope, Site,
+    Action, ActionInput, Activity, Call, HttpOperation, ModbusFunction, Operation, RequestParam, Service, SigV4Scope,
+    Site,
 };
 use marram_flow_runtime::{Durability, RuntimeOptions};
 use serde_json::{Map, Value as Json};
@@ -27,7 +28,12 @@ fn options(dir: &tempfile::TempDir) -> RuntimeOptions {
 async fn run(world: &World) -> HashMap<&'static str, Json> {
     let id = world.runtime.start(DEPLOYMENT, "Irrigate", Map::new()).await.unwrap();
     until("the end", || {
-        world.memory.events(&id).iter().any(|event| matches!(*event, "EXECUTION_SUCCEEDED" | "EXECUTION_FAILED")).then_some(())
+        world
+            .memory
+            .events(&id)
+            .iter()
+            .any(|event| matches!(*event, "EXECUTION_SUCCEEDED" | "EXECUTION_FAILED"))
+            .then_some(())
     })
     .await;
     let batches = world.memory.batches.lock().unwrap();
@@ -53,7 +59,8 @@ impl tokio_modbus::server::Service for Registers {
         assert_eq!(request.slave, 7);
         std::future::ready(match request.request {
             Request::ReadHoldingRegisters(address, count) => {
-                let known: Option<Vec<u16>> = (address..address + count).map(|at| registers.get(&at).copied()).collect();
+                let known: Option<Vec<u16>> =
+                    (address..address + count).map(|at| registers.get(&at).copied()).collect();
                 known.map(Response::ReadHoldingRegisters).ok_or(ExceptionCode::IllegalDataAddress)
             }
             Request::WriteMultipleRegisters(address, words) => {
@@ -140,7 +147,9 @@ async fn web(answer: &'static str) -> (SocketAddr, tokio::sync::mpsc::UnboundedR
                 request.extend_from_slice(&buffer[..read]);
                 let text = String::from_utf8_lossy(&request).into_owned();
                 let wanted = text.split_once("\r\n\r\n").map(|(head, _)| {
-                    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                    let length = head
+                        .lines()
+                        .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
                     head.len() + 4 + length.unwrap_or(0)
                 });
                 if read == 0 || wanted.is_some_and(|wanted| request.len() >= wanted) {
@@ -158,7 +167,11 @@ fn http_site(address: SocketAddr, is_signed: bool) -> Site {
     let mut site = site();
     site.allow_insecure_http = true;
     let input = ActionInput {
-        name: "q".into(), property: property(DataType::String), is_required: false, default: None, is_secret: false,
+        name: "q".into(),
+        property: property(DataType::String),
+        is_required: false,
+        default: None,
+        is_secret: false,
     };
     site.services.push(Service {
         id: "urn:tdm:x:Service:Web".into(),
@@ -181,7 +194,8 @@ fn http_site(address: SocketAddr, is_signed: bool) -> Site {
 }
 
 fn asking() -> marram_flow::Flow {
-    let mut flow = flow().variable("r", DataType::Json).step(S { name: "ask", action: "ping", result: "r", ..S::default() }).flow;
+    let mut flow =
+        flow().variable("r", DataType::Json).step(S { name: "ask", action: "ping", result: "r", ..S::default() }).flow;
     let out = match &flow.steps[0].activity {
         Activity::Device { call, .. } => call.out.clone(),
         _ => None,
@@ -191,7 +205,9 @@ fn asking() -> marram_flow::Flow {
         call: Call {
             action: "ask".into(),
             args: vec![marram_flow::program::Argument {
-                name: "q".into(), value: classify("a/b?c").unwrap(), conversion: Conversion::Coerce,
+                name: "q".into(),
+                value: classify("a/b?c").unwrap(),
+                conversion: Conversion::Coerce,
             }],
             out,
         },
@@ -220,7 +236,10 @@ async fn http_requests_are_as_documented() {
     for line in ["x-note: n", "content-type: application/json", &format!("host: {address}"), "x-amz-date: "] {
         assert!(lower.contains(line), "{line} in {request}");
     }
-    assert!(lower.contains("authorization: aws4-hmac-sha256 credential=akidexample/") && !lower.contains("evil"), "{request}");
+    assert!(
+        lower.contains("authorization: aws4-hmac-sha256 credential=akidexample/") && !lower.contains("evil"),
+        "{request}"
+    );
     assert!(!said["THING_ACTION_TASK"].to_string().contains("AWS4"), "no signature in the trace");
 
     for (answer, error) in [

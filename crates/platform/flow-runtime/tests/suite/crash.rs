@@ -27,8 +27,12 @@ fn flow_of_two() -> marram_flow_runtime::Deployment {
     }
     let flow = flow()
         .step(S {
-            name: "first", action: "ping", out: &["next"], retries: &[(&["TG.RuntimeRestarted"], 5, 1.0, 1)],
-            catches: &[(&["States.ALL"], &["next"])], ..S::default()
+            name: "first",
+            action: "ping",
+            out: &["next"],
+            retries: &[(&["TG.RuntimeRestarted"], 5, 1.0, 1)],
+            catches: &[(&["States.ALL"], &["next"])],
+            ..S::default()
         })
         .step(S { name: "second", when: "next", action: "dose", catches: &[(&["States.ALL"], &[])], ..S::default() });
     deployment_on(site, flow.flow, vec![])
@@ -76,7 +80,8 @@ async fn child() {
 #[tokio::test]
 async fn kills_neither_lose_nor_repeat() {
     let dir = tempfile::tempdir().unwrap();
-    let seed = std::env::var("MARRAM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(marram_types::random_u64);
+    let seed =
+        std::env::var("MARRAM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(marram_types::random_u64);
     println!("MARRAM_SEED={seed}");
     let mut state = seed | 1;
     for _ in 0..KILLS {
@@ -112,7 +117,8 @@ async fn kills_neither_lose_nor_repeat() {
     runtime.shutdown().await;
 
     let (account, region) = ("100200300400", "eu-local-1");
-    let search = marram_flow_runtime::history::Search { deployment: DEPLOYMENT, limit: 1_000_000, ..Default::default() };
+    let search =
+        marram_flow_runtime::history::Search { deployment: DEPLOYMENT, limit: 1_000_000, ..Default::default() };
     let rows = history.search(account, region, &search).unwrap();
     assert!(rows.len() > 100, "only {} executions: the children hardly ran", rows.len());
     let known: BTreeSet<&str> = rows.iter().map(|row| row.execution.as_str()).collect();
@@ -128,20 +134,29 @@ async fn kills_neither_lose_nor_repeat() {
         assert_eq!(row.status, "SUCCEEDED", "{row:?}");
         let messages = history.messages(account, region, &row.execution, 0, 1_000).unwrap().unwrap();
         let count = |event: &str| messages.iter().filter(|message| message.event_type == event).count() as u32;
-        assert_eq!(messages.iter().map(|message| message.seq).collect::<Vec<_>>(), (1..=messages.len() as u64).collect::<Vec<_>>());
+        assert_eq!(
+            messages.iter().map(|message| message.seq).collect::<Vec<_>>(),
+            (1..=messages.len() as u64).collect::<Vec<_>>()
+        );
         assert_eq!(count("EXECUTION_SUCCEEDED"), 1);
         assert!(messages.last().unwrap().event_type == "EXECUTION_SUCCEEDED");
         restarted += u32::from(messages.iter().any(|message| message.payload.contains("TG.RuntimeRestarted")));
         // Every act was an attempt that history tells of, and no attempt acted twice.
         let attempts = |step: &str| {
             let of = |message: &&marram_flow_runtime::history::HistoryMessage| {
-                message.event_type == "ACTIVITY_SCHEDULED" && message.payload.contains(&format!("\"stepName\":\"{step}\""))
+                message.event_type == "ACTIVITY_SCHEDULED"
+                    && message.payload.contains(&format!("\"stepName\":\"{step}\""))
             };
             messages.iter().filter(of).count() as u32
         };
         for (topic, step) in [("valve-1/ping", "first"), ("valve-1/dose", "second")] {
             let done = acted.get(&(topic, row.execution.as_str())).copied().unwrap_or(0);
-            assert!(done <= attempts(step), "{step} of {} acted {done} times in {} attempts", row.execution, attempts(step));
+            assert!(
+                done <= attempts(step),
+                "{step} of {} acted {done} times in {} attempts",
+                row.execution,
+                attempts(step)
+            );
         }
     }
     println!("{} executions, {restarted} of them met a restart", rows.len());

@@ -7,11 +7,17 @@ use std::time::Duration;
 use crate::common::*;
 use marram_expr::DataType;
 use marram_flow_runtime::history::{MIGRATIONS, Search};
-use marram_flow_runtime::{DeployError, Durability, History, HistorySink, Incoming, Ports, RuntimeHandle, RuntimeOptions, StartError};
+use marram_flow_runtime::{
+    DeployError, Durability, History, HistorySink, Incoming, Ports, RuntimeHandle, RuntimeOptions, StartError,
+};
 use serde_json::{Map, json};
 
 fn options(dir: &tempfile::TempDir) -> RuntimeOptions {
-    RuntimeOptions { events_per_second: 0, durability: Durability::ProcessDeath, ..RuntimeOptions::new(dir.path().join("flows")) }
+    RuntimeOptions {
+        events_per_second: 0,
+        durability: Durability::ProcessDeath,
+        ..RuntimeOptions::new(dir.path().join("flows"))
+    }
 }
 
 /// TG 3.14, 10.1: an occurrence updates `lastEvent` and starts what its triggers say; retained messages do not.
@@ -19,12 +25,19 @@ fn options(dir: &tempfile::TempDir) -> RuntimeOptions {
 async fn event_starts_a_flow() {
     let dir = tempfile::tempdir().unwrap();
     let world = world(options(&dir)).await;
-    let flow = flow()
-        .parameter("litres", DataType::Float32, true, None)
-        .step(S { name: "water", action: "dose", args: &[("litres", "${litres}")], ..S::default() });
+    let flow = flow().parameter("litres", DataType::Float32, true, None).step(S {
+        name: "water",
+        action: "dose",
+        args: &[("litres", "${litres}")],
+        ..S::default()
+    });
     let trigger = on_reading(&format!("{READING}.moisture < 10"), &[&format!("10 - {READING}.moisture")]);
     world.runtime.deploy(deployment(flow.flow, vec![trigger])).await.unwrap();
-    world.broker.deliver(Incoming { topic: "valve-1/reading".into(), payload: r#"{"moisture":1}"#.into(), retained: true });
+    world.broker.deliver(Incoming {
+        topic: "valve-1/reading".into(),
+        payload: r#"{"moisture":1}"#.into(),
+        retained: true,
+    });
     world.broker.send("valve-1/reading", r#"{"moisture":12}"#);
     world.broker.send("valve-1/reading", "no json");
     world.broker.send("valve-1/reading", r#"{"moisture":8}"#);
@@ -32,7 +45,11 @@ async fn event_starts_a_flow() {
     assert_eq!(doses, [r#"{"l":2.0}"#]);
     let id = until("history", || {
         let batches = world.memory.batches.lock().unwrap();
-        batches.iter().flat_map(|batch| &batch.executions).find(|run| run.status.as_str() == "SUCCEEDED").map(|run| run.execution.clone())
+        batches
+            .iter()
+            .flat_map(|batch| &batch.executions)
+            .find(|run| run.status.as_str() == "SUCCEEDED")
+            .map(|run| run.execution.clone())
     })
     .await;
     assert!(id.starts_with("urn:tdm:x:Workflow:Irrigate_20") && id.contains("Z_Dry_"), "{id}");
@@ -74,7 +91,8 @@ async fn event_storm_is_throttled() {
 async fn responses_are_matched_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let world = world(options(&dir)).await;
-    let flow = flow().variable("r", DataType::Int32).step(S { name: "read", action: "sample", result: "r", ..S::default() });
+    let flow =
+        flow().variable("r", DataType::Int32).step(S { name: "read", action: "sample", result: "r", ..S::default() });
     world.runtime.deploy(deployment(flow.flow, vec![])).await.unwrap();
     let mut ids = Vec::new();
     for _ in 0..3 {
@@ -89,8 +107,12 @@ async fn responses_are_matched_in_order() {
     world.broker.send("valve-1/sample/done", "77");
     assert!(world.metrics.encode().contains("marram_flow_messages_dropped_total{reason=\"unexpected\"} 1"));
     let batches = world.memory.batches.lock().unwrap();
-    let values = batches.iter().flat_map(|batch| &batch.messages).filter(|message| message.event_type.as_str() == "ACTIVITY_SUCCEEDED");
-    let values: Vec<serde_json::Value> = values.map(|message| serde_json::from_str(&message.payload).unwrap()).collect();
+    let values = batches
+        .iter()
+        .flat_map(|batch| &batch.messages)
+        .filter(|message| message.event_type.as_str() == "ACTIVITY_SUCCEEDED");
+    let values: Vec<serde_json::Value> =
+        values.map(|message| serde_json::from_str(&message.payload).unwrap()).collect();
     assert_eq!(values.iter().map(|value| value["value"].as_i64().unwrap()).collect::<Vec<_>>(), [10, 20, 30]);
     drop(batches);
     world.runtime.shutdown().await;
@@ -143,7 +165,8 @@ async fn redeploy_and_undeploy_end_what_runs() {
     assert!(!world.runtime.undeploy(DEPLOYMENT).await.unwrap());
     assert!(!world.broker.is_subscribed("valve-1/reading"));
     until("the abort", || world.memory.events(&last).contains(&"EXECUTION_ABORTED").then_some(())).await;
-    until("the journal's end", || (std::fs::read_dir(dir.path().join("flows")).unwrap().count() == 0).then_some(())).await;
+    until("the journal's end", || (std::fs::read_dir(dir.path().join("flows")).unwrap().count() == 0).then_some(()))
+        .await;
     assert!(matches!(world.runtime.start(DEPLOYMENT, "Irrigate", Map::new()).await, Err(StartError::NoDeployment(_))));
     world.runtime.shutdown().await;
 }
@@ -154,7 +177,8 @@ async fn redeploy_and_undeploy_end_what_runs() {
 async fn restart_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Arc::new(Broker::default());
-    let first = world_with(RuntimeOptions { durability: Durability::PowerLoss, ..options(&dir) }, Arc::clone(&broker)).await;
+    let first =
+        world_with(RuntimeOptions { durability: Durability::PowerLoss, ..options(&dir) }, Arc::clone(&broker)).await;
     let flow = flow()
         .step(S { name: "read", action: "sample", catches: &[(&["TG.RuntimeRestarted"], &["lost"])], ..S::default() })
         .step(S { name: "again", when: "lost", action: "ping", ..S::default() });
@@ -200,15 +224,22 @@ async fn history_is_searched_newest_first() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let (account, region) = ("100200300400", "eu-local-1");
-    let all = || history.search(account, region, &Search { deployment: DEPLOYMENT, limit: 10, ..Search::default() }).unwrap();
-    let rows = until("five executions", || Some(all()).filter(|rows| rows.len() == 5 && rows.iter().all(|row| row.status == "SUCCEEDED"))).await;
+    let all =
+        || history.search(account, region, &Search { deployment: DEPLOYMENT, limit: 10, ..Search::default() }).unwrap();
+    let rows = until("five executions", || {
+        Some(all()).filter(|rows| rows.len() == 5 && rows.iter().all(|row| row.status == "SUCCEEDED"))
+    })
+    .await;
     ids.reverse();
     assert_eq!(rows.iter().map(|row| row.execution.clone()).collect::<Vec<_>>(), ids);
     let mut paged = Vec::new();
     let mut after: Option<(marram_flow::Time, String)> = None;
     loop {
         let search = Search {
-            deployment: DEPLOYMENT, limit: 2, after: after.as_ref().map(|(time, id)| (*time, id.as_str())), ..Search::default()
+            deployment: DEPLOYMENT,
+            limit: 2,
+            after: after.as_ref().map(|(time, id)| (*time, id.as_str())),
+            ..Search::default()
         };
         let page = history.search(account, region, &search).unwrap();
         let Some(last) = page.last() else { break };
@@ -222,16 +253,29 @@ async fn history_is_searched_newest_first() {
     let messages = history.messages(account, region, &ids[0], 0, 100).unwrap().unwrap();
     assert_eq!(messages.first().unwrap().event_type, "START_FLOW_EXECUTION_TASK");
     assert_eq!(messages.last().unwrap().event_type, "EXECUTION_SUCCEEDED");
-    assert_eq!(messages.iter().map(|message| message.seq).collect::<Vec<_>>(), (1..=messages.len() as u64).collect::<Vec<_>>());
+    assert_eq!(
+        messages.iter().map(|message| message.seq).collect::<Vec<_>>(),
+        (1..=messages.len() as u64).collect::<Vec<_>>()
+    );
     assert_eq!(history.messages(account, region, "none", 0, 10).unwrap(), None);
 
     let again = marram_flow_runtime::HistoryBatch {
         executions: vec![marram_flow_runtime::ExecutionRecord {
-            account: account.into(), region: region.into(), execution: ids[0].clone(), deployment: DEPLOYMENT.into(),
-            flow: "f".into(), status: marram_flow::Status::Running, created: rows[0].created, updated: rows[0].created,
+            account: account.into(),
+            region: region.into(),
+            execution: ids[0].clone(),
+            deployment: DEPLOYMENT.into(),
+            flow: "f".into(),
+            status: marram_flow::Status::Running,
+            created: rows[0].created,
+            updated: rows[0].created,
         }],
         messages: vec![marram_flow_runtime::MessageRecord {
-            execution: 0, seq: 1, event_type: marram_flow::EventType::StepStarted, at: rows[0].created, payload: "{}".into(),
+            execution: 0,
+            seq: 1,
+            event_type: marram_flow::EventType::StepStarted,
+            at: rows[0].created,
+            payload: "{}".into(),
         }],
     };
     history.write(again).await.unwrap();
@@ -252,12 +296,18 @@ async fn refusals_have_their_codes() {
     let mut wrong = deployment(flow().step(step.clone()).flow, vec![]);
     let site = Arc::get_mut(&mut wrong.snapshot.site).unwrap();
     site.devices[0].actions[0].operation = marram_flow::program::Operation::Modbus {
-        unit: 1, function: marram_flow::program::ModbusFunction::WriteSingleCoil { address: 1 }, params: vec![],
+        unit: 1,
+        function: marram_flow::program::ModbusFunction::WriteSingleCoil { address: 1 },
+        params: vec![],
     };
     let error = world.runtime.deploy(wrong).await.unwrap_err();
-    assert!(matches!(&error, DeployError::NotAvailable { what: "Modbus", .. }) && error.to_string().starts_with("TDM5006"), "{error}");
+    assert!(
+        matches!(&error, DeployError::NotAvailable { what: "Modbus", .. }) && error.to_string().starts_with("TDM5006"),
+        "{error}"
+    );
     *world.rights.denied.lock().unwrap() = Some("valve-1/reading".to_owned());
-    let refused = world.runtime.deploy(deployment(flow().step(step.clone()).flow, vec![on_reading(READING, &[])])).await;
+    let refused =
+        world.runtime.deploy(deployment(flow().step(step.clone()).flow, vec![on_reading(READING, &[])])).await;
     assert!(matches!(refused, Err(DeployError::Subscribe { .. })));
     let flow = flow().parameter("n", DataType::Int32, true, None).step(step);
     world.runtime.deploy(deployment(flow.flow, vec![])).await.unwrap();
