@@ -10,7 +10,9 @@ use clap::Parser;
 use marram_authz::{
     ConditionValues, DeviceAction, DevicePolicies, Layers, Outcome, Policy, PolicyKind, Request as Question, Requester,
 };
-use marram_sigv4::{AmzTime, Credentials, Expectation, Payload, PayloadHash, Presented, Request, Signer, SigningKey, ToSign};
+use marram_sigv4::{
+    AmzTime, Credentials, Expectation, Payload, PayloadHash, Presented, Request, Signer, SigningKey, ToSign,
+};
 use marram_types::SecretString;
 use serde_json::json;
 
@@ -100,8 +102,7 @@ fn main() -> anyhow::Result<()> {
     let sent: [(&str, &[u8]); 2] = [("host", b"marram.example:8443"), ("content-type", b"application/json")];
     let time = AmzTime::from_epoch(1_769_860_800).ok_or_else(|| anyhow::anyhow!("a time of this century"))?;
     let signer = Signer { credentials: &credentials, region: "us-east-1", service: "iot" };
-    let to_sign =
-        ToSign { method: "POST", target: "/things/pump-7", headers: &sent, payload: PayloadHash::Of(body) };
+    let to_sign = ToSign { method: "POST", target: "/things/pump-7", headers: &sent, payload: PayloadHash::Of(body) };
     let added = signer.sign(&to_sign, &time);
     let mut headers = sent.to_vec();
     headers.extend(added.iter().map(|(name, value)| (*name, value.as_bytes())));

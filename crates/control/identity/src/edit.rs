@@ -60,13 +60,7 @@ macro_rules! load_as {
 
 impl<'t, 'c> Edit<'t, 'c> {
     pub(crate) fn new(tx: &'t mut Tx<'c>, identity: &Identity, account: &AccountId) -> Edit<'t, 'c> {
-        Edit {
-            tx,
-            identity: identity.clone(),
-            account: account.clone(),
-            touched: Vec::new(),
-            changes: Vec::new(),
-        }
+        Edit { tx, identity: identity.clone(), account: account.clone(), touched: Vec::new(), changes: Vec::new() }
     }
 
     fn load(&self, kind: Kind, name: &str) -> Result<Option<Loaded>, CallError> {

@@ -98,14 +98,8 @@ impl Identity {
             access_key_id: Some(SmolStr::new(access_key_id)),
             ..UserIdentity::default()
         };
-        let mut record = AuditRecord::new(
-            account,
-            facts.region.clone(),
-            facts.now,
-            facts.event_source,
-            facts.event_name,
-            identity,
-        );
+        let mut record =
+            AuditRecord::new(account, facts.region.clone(), facts.now, facts.event_source, facts.event_name, identity);
         record.error = Some((error.code.to_string(), error.message.clone()));
         record.source_ip_address = facts.source_ip.to_canonical().to_string();
         record.user_agent = facts.user_agent.to_owned();

@@ -194,12 +194,7 @@ impl<'a> Iam<'a> {
     }
 
     /// Authorizes the operation on an entity, with the entity's tags and `extra` condition values.
-    fn authorize_on(
-        &self,
-        kind: Kind,
-        name: &str,
-        extra: &[(&str, &str)],
-    ) -> Result<crate::context::Grant, ApiError> {
+    fn authorize_on(&self, kind: Kind, name: &str, extra: &[(&str, &str)]) -> Result<crate::context::Grant, ApiError> {
         let action = self.ctx.operation.iam_action;
         self.ctx.authorize(action, &self.arn_of(kind, name), |conditions| {
             let tags = self.tags_of(kind, name);
@@ -259,9 +254,9 @@ impl<'a> Iam<'a> {
     fn check_boundary(&self, policy_arn: &str) -> Result<(), ApiError> {
         match self.dir.managed(policy_arn, self.partition()) {
             Some(_) => Ok(()),
-            None => Err(ApiError::no_such_entity(format!(
-                "Scope ARN: {policy_arn} does not exist or is not attachable."
-            ))),
+            None => {
+                Err(ApiError::no_such_entity(format!("Scope ARN: {policy_arn} does not exist or is not attachable.")))
+            }
         }
     }
 }

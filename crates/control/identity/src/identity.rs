@@ -90,8 +90,7 @@ impl Identity {
         }
         store.migrate(crate::schema::MIGRATIONS)?;
         let keyring = Keyring::open(store.dir())?;
-        let directory =
-            store.read(|snapshot| Directory::load(snapshot, &keyring, options.partition.as_str()))?;
+        let directory = store.read(|snapshot| Directory::load(snapshot, &keyring, options.partition.as_str()))?;
         let sessions = papaya::HashMap::new();
         let now = clock.now();
         store.read(|snapshot| load_sessions(snapshot, now, &sessions))?;
@@ -250,8 +249,7 @@ pub(crate) fn user_principal(directory: &Directory, account: &AccountId, folded:
     let dir = directory.account(account)?;
     let user = dir.users.get(folded)?;
     let kind = PrincipalKind::User { name: SmolStr::new(&user.entity.name) };
-    let mut principal =
-        Principal::bare(account.clone(), kind, SmolStr::new(&user.arn), SmolStr::new(&user.entity.id));
+    let mut principal = Principal::bare(account.clone(), kind, SmolStr::new(&user.arn), SmolStr::new(&user.entity.id));
     principal.tags = Arc::new(user.entity.tags.iter().map(|tag| ((&tag.key).into(), (&tag.value).into())).collect());
     principal.authority = dir.user_authority(folded)?.clone();
     Some(principal)

@@ -51,42 +51,84 @@ fn resource(operation: &Operation, partition: &str, region: &str, account: &str)
 
 fn things_graph(name: &str) -> Option<&'static str> {
     match name {
-        "GetFlowTemplate" | "GetFlowTemplateRevisions" | "UpdateFlowTemplate" | "DeleteFlowTemplate"
+        "GetFlowTemplate"
+        | "GetFlowTemplateRevisions"
+        | "UpdateFlowTemplate"
+        | "DeleteFlowTemplate"
         | "DeprecateFlowTemplate" => Some("Workflow/default/example"),
-        "GetSystemTemplate" | "GetSystemTemplateRevisions" | "UpdateSystemTemplate" | "DeleteSystemTemplate"
+        "GetSystemTemplate"
+        | "GetSystemTemplateRevisions"
+        | "UpdateSystemTemplate"
+        | "DeleteSystemTemplate"
         | "DeprecateSystemTemplate" => Some("System/default/example"),
-        "GetSystemInstance" | "DeploySystemInstance" | "UndeploySystemInstance" | "DeleteSystemInstance"
-        | "SearchFlowExecutions" | "TagResource" | "UntagResource" | "ListTagsForResource" => {
-            Some("Deployment/default/example")
-        }
+        "GetSystemInstance"
+        | "DeploySystemInstance"
+        | "UndeploySystemInstance"
+        | "DeleteSystemInstance"
+        | "SearchFlowExecutions"
+        | "TagResource"
+        | "UntagResource"
+        | "ListTagsForResource" => Some("Deployment/default/example"),
         _ => None,
     }
 }
 
 fn iot(name: &str) -> Option<&'static str> {
     match name {
-        "CreateThing" | "DescribeThing" | "UpdateThing" | "DeleteThing" | "ListThingPrincipals"
-        | "ListThingPrincipalsV2" | "ListThingGroupsForThing" | "ListJobExecutionsForThing"
-        | "UpdateThingGroupsForThing" | "AddThingToThingGroup" | "RemoveThingFromThingGroup"
-        | "AddThingToBillingGroup" | "RemoveThingFromBillingGroup" => Some("thing/example"),
-        "AttachThingPrincipal" | "DetachThingPrincipal" | "ListPrincipalThings" | "ListPrincipalThingsV2"
-        | "DescribeCertificate" | "UpdateCertificate" | "DeleteCertificate" | "TransferCertificate"
-        | "AttachPolicy" | "DetachPolicy" | "AttachPrincipalPolicy" | "DetachPrincipalPolicy"
+        "CreateThing"
+        | "DescribeThing"
+        | "UpdateThing"
+        | "DeleteThing"
+        | "ListThingPrincipals"
+        | "ListThingPrincipalsV2"
+        | "ListThingGroupsForThing"
+        | "ListJobExecutionsForThing"
+        | "UpdateThingGroupsForThing"
+        | "AddThingToThingGroup"
+        | "RemoveThingFromThingGroup"
+        | "AddThingToBillingGroup"
+        | "RemoveThingFromBillingGroup" => Some("thing/example"),
+        "AttachThingPrincipal"
+        | "DetachThingPrincipal"
+        | "ListPrincipalThings"
+        | "ListPrincipalThingsV2"
+        | "DescribeCertificate"
+        | "UpdateCertificate"
+        | "DeleteCertificate"
+        | "TransferCertificate"
+        | "AttachPolicy"
+        | "DetachPolicy"
+        | "AttachPrincipalPolicy"
+        | "DetachPrincipalPolicy"
         | "ListPrincipalPolicies" => Some("cert/example"),
         "DescribeCACertificate" | "UpdateCACertificate" | "DeleteCACertificate" | "ListCertificatesByCA" => {
             Some("cacert/example")
         }
-        "CreateThingGroup" | "CreateDynamicThingGroup" | "DescribeThingGroup" | "UpdateThingGroup"
-        | "UpdateDynamicThingGroup" | "DeleteThingGroup" | "DeleteDynamicThingGroup" | "ListThingsInThingGroup" => {
-            Some("thinggroup/example")
-        }
-        "CreateBillingGroup" | "DescribeBillingGroup" | "UpdateBillingGroup" | "DeleteBillingGroup"
+        "CreateThingGroup"
+        | "CreateDynamicThingGroup"
+        | "DescribeThingGroup"
+        | "UpdateThingGroup"
+        | "UpdateDynamicThingGroup"
+        | "DeleteThingGroup"
+        | "DeleteDynamicThingGroup"
+        | "ListThingsInThingGroup" => Some("thinggroup/example"),
+        "CreateBillingGroup"
+        | "DescribeBillingGroup"
+        | "UpdateBillingGroup"
+        | "DeleteBillingGroup"
         | "ListThingsInBillingGroup" => Some("billinggroup/example"),
         "CreateThingType" | "DescribeThingType" | "DeprecateThingType" | "DeleteThingType" | "UpdateThingType" => {
             Some("thingtype/example")
         }
-        "CreatePolicy" | "GetPolicy" | "DeletePolicy" | "CreatePolicyVersion" | "GetPolicyVersion"
-        | "DeletePolicyVersion" | "ListPolicyVersions" | "SetDefaultPolicyVersion" | "ListTargetsForPolicy"
+        "CreatePolicy"
+        | "GetPolicy"
+        | "DeletePolicy"
+        | "CreatePolicyVersion"
+        | "GetPolicyVersion"
+        | "DeletePolicyVersion"
+        | "ListPolicyVersions"
+        | "SetDefaultPolicyVersion"
+        | "ListTargetsForPolicy"
         | "ListPolicyPrincipals" => Some("policy/example"),
         "CreateRoleAlias" | "DescribeRoleAlias" | "UpdateRoleAlias" | "DeleteRoleAlias" => Some("rolealias/example"),
         _ => None,
@@ -106,14 +148,16 @@ fn iot_data(name: &str) -> Option<&'static str> {
 
 fn iam(name: &str) -> Option<&'static str> {
     match name {
-        "ListPolicies" | "GetAccountSummary" | "ListAccountAliases" | "GetAccountAuthorizationDetails"
-        | "SimulateCustomPolicy" | "GetContextKeysForCustomPolicy" => None,
+        "ListPolicies"
+        | "GetAccountSummary"
+        | "ListAccountAliases"
+        | "GetAccountAuthorizationDetails"
+        | "SimulateCustomPolicy"
+        | "GetContextKeysForCustomPolicy" => None,
         "ListUsers" => Some("user/*"),
         "ListRoles" => Some("role/*"),
         "ListGroups" => Some("group/*"),
-        "CreateServiceLinkedRole" => {
-            Some("role/aws-service-role/example.amazonaws.com/AWSServiceRoleForExample")
-        }
+        "CreateServiceLinkedRole" => Some("role/aws-service-role/example.amazonaws.com/AWSServiceRoleForExample"),
         "AddUserToGroup" | "RemoveUserFromGroup" | "GetGroup" | "CreateGroup" | "UpdateGroup" | "DeleteGroup" => {
             Some("group/example")
         }

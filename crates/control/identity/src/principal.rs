@@ -122,11 +122,7 @@ impl Principal {
         };
         let issuer = match &self.kind {
             PrincipalKind::Service { host } => {
-                return UserIdentity {
-                    kind: identity.kind,
-                    invoked_by: Some(host.clone()),
-                    ..UserIdentity::default()
-                };
+                return UserIdentity { kind: identity.kind, invoked_by: Some(host.clone()), ..UserIdentity::default() };
             }
             PrincipalKind::User { name } => {
                 identity.user_name = Some(name.clone());

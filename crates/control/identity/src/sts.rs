@@ -20,9 +20,7 @@ use crate::identity::Identity;
 use crate::model::{Role, fold};
 use crate::principal::{Principal, PrincipalKind};
 use crate::service::{BoxFuture, Service};
-use crate::session::{
-    Claims, Issuer, KeptSession, SessionDocuments, TemporaryCredentials, compile_documents,
-};
+use crate::session::{Claims, Issuer, KeptSession, SessionDocuments, TemporaryCredentials, compile_documents};
 
 /// Shortest session (control-plane-api.md section 3.6).
 const MIN_SESSION_SECS: i64 = 900;
@@ -250,7 +248,9 @@ impl StsService {
         };
         if args.opt("SerialNumber").is_some() || args.opt("TokenCode").is_some() {
             // There are no MFA devices yet, so no code can be right.
-            return Err(ApiError::access_denied("MultiFactorAuthentication failed with invalid MFA one time pass code."));
+            return Err(ApiError::access_denied(
+                "MultiFactorAuthentication failed with invalid MFA one time pass code.",
+            ));
         }
         let duration = args.number("DurationSeconds")?.unwrap_or(TOKEN_SESSION_SECS).min(longest);
         if duration < MIN_SESSION_SECS {
@@ -305,11 +305,9 @@ impl StsService {
         for entry in arns {
             let arn = entry.text("arn")?;
             let document = match dir.policy(arn) {
-                Some(held) => held
-                    .entity
-                    .versions
-                    .get(&held.entity.default_version)
-                    .map(|version| version.document.clone()),
+                Some(held) => {
+                    held.entity.versions.get(&held.entity.default_version).map(|version| version.document.clone())
+                }
                 None => crate::managed::find(self.identity.partition().as_str(), arn).map(|p| p.document.to_owned()),
             };
             let text = document.ok_or_else(|| ApiError::validation(format!("Policy {arn} does not exist.")))?;
@@ -398,7 +396,8 @@ impl Identity {
             "sourceArn": asked.source_arn,
         });
         let (Some(role), Outcome::Allowed) = (role, outcome) else {
-            let error = denial(asked.service, ACTION, asked.role_arn, Outcome::ImplicitDeny(marram_authz::Layer::Identity));
+            let error =
+                denial(asked.service, ACTION, asked.role_arn, Outcome::ImplicitDeny(marram_authz::Layer::Identity));
             record.decision = if matches!(outcome, Outcome::ExplicitDeny(_)) {
                 Recorded::ExplicitDeny
             } else {

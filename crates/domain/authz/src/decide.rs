@@ -145,7 +145,9 @@ impl Request<'_> {
             let guardrail = layers.guardrail.map(|p| said(Layer::Guardrail, &mut std::iter::once(p))).transpose()?;
             let resource = match layers.resource {
                 // The policies of its own account do not limit root; those of others do.
-                Some((policy, owner)) if !root || owner != self.requester.account || policy.kind == PolicyKind::Trust => {
+                Some((policy, owner))
+                    if !root || owner != self.requester.account || policy.kind == PolicyKind::Trust =>
+                {
                     Some(said(Layer::Resource, &mut std::iter::once(policy))?)
                 }
                 _ => None,
@@ -159,11 +161,9 @@ impl Request<'_> {
             Ok((guardrail, identity, resource, boundary, session))
         })();
         match answers {
-            Err((layer, statement)) => Decision {
-                outcome: Outcome::ExplicitDeny(layer),
-                matched: vec![statement],
-                missing: Vec::new(),
-            },
+            Err((layer, statement)) => {
+                Decision { outcome: Outcome::ExplicitDeny(layer), matched: vec![statement], missing: Vec::new() }
+            }
             Ok((guardrail, identity, resource, boundary, session)) => {
                 let outcome = self.combine(layers, guardrail, identity, resource, boundary, session);
                 if outcome != Outcome::Allowed {
@@ -237,11 +237,8 @@ impl Request<'_> {
                 if !statement.applies(&question, missing.as_deref_mut()) {
                     continue;
                 }
-                let found = Matched {
-                    policy: policy.id.clone(),
-                    statement: statement.name.clone(),
-                    effect: statement.effect,
-                };
+                let found =
+                    Matched { policy: policy.id.clone(), statement: statement.name.clone(), effect: statement.effect };
                 match statement.effect {
                     Effect::Deny => return Said { denied: Some(found), allowed: None },
                     Effect::Allow => {

@@ -100,8 +100,7 @@ impl DevicePolicies {
         };
         for policy in policies {
             for (index, statement) in policy.statements.iter().enumerate() {
-                let conditions =
-                    (!statement.conditions.is_empty()).then(|| (Arc::clone(policy), index));
+                let conditions = (!statement.conditions.is_empty()).then(|| (Arc::clone(policy), index));
                 for (action, rules) in DeviceAction::ALL.into_iter().zip(bound.rules.iter_mut()) {
                     if !statement.action_matches(action.name()) {
                         continue;
@@ -174,12 +173,8 @@ impl DevicePolicies {
         }
         let Some((policy, index)) = &rule.conditions else { return true };
         let arn = self.arn(action, name);
-        let question = Question {
-            action: action.name(),
-            resource: &arn,
-            facts,
-            strict_variables: self.strict_variables,
-        };
+        let question =
+            Question { action: action.name(), resource: &arn, facts, strict_variables: self.strict_variables };
         policy.statements.get(*index).is_some_and(|statement| statement.conditions_hold(&question, None))
     }
 

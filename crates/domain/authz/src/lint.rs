@@ -29,7 +29,9 @@ impl LintKind {
             LintKind::LegacyThingsGraphArn => {
                 "a resource is not spelled Workflow/, System/ or Deployment/ with namespace and name; it never gives access"
             }
-            LintKind::ForAllValuesAllow => "ForAllValues is true when the key is absent; test the key with Null as well",
+            LintKind::ForAllValuesAllow => {
+                "ForAllValues is true when the key is absent; test the key with Null as well"
+            }
             LintKind::AllowsEverything => "the statement allows every action on every resource",
         }
     }

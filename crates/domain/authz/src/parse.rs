@@ -202,14 +202,13 @@ fn parse_action(text: &str) -> Result<ActionPattern, MalformedPolicy> {
 }
 
 fn push_resource(list: &mut Vec<ResourcePattern>, text: &str, reading: Reading) -> Result<(), MalformedPolicy> {
-    let pattern = Pattern::parse(text, reading)
-        .map_err(|why| MalformedPolicy { reason: format!("resource `{text}`: {why}") })?;
+    let pattern =
+        Pattern::parse(text, reading).map_err(|why| MalformedPolicy { reason: format!("resource `{text}`: {why}") })?;
     if !pattern.is_any() && !looks_like_arn(text) {
         return bad(format!("resource `{text}` must be an ARN of six fields, or `*`"));
     }
     if let Some(current) = legacy::current_form(text) {
-        let pattern =
-            Pattern::parse(&current, reading).map_err(|why| MalformedPolicy { reason: why.to_owned() })?;
+        let pattern = Pattern::parse(&current, reading).map_err(|why| MalformedPolicy { reason: why.to_owned() })?;
         list.push(ResourcePattern { pattern, legacy: true });
     } else {
         list.push(ResourcePattern { pattern, legacy: false });

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use marram_authz::{
-    ConditionValues, DeviceAction, DevicePolicies, Layer, Layers, LintKind, NoFacts, Outcome, Policy, PolicyKind, Request,
-    Requester,
+    ConditionValues, DeviceAction, DevicePolicies, Layer, Layers, LintKind, NoFacts, Outcome, Policy, PolicyKind,
+    Request, Requester,
 };
 
 const ACCOUNT: &str = "000000000000";
@@ -33,10 +33,8 @@ fn ask(requester: Requester<'_>, action: &str, resource: &str, layers: &Layers<'
 #[test]
 fn malformed_documents_are_refused() {
     use PolicyKind::{Device, Identity, Resource, Trust};
-    let many = format!(
-        r#"{{"Statement":[{}]}}"#,
-        vec![r#"{"Effect":"Allow","Action":"a:b","Resource":"*"}"#; 101].join(",")
-    );
+    let many =
+        format!(r#"{{"Statement":[{}]}}"#, vec![r#"{"Effect":"Allow","Action":"a:b","Resource":"*"}"#; 101].join(","));
     for (kind, document, reason) in [
         (Identity, "", "JSON"),
         (Identity, "[]", "object"),
@@ -45,7 +43,11 @@ fn malformed_documents_are_refused() {
         (Identity, r#"{"Version":"2012-10-18","Statement":[]}"#, "version"),
         (Identity, r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Extra":1}}"#, "unknown element"),
         (Identity, r#"{"statement":{}}"#, "unknown element"),
-        (Identity, r#"{"Statement":{"Effect":"Deny","Effect":"Allow","Action":"a:b","Resource":"*"}}"#, "duplicate key"),
+        (
+            Identity,
+            r#"{"Statement":{"Effect":"Deny","Effect":"Allow","Action":"a:b","Resource":"*"}}"#,
+            "duplicate key",
+        ),
         (Identity, r#"{"Statement":{"Effect":"Maybe","Action":"a:b","Resource":"*"}}"#, "Effect"),
         (Identity, r#"{"Statement":{"Action":"a:b","Resource":"*"}}"#, "Effect"),
         (Identity, r#"{"Statement":{"Effect":"Allow","Resource":"*"}}"#, "Action"),
@@ -56,21 +58,69 @@ fn malformed_documents_are_refused() {
         (Identity, r#"{"Statement":{"Effect":"Allow","Action":"a:b"}}"#, "Resource"),
         (Identity, r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"thing/x"}}"#, "ARN"),
         (Identity, r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"arn:aws:iot:*"}}"#, "six fields"),
-        (Identity, r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:b","Resource":"arn:aws:iot:r:a:${x"}}"#, "closed"),
+        (
+            Identity,
+            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:b","Resource":"arn:aws:iot:r:a:${x"}}"#,
+            "closed",
+        ),
         (Identity, r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Principal":"*"}}"#, "Principal"),
-        (Identity, r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"StringSame":{"k":"v"}}}}"#, "operator"),
-        (Identity, r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"NullIfExists":{"k":"true"}}}}"#, "operator"),
-        (Identity, r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"NumericEquals":{"k":"ten"}}}}"#, "cannot be read"),
-        (Identity, r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"IpAddress":{"k":"10.0.0.0/33"}}}}"#, "cannot be read"),
-        (Identity, r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"StringEquals":{"k":[]}}}}"#, "no value"),
-        (Identity, r#"{"Statement":[{"Sid":"a","Effect":"Allow","Action":"a:b","Resource":"*"},{"Sid":"a","Effect":"Allow","Action":"a:b","Resource":"*"}]}"#, "unique"),
+        (
+            Identity,
+            r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"StringSame":{"k":"v"}}}}"#,
+            "operator",
+        ),
+        (
+            Identity,
+            r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"NullIfExists":{"k":"true"}}}}"#,
+            "operator",
+        ),
+        (
+            Identity,
+            r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"NumericEquals":{"k":"ten"}}}}"#,
+            "cannot be read",
+        ),
+        (
+            Identity,
+            r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"IpAddress":{"k":"10.0.0.0/33"}}}}"#,
+            "cannot be read",
+        ),
+        (
+            Identity,
+            r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"StringEquals":{"k":[]}}}}"#,
+            "no value",
+        ),
+        (
+            Identity,
+            r#"{"Statement":[{"Sid":"a","Effect":"Allow","Action":"a:b","Resource":"*"},{"Sid":"a","Effect":"Allow","Action":"a:b","Resource":"*"}]}"#,
+            "unique",
+        ),
         (Identity, &many, "100"),
-        (Device, r#"{"Statement":{"Effect":"Allow","Action":"iot:Connect","Resource":"*","Principal":"*"}}"#, "Principal"),
+        (
+            Device,
+            r#"{"Statement":{"Effect":"Allow","Action":"iot:Connect","Resource":"*","Principal":"*"}}"#,
+            "Principal",
+        ),
         (Trust, r#"{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole"}}"#, "Principal"),
-        (Trust, r#"{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":"*","Resource":"*"}}"#, "Resource"),
-        (Trust, r#"{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"arn:aws:iam::1:user/*"}}}"#, "invalid principal"),
-        (Trust, r#"{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Robot":"x"}}}"#, "kind of principal"),
-        (Resource, r#"{"Statement":{"Effect":"Allow","NotPrincipal":{"AWS":"*"},"Action":"a:b","Resource":"*"}}"#, "NotPrincipal"),
+        (
+            Trust,
+            r#"{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":"*","Resource":"*"}}"#,
+            "Resource",
+        ),
+        (
+            Trust,
+            r#"{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"arn:aws:iam::1:user/*"}}}"#,
+            "invalid principal",
+        ),
+        (
+            Trust,
+            r#"{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Robot":"x"}}}"#,
+            "kind of principal",
+        ),
+        (
+            Resource,
+            r#"{"Statement":{"Effect":"Allow","NotPrincipal":{"AWS":"*"},"Action":"a:b","Resource":"*"}}"#,
+            "NotPrincipal",
+        ),
     ] {
         let error = Policy::parse(kind, "p", document).expect_err(document);
         assert!(error.reason.contains(reason), "{document}: {error}");
@@ -134,7 +184,8 @@ fn operators() {
         (r#"{"StringNotEquals":{"aws:RequestTag/Team":"${absent}"}}"#, false),
         (r#"{"StringEquals":{"aws:RequestTag/Team":["Line4","${absent}"]}}"#, false),
     ] {
-        let policy = identity(&format!(r#"{{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{condition}}}"#));
+        let policy =
+            identity(&format!(r#"{{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{condition}}}"#));
         let request = Request {
             requester: Requester::user(ACCOUNT, ANNA),
             action: "A:B",
@@ -166,7 +217,10 @@ fn the_order_of_evaluation() {
     assert_eq!(go(anna, Layers { identity: &deny, ..base }), Outcome::ExplicitDeny(Layer::Identity));
     assert_eq!(go(anna, Layers { boundary: Some(&read), ..base }), Outcome::ImplicitDeny(Layer::Boundary));
     assert_eq!(go(anna, Layers { boundary: Some(&all), ..base }), Outcome::Allowed);
-    assert_eq!(go(session, Layers { session: Some(std::slice::from_ref(&read)), ..base }), Outcome::ImplicitDeny(Layer::Session));
+    assert_eq!(
+        go(session, Layers { session: Some(std::slice::from_ref(&read)), ..base }),
+        Outcome::ImplicitDeny(Layer::Session)
+    );
     assert_eq!(go(session, Layers { session: Some(&[]), ..base }), Outcome::ImplicitDeny(Layer::Session));
     assert_eq!(go(session, Layers { session: Some(&deny), ..base }), Outcome::ExplicitDeny(Layer::Session));
     assert_eq!(go(anna, Layers { guardrail: Some(&read), ..base }), Outcome::ImplicitDeny(Layer::Guardrail));
@@ -290,9 +344,8 @@ fn legacy_things_graph_arns_fail_closed() {
         ("Allow", "NotResource", "workflow/Press", false),
         ("Deny", "NotResource", "workflow/Press", false),
     ] {
-        let one = identity(&format!(
-            r#"{{"Effect":"{effect}","Action":"iotthingsgraph:*","{element}":"{arn}:{spelling}"}}"#
-        ));
+        let one =
+            identity(&format!(r#"{{"Effect":"{effect}","Action":"iotthingsgraph:*","{element}":"{arn}:{spelling}"}}"#));
         let legacy = spelling != "Workflow/default/Press";
         assert_eq!(one.lints().iter().any(|l| l.kind == LintKind::LegacyThingsGraphArn), legacy, "{spelling}");
         let mut policies = vec![one];

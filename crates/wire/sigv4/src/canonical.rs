@@ -159,7 +159,14 @@ pub fn canonical_headers(headers: &[(&str, &[u8])], signed: &[String]) -> Option
 }
 
 /// Lower-case hex of the SHA-256 of the canonical request made of these parts.
-pub fn request_hash(method: &str, path: &str, query: &str, headers: &[u8], signed: &[String], body_hash: &str) -> String {
+pub fn request_hash(
+    method: &str,
+    path: &str,
+    query: &str,
+    headers: &[u8],
+    signed: &[String],
+    body_hash: &str,
+) -> String {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     context.update(method.as_bytes());
     context.update(b"\n");

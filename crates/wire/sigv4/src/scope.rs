@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn crooked_dates_are_refused() {
-        for text in ["", "20150830T123600", "20150830 123600Z", "20151330T123600Z", "2015083éT12360Z", "+0150830T123600Z"] {
+        for text in
+            ["", "20150830T123600", "20150830 123600Z", "20151330T123600Z", "2015083éT12360Z", "+0150830T123600Z"]
+        {
             assert_eq!(AmzTime::parse_basic(text), None, "{text}");
         }
     }

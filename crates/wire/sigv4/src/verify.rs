@@ -308,14 +308,15 @@ impl Presented {
             }
         };
         let key = SigningKey::derive(used, &self.scope);
-        self.verify_with(request, payload, Some(&key), now, expect).and_then(|verified| match secret {
-            Some(_) => Ok(verified),
-            None => Err(AuthFailure::UnknownKey),
-        })
-        .map_err(|failure| match (failure, secret) {
-            (AuthFailure::SignatureMismatch | AuthFailure::BodyMismatch, None) => AuthFailure::UnknownKey,
-            (other, _) => other,
-        })
+        self.verify_with(request, payload, Some(&key), now, expect)
+            .and_then(|verified| match secret {
+                Some(_) => Ok(verified),
+                None => Err(AuthFailure::UnknownKey),
+            })
+            .map_err(|failure| match (failure, secret) {
+                (AuthFailure::SignatureMismatch | AuthFailure::BodyMismatch, None) => AuthFailure::UnknownKey,
+                (other, _) => other,
+            })
     }
 
     /// As [`Presented::verify`], with a signing key that was derived for exactly this scope and kept by the caller.
@@ -338,8 +339,7 @@ impl Presented {
 
         let (raw_path, raw_query) = split_target(request.target);
         let query = decode_query(raw_query);
-        let headers =
-            canonical_headers(request.headers, &self.signed_headers).ok_or(AuthFailure::SignatureMismatch)?;
+        let headers = canonical_headers(request.headers, &self.signed_headers).ok_or(AuthFailure::SignatureMismatch)?;
         let scope = self.scope.text();
         for canonical in self.path_forms() {
             let path = match canonical {
@@ -529,11 +529,7 @@ fn check_algorithm(algorithm: &str) -> Result<(), AuthFailure> {
 }
 
 /// The value of a header that may come once at most.
-fn only_header<'a>(
-    request: &Request<'a>,
-    name: &str,
-    repeated: &'static str,
-) -> Result<Option<&'a str>, AuthFailure> {
+fn only_header<'a>(request: &Request<'a>, name: &str, repeated: &'static str) -> Result<Option<&'a str>, AuthFailure> {
     let mut found = request.headers.iter().filter(|(candidate, _)| candidate.eq_ignore_ascii_case(name));
     let first = found.next();
     if found.next().is_some() {
@@ -549,7 +545,8 @@ fn parse_credential(text: &str) -> Result<(String, Scope), AuthFailure> {
     let [key, date, region, service, "aws4_request"] = parts.as_slice() else { return Err(bad) };
     let key_ok = (4..=128).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let name_ok = |name: &str| {
-        (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
     let date_ok = date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit());
     if !(key_ok && date_ok && name_ok(region) && name_ok(service)) {
@@ -563,7 +560,8 @@ fn parse_signed_headers(text: &str) -> Result<Vec<String>, AuthFailure> {
     let bad = AuthFailure::Malformed("SignedHeaders must be sorted lower-case names joined by ';'");
     let names: Vec<String> = text.split(';').map(str::to_owned).collect();
     let name_ok = |name: &String| {
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase() && b != b':' && b != b',')
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase() && b != b':' && b != b',')
     };
     let sorted = names.is_sorted_by(|a, b| a < b);
     if names.len() > MAX_SIGNED_HEADERS || !names.iter().all(name_ok) || !sorted {

@@ -78,8 +78,7 @@ impl Sample {
     /// Signs with the other implementation; answers target and headers as they would be sent.
     fn sign_elsewhere(&self, location: SignatureLocation) -> (String, Vec<(String, String)>) {
         let presign = matches!(location, SignatureLocation::QueryParams);
-        let identity =
-            aws_credentials("AKIDEXAMPLE", self.token.clone()).into();
+        let identity = aws_credentials("AKIDEXAMPLE", self.token.clone()).into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region("eu-west-1")
@@ -92,9 +91,14 @@ impl Sample {
         let mut headers = self.headers.clone();
         headers.push(("host".into(), "marram.example:8443".into()));
         let uri = format!("https://marram.example:8443{}", self.target());
-        let body = if presign && self.service == "s3" { SignableBody::UnsignedPayload } else { SignableBody::Bytes(&self.body) };
+        let body = if presign && self.service == "s3" {
+            SignableBody::UnsignedPayload
+        } else {
+            SignableBody::Bytes(&self.body)
+        };
         let signable =
-            SignableRequest::new(self.method, uri, headers.iter().map(|(n, v)| (n.as_str(), v.as_str())), body).unwrap();
+            SignableRequest::new(self.method, uri, headers.iter().map(|(n, v)| (n.as_str(), v.as_str())), body)
+                .unwrap();
         let (instructions, _) = sign(signable, &params).unwrap().into_parts();
         let mut target = self.target();
         for (name, value) in instructions.params() {

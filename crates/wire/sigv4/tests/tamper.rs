@@ -1,7 +1,10 @@
 //! SEC-63: whatever is changed after signing, the request is refused.
 
 use marram_sigv4::canonical::{decode_query, path_double_encoded, split_target};
-use marram_sigv4::{AmzTime, AuthFailure, Credentials, ErrorStyle, Expectation, Payload, PayloadHash, Presented, Request, Signer, ToSign};
+use marram_sigv4::{
+    AmzTime, AuthFailure, Credentials, ErrorStyle, Expectation, Payload, PayloadHash, Presented, Request, Signer,
+    ToSign,
+};
 use marram_types::SecretString;
 
 const NOW: i64 = 1_769_860_800;
@@ -45,9 +48,19 @@ fn originals() -> Vec<Message> {
         out.push(Message { method: method.into(), target: target.into(), headers, body: body.to_vec() });
         if service == "sts" {
             let host = &sent[..1];
-            let to_sign = ToSign { method: "GET", target: "/?Action=GetCallerIdentity&Version=2011-06-15", headers: host, payload: PayloadHash::Of(b"") };
+            let to_sign = ToSign {
+                method: "GET",
+                target: "/?Action=GetCallerIdentity&Version=2011-06-15",
+                headers: host,
+                payload: PayloadHash::Of(b""),
+            };
             let target = signer.presign(&to_sign, &time, 60);
-            out.push(Message { method: "GET".into(), target, headers: vec![("host".into(), b"marram.example:8443".to_vec())], body: Vec::new() });
+            out.push(Message {
+                method: "GET".into(),
+                target,
+                headers: vec![("host".into(), b"marram.example:8443".to_vec())],
+                body: Vec::new(),
+            });
         }
     }
     out
@@ -155,7 +168,8 @@ fn every_mutant_is_refused() {
                 .find(|(n, _)| n.eq_ignore_ascii_case("authorization"))
                 .map(|(_, v)| String::from_utf8_lossy(v).replace([' ', ','], ""))
         };
-        if auth(&mutant).is_some() && auth(&mutant) == auth(original) && mutant.headers.len() == original.headers.len() {
+        if auth(&mutant).is_some() && auth(&mutant) == auth(original) && mutant.headers.len() == original.headers.len()
+        {
             let strip = |m: &Message| {
                 let mut m = m.clone();
                 m.headers.retain(|(n, _)| !n.eq_ignore_ascii_case("authorization"));
@@ -269,7 +283,11 @@ fn failure_codes() {
             ],
         ),
         (
-            with_header(without(s3(), "x-amz-content-sha256"), "x-amz-content-sha256", "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"),
+            with_header(
+                without(s3(), "x-amz-content-sha256"),
+                "x-amz-content-sha256",
+                "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
+            ),
             [
                 ("IncompleteSignatureException", 400),
                 ("IncompleteSignatureException", 403),
@@ -306,7 +324,8 @@ fn failure_codes() {
             assert_eq!((refusal.code, refusal.status), (code, status), "{failure:?} {style:?}");
         }
     }
-    let token: Vec<_> = styles.iter().map(|s| AuthFailure::TokenExpired.refusal(*s)).map(|r| (r.code, r.status)).collect();
+    let token: Vec<_> =
+        styles.iter().map(|s| AuthFailure::TokenExpired.refusal(*s)).map(|r| (r.code, r.status)).collect();
     assert_eq!(
         token,
         [("ExpiredTokenException", 400), ("ExpiredTokenException", 403), ("ExpiredToken", 403), ("ExpiredToken", 400)]

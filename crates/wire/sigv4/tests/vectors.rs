@@ -2,7 +2,8 @@
 
 use marram_sigv4::canonical::{encode, sha256_hex};
 use marram_sigv4::{
-    AmzTime, BodyCheck, CanonicalForm, Credentials, Expectation, Payload, PayloadHash, Presented, Request, Signer, ToSign,
+    AmzTime, BodyCheck, CanonicalForm, Credentials, Expectation, Payload, PayloadHash, Presented, Request, Signer,
+    ToSign,
 };
 use marram_types::SecretString;
 
@@ -68,9 +69,8 @@ fn check(request: &Request<'_>, body: &[u8], region: &str, service: &str) -> Res
     let secret = SecretString::new(SECRET);
     let expect = Expectation { regions: &[region], services: &[service], unsigned_payload: false };
     let now = presented.time().seconds();
-    let verified = presented
-        .verify(request, Payload::Bytes(body), Some(&secret), now, &expect)
-        .map_err(|e| e.to_string())?;
+    let verified =
+        presented.verify(request, Payload::Bytes(body), Some(&secret), now, &expect).map_err(|e| e.to_string())?;
     assert!(matches!(verified.body, BodyCheck::Verified | BodyCheck::Unsigned));
     Ok(verified.canonical)
 }
@@ -84,10 +84,8 @@ fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &[u8])> {
 fn published_header_signatures_verify() {
     for case in CASES {
         let body = case.body.unwrap_or_default();
-        let mut headers: Vec<(String, String)> = vec![
-            ("Host".into(), "example.amazonaws.com".into()),
-            ("X-Amz-Date".into(), "20150830T123600Z".into()),
-        ];
+        let mut headers: Vec<(String, String)> =
+            vec![("Host".into(), "example.amazonaws.com".into()), ("X-Amz-Date".into(), "20150830T123600Z".into())];
         headers.extend(case.headers.iter().map(|(n, v)| ((*n).into(), (*v).into())));
         if case.body.is_some() {
             headers.push(("x-amz-content-sha256".into(), sha256_hex(body.as_bytes())));
@@ -108,7 +106,8 @@ fn published_header_signatures_verify() {
         ));
         let headers = borrowed(&headers);
         let request = Request { method: case.method, target: case.target, headers: &headers };
-        let form = check(&request, body.as_bytes(), "us-east-1", "service").unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        let form =
+            check(&request, body.as_bytes(), "us-east-1", "service").unwrap_or_else(|e| panic!("{}: {e}", case.name));
         // The suite encodes a space of the path once only; that case matches the path as sent.
         if case.name.ends_with("-normalized") && case.name != "get-space-normalized" {
             assert_eq!(form, CanonicalForm::DoubleEncoded, "{}", case.name);
@@ -155,7 +154,13 @@ fn worked_examples_of_the_header_form() {
     let component = "/greengrass/v2/components/arn%3Aaws%3Agreengrass%3Aeu-west-1%3A123456789012%3Acomponents%3Acom.x%3Aversions%3A1.0.0/metadata";
     for (service, method, target, body, want) in [
         ("greengrass", "GET", component, "", "814be68a8d1471e5e49f334c2501a291bc47eda48a16b471cf136a9d99234367"),
-        ("iotdata", "POST", "/topics/a%2Fb%20c?qos=1", "{\"x\":1}", "eafa9a3096145fc6c673d29f3e0793cf6d39ee77a8b0f11adc288341aea1bd59"),
+        (
+            "iotdata",
+            "POST",
+            "/topics/a%2Fb%20c?qos=1",
+            "{\"x\":1}",
+            "eafa9a3096145fc6c673d29f3e0793cf6d39ee77a8b0f11adc288341aea1bd59",
+        ),
         ("s3", "GET", "/bk/a//b%20c.txt", "", "226b3c332b4c6bbb24b6c749f005a0623cd563dec638d9c0dd353f358642c76f"),
     ] {
         let credentials = credentials("AKIDEXAMPLE", None);

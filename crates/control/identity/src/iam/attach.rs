@@ -77,9 +77,7 @@ impl Iam<'_> {
         let items = attached.iter().filter_map(|arn| {
             let (_, path_and_name) = arn.split_once(":policy")?;
             let policy = path_and_name.rsplit('/').next()?;
-            path_and_name
-                .starts_with(prefix)
-                .then(|| (arn.clone(), json!({"PolicyName": policy, "PolicyArn": arn})))
+            path_and_name.starts_with(prefix).then(|| (arn.clone(), json!({"PolicyName": policy, "PolicyArn": arn})))
         });
         self.listing("AttachedPolicies", &format!("{key} {prefix}"), items)
     }

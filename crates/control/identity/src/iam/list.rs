@@ -32,8 +32,7 @@ impl Iam<'_> {
             Some(marker) => Some(self.ctx.open_page_token(filter, marker)?),
             None => None,
         };
-        let mut rest =
-            items.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)).peekable();
+        let mut rest = items.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)).peekable();
         let mut page = Page { items: Vec::new(), next: None };
         while let Some((key, item)) = rest.next() {
             page.items.push(item);

@@ -328,21 +328,24 @@ impl Iam<'_> {
         let mut items: Vec<(String, Value)> = Vec::new();
         if wanted.is_empty() || wanted == "Group" {
             let held = self.dir.groups.iter().filter(|(_, h)| h.entity.path.starts_with(prefix));
-            items.extend(held.filter(|(_, h)| uses(&h.attached, None)).map(|(key, h)| {
-                (format!("0 {key}"), json!({"GroupName": h.entity.name, "GroupId": h.entity.id}))
-            }));
+            items.extend(
+                held.filter(|(_, h)| uses(&h.attached, None))
+                    .map(|(key, h)| (format!("0 {key}"), json!({"GroupName": h.entity.name, "GroupId": h.entity.id}))),
+            );
         }
         if wanted.is_empty() || wanted == "Role" {
             let held = self.dir.roles.iter().filter(|(_, h)| h.entity.path.starts_with(prefix));
-            items.extend(held.filter(|(_, h)| uses(&h.attached, h.entity.boundary.as_deref())).map(|(key, h)| {
-                (format!("1 {key}"), json!({"RoleName": h.entity.name, "RoleId": h.entity.id}))
-            }));
+            items.extend(
+                held.filter(|(_, h)| uses(&h.attached, h.entity.boundary.as_deref()))
+                    .map(|(key, h)| (format!("1 {key}"), json!({"RoleName": h.entity.name, "RoleId": h.entity.id}))),
+            );
         }
         if wanted.is_empty() || wanted == "User" {
             let held = self.dir.users.iter().filter(|(_, h)| h.entity.path.starts_with(prefix));
-            items.extend(held.filter(|(_, h)| uses(&h.attached, h.entity.boundary.as_deref())).map(|(key, h)| {
-                (format!("2 {key}"), json!({"UserName": h.entity.name, "UserId": h.entity.id}))
-            }));
+            items.extend(
+                held.filter(|(_, h)| uses(&h.attached, h.entity.boundary.as_deref()))
+                    .map(|(key, h)| (format!("2 {key}"), json!({"UserName": h.entity.name, "UserId": h.entity.id}))),
+            );
         }
         let mut page = self.page(&format!("{arn} {wanted} {prefix} {usage}"), items)?;
         let all = std::mem::take(&mut page.items);

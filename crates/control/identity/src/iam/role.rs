@@ -118,7 +118,8 @@ impl Iam<'_> {
             return Err(ApiError::new("InvalidInput", 400, "CustomSuffix is not valid."));
         }
         if self.dir.roles.contains_key(&fold(&name)) {
-            let text = format!("Service role name {name} has been taken in this account, please try a different suffix.");
+            let text =
+                format!("Service role name {name} has been taken in this account, please try a different suffix.");
             return Err(ApiError::new("InvalidInput", 400, text));
         }
         let trust = json!({

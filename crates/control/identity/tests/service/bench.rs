@@ -8,9 +8,12 @@ use std::time::Duration;
 use marram_audit::{Audit, LookupQuery, lookup};
 use marram_aws_api::{ApiError, Kind, Operation, ServiceId, Shape};
 use marram_identity::{
-    Admission, CallContext, CallFacts, IamService, Identity, IdentityOptions, Principal, Service, StsService, TlsDetails,
+    Admission, CallContext, CallFacts, IamService, Identity, IdentityOptions, Principal, Service, StsService,
+    TlsDetails,
 };
-use marram_sigv4::{AmzTime, AuthFailure, Credentials, Expectation, Payload, PayloadHash, Presented, Request, Signer, ToSign};
+use marram_sigv4::{
+    AmzTime, AuthFailure, Credentials, Expectation, Payload, PayloadHash, Presented, Request, Signer, ToSign,
+};
 use marram_store::{Store, StoreOptions};
 use marram_types::{AccountId, Clock, ManualClock, Region, RequestId, SecretString, Timestamp};
 use serde_json::{Value, json};
@@ -53,7 +56,9 @@ impl Bench {
             user_agent: "test".to_owned(),
             now: self.clock.now(),
             operation,
-            request_parameters: operation.input.map_or(Value::Null, |shape| marram_aws_api::redact::redact(shape, input)),
+            request_parameters: operation
+                .input
+                .map_or(Value::Null, |shape| marram_aws_api::redact::redact(shape, input)),
             tls: TlsDetails::default(),
         }
     }

@@ -144,7 +144,10 @@ async fn passing_a_role_needs_permission() {
     }
     let admin = bench.context(bench.admit(&bench.admin).unwrap(), ServiceId::ThingsGraph, "CreateSystemInstance");
     let foreign = "arn:aws:iam::111111111111:role/flow";
-    assert_eq!(admin.authorize_pass_role(foreign, "iotthingsgraph.amazonaws.com").unwrap_err().code, "AccessDeniedException");
+    assert_eq!(
+        admin.authorize_pass_role(foreign, "iotthingsgraph.amazonaws.com").unwrap_err().code,
+        "AccessDeniedException"
+    );
 }
 
 /// CP 10.2: one call, one record: of a mutation with its answer, of a refusal with its reason; never with a secret.
@@ -207,7 +210,10 @@ async fn accounts_are_apart() {
         ("GetUser", json!({"UserName": "anna"})),
         ("GetPolicy", json!({"PolicyArn": arn})),
         ("AttachUserPolicy", json!({"UserName": "administrator", "PolicyArn": arn})),
-        ("UpdateAccessKey", json!({"UserName": "administrator", "AccessKeyId": anna.access_key_id, "Status": "Inactive"})),
+        (
+            "UpdateAccessKey",
+            json!({"UserName": "administrator", "AccessKeyId": anna.access_key_id, "Status": "Inactive"}),
+        ),
         ("DeleteAccessKey", json!({"UserName": "administrator", "AccessKeyId": anna.access_key_id})),
         ("GetAccessKeyLastUsed", json!({"AccessKeyId": anna.access_key_id})),
     ] {

@@ -75,7 +75,8 @@ async fn refusals_have_their_codes() {
     bench.ok("CreateRole", json!({"RoleName": "r", "AssumeRolePolicyDocument": TRUST})).await;
     bench.ok("CreateUser", json!({"UserName": "u"})).await;
     bench.ok("CreateGroup", json!({"GroupName": "g"})).await;
-    let arn = bench.ok("CreatePolicy", json!({"PolicyName": "p", "PolicyDocument": all})).await["Policy"]["Arn"].clone();
+    let arn =
+        bench.ok("CreatePolicy", json!({"PolicyName": "p", "PolicyDocument": all})).await["Policy"]["Arn"].clone();
     bench.ok("AttachRolePolicy", json!({"RoleName": "r", "PolicyArn": arn})).await;
     bench.ok("AddUserToGroup", json!({"GroupName": "g", "UserName": "u"})).await;
     for _ in 0..2 {
@@ -88,15 +89,27 @@ async fn refusals_have_their_codes() {
     let vendor = "arn:aws:iam::aws:policy/AWSIoTFullAccess";
     let tags: Vec<Value> = (0..51).map(|n| json!({"Key": format!("k{n}"), "Value": "v"})).collect();
     for (operation, input, code) in [
-        ("GetPolicy", json!({"PolicyArn": "arn:aws:iam::aws:policy/GreengrassV2TokenExchangeRoleAccess"}), "NoSuchEntity"),
+        (
+            "GetPolicy",
+            json!({"PolicyArn": "arn:aws:iam::aws:policy/GreengrassV2TokenExchangeRoleAccess"}),
+            "NoSuchEntity",
+        ),
         ("GetRole", json!({"RoleName": "missing"}), "NoSuchEntity"),
         ("GetUser", json!({"UserName": "missing"}), "NoSuchEntity"),
         ("GetGroup", json!({"GroupName": "missing"}), "NoSuchEntity"),
         ("GetRolePolicy", json!({"RoleName": "r", "PolicyName": "missing"}), "NoSuchEntity"),
         ("GetPolicyVersion", json!({"PolicyArn": arn, "VersionId": "v9"}), "NoSuchEntity"),
         ("DetachRolePolicy", json!({"RoleName": "r", "PolicyArn": vendor}), "NoSuchEntity"),
-        ("AttachRolePolicy", json!({"RoleName": "r", "PolicyArn": "arn:aws:iam::000000000000:policy/none"}), "NoSuchEntity"),
-        ("PutRolePermissionsBoundary", json!({"RoleName": "r", "PermissionsBoundary": "arn:aws:iam::000000000000:policy/none"}), "NoSuchEntity"),
+        (
+            "AttachRolePolicy",
+            json!({"RoleName": "r", "PolicyArn": "arn:aws:iam::000000000000:policy/none"}),
+            "NoSuchEntity",
+        ),
+        (
+            "PutRolePermissionsBoundary",
+            json!({"RoleName": "r", "PermissionsBoundary": "arn:aws:iam::000000000000:policy/none"}),
+            "NoSuchEntity",
+        ),
         ("DeleteRolePermissionsBoundary", json!({"RoleName": "r"}), "NoSuchEntity"),
         ("RemoveUserFromGroup", json!({"GroupName": "g", "UserName": "administrator"}), "NoSuchEntity"),
         ("CreateRole", json!({"RoleName": "R", "AssumeRolePolicyDocument": TRUST}), "EntityAlreadyExists"),
@@ -113,11 +126,19 @@ async fn refusals_have_their_codes() {
         ("PutUserPolicy", json!({"UserName": "u", "PolicyName": "long", "PolicyDocument": long}), "LimitExceeded"),
         ("TagRole", json!({"RoleName": "r", "Tags": tags}), "LimitExceeded"),
         ("TagRole", json!({"RoleName": "r", "Tags": [{"Key": "aws:x", "Value": "v"}]}), "InvalidInput"),
-        ("TagRole", json!({"RoleName": "r", "Tags": [{"Key": "a", "Value": "v"}, {"Key": "A", "Value": "v"}]}), "InvalidInput"),
+        (
+            "TagRole",
+            json!({"RoleName": "r", "Tags": [{"Key": "a", "Value": "v"}, {"Key": "A", "Value": "v"}]}),
+            "InvalidInput",
+        ),
         ("CreatePolicy", json!({"PolicyName": "bad", "PolicyDocument": "{"}), "MalformedPolicyDocument"),
         ("CreateRole", json!({"RoleName": "bad", "AssumeRolePolicyDocument": all}), "MalformedPolicyDocument"),
         ("UpdateAssumeRolePolicy", json!({"RoleName": "r", "PolicyDocument": all}), "MalformedPolicyDocument"),
-        ("PutGroupPolicy", json!({"GroupName": "g", "PolicyName": "x", "PolicyDocument": TRUST}), "MalformedPolicyDocument"),
+        (
+            "PutGroupPolicy",
+            json!({"GroupName": "g", "PolicyName": "x", "PolicyDocument": TRUST}),
+            "MalformedPolicyDocument",
+        ),
         ("CreatePolicyVersion", json!({"PolicyArn": vendor, "PolicyDocument": all}), "AccessDeniedException"),
         ("CreateUser", json!({"UserName": "a b"}), "ValidationError"),
         ("CreateUser", json!({"UserName": "x", "Path": "nope"}), "ValidationError"),
@@ -180,7 +201,11 @@ async fn simulations_decide_as_calls_do() {
     assert_eq!(results[0]["MatchedStatements"][0]["SourcePolicyId"], "inline:p");
     for (entries, decision, missing) in [
         (json!([]), "implicitDeny", json!(["aws:requesttag/team"])),
-        (json!([{"ContextKeyName": "aws:RequestTag/team", "ContextKeyValues": ["line4"], "ContextKeyType": "string"}]), "allowed", json!([])),
+        (
+            json!([{"ContextKeyName": "aws:RequestTag/team", "ContextKeyValues": ["line4"], "ContextKeyType": "string"}]),
+            "allowed",
+            json!([]),
+        ),
     ] {
         let input = json!({"PolicyInputList": [policy.to_string()], "ActionNames": ["iot:ListThings"], "ContextEntries": entries});
         let answer = bench.ok("SimulateCustomPolicy", input).await;

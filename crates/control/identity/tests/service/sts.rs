@@ -82,9 +82,14 @@ async fn session_policies_narrow() {
     let role = bench.role("Fleet", json!({"AWS": "000000000000"}), allow("iot:Describe*", "*")).await;
     let inline = allow("iot:DescribeThing", THING).to_string();
     let narrow = assume(&bench, &bench.admin, &role, json!({"Policy": inline})).await.unwrap();
-    let wide = assume(&bench, &bench.admin, &role, json!({"PolicyArns": [{"arn": "arn:aws:iam::aws:policy/AdministratorAccess"}]}))
-        .await
-        .unwrap();
+    let wide = assume(
+        &bench,
+        &bench.admin,
+        &role,
+        json!({"PolicyArns": [{"arn": "arn:aws:iam::aws:policy/AdministratorAccess"}]}),
+    )
+    .await
+    .unwrap();
     let bench = bench.restart();
     for (session, action, ok) in [
         (&narrow, "iot:DescribeThing", true),
@@ -121,7 +126,13 @@ async fn trust_decides() {
         ("anna", &anna, role.as_str(), word.clone(), false),
         ("bert", &bert, role.as_str(), word.clone(), true),
         ("bert without the word", &bert, role.as_str(), json!({}), false),
-        ("bert with tags nobody allowed", &bert, role.as_str(), json!({"ExternalId": "secret-word", "Tags": [{"Key": "a", "Value": "b"}]}), false),
+        (
+            "bert with tags nobody allowed",
+            &bert,
+            role.as_str(),
+            json!({"ExternalId": "secret-word", "Tags": [{"Key": "a", "Value": "b"}]}),
+            false,
+        ),
         ("bert", &bert, missing, word.clone(), false),
     ] {
         let got = assume(&bench, caller, arn, more).await;
@@ -225,13 +236,20 @@ async fn services_assume_roles_by_trust() {
     for (what, refused) in [
         ("another service", ServiceAssume { service: "greengrass.amazonaws.com", ..asked.clone() }),
         ("another account", ServiceAssume { account: &second, ..asked.clone() }),
-        ("another deployment", ServiceAssume { source_arn: "arn:aws:iotthingsgraph:us-east-1:000000000000:Deployment/default/Other", ..asked.clone() }),
+        (
+            "another deployment",
+            ServiceAssume {
+                source_arn: "arn:aws:iotthingsgraph:us-east-1:000000000000:Deployment/default/Other",
+                ..asked.clone()
+            },
+        ),
         ("no such role", ServiceAssume { role_arn: "arn:aws:iam::000000000000:role/none", ..asked.clone() }),
     ] {
         let error = bench.identity.assume_service_role(&refused).unwrap_err();
         assert_eq!(error.code, "AccessDeniedException", "{what}");
     }
     let records = bench.records();
-    let assumed = records.iter().find(|record| record["eventName"] == "AssumeRole" && record.get("errorCode").is_none());
+    let assumed =
+        records.iter().find(|record| record["eventName"] == "AssumeRole" && record.get("errorCode").is_none());
     assert_eq!(assumed.unwrap()["userIdentity"]["invokedBy"], "iotthingsgraph.amazonaws.com");
 }

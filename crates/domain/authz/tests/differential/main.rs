@@ -4,7 +4,9 @@ mod reference;
 
 use std::sync::Arc;
 
-use marram_authz::{ConditionValues, DeviceAction, DevicePolicies, Layers, Outcome, Policy, PolicyKind, Request, Requester};
+use marram_authz::{
+    ConditionValues, DeviceAction, DevicePolicies, Layers, Outcome, Policy, PolicyKind, Request, Requester,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use reference::{Answer, Asker, Case, Context, Sets};
@@ -36,7 +38,16 @@ fn action() -> impl Strategy<Value = &'static str> {
 }
 
 fn action_pattern() -> impl Strategy<Value = &'static str> {
-    select(vec!["*", "iot:*", "iot:Create*", "iot:?ublish", "IOT:createThing", "s3:Get*", "sts:AssumeRole", "iot:*Thing"])
+    select(vec![
+        "*",
+        "iot:*",
+        "iot:Create*",
+        "iot:?ublish",
+        "IOT:createThing",
+        "s3:Get*",
+        "sts:AssumeRole",
+        "iot:*Thing",
+    ])
 }
 
 fn resource() -> impl Strategy<Value = &'static str> {

@@ -151,9 +151,10 @@ fn principal_matches(asker: &Asker, statement: &Value) -> bool {
 
 fn action_matches(action: &str, statement: &Value) -> bool {
     let hit = |name: &str| {
-        list(statement.get(name)).into_iter().filter_map(Value::as_str).any(|pattern| {
-            pattern == "*" || wild(&chars(&pattern.to_lowercase()), &chars(&action.to_lowercase()))
-        })
+        list(statement.get(name))
+            .into_iter()
+            .filter_map(Value::as_str)
+            .any(|pattern| pattern == "*" || wild(&chars(&pattern.to_lowercase()), &chars(&action.to_lowercase())))
     };
     if statement.get("NotAction").is_some() { !hit("NotAction") } else { hit("Action") }
 }
