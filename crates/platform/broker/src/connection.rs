@@ -110,6 +110,8 @@ pub(crate) struct Connection<T> {
     pub(crate) out: BytesMut,
     /// Taken from the inbox, not yet looked at.
     pub(crate) backlog: VecDeque<Delivery>,
+    /// As many QoS 1 messages wait for the window as may.
+    pub(crate) window_blocked: bool,
     pub(crate) owed: VecDeque<Owed>,
     /// Recorded messages the client acknowledged in this batch.
     pub(crate) settled: Vec<u64>,
@@ -154,6 +156,7 @@ impl<T: Transport> Connection<T> {
             read: ReadBuffer::default(),
             out: BytesMut::new(),
             backlog: VecDeque::new(),
+            window_blocked: false,
             owed: VecDeque::new(),
             settled: Vec::new(),
             batch: Batch::default(),
@@ -229,10 +232,12 @@ impl<T: Transport> Connection<T> {
                 Err(end) => return Poll::Ready(end),
             }
             progress |= self.fill();
+            let was_full = !self.has_room();
             match self.transport.poll_write(cx, &mut self.out) {
                 Poll::Ready(Ok(())) | Poll::Pending => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(End::lost()),
             }
+            progress |= was_full && self.has_room();
             if reads >= READS_PER_TURN {
                 cx.waker().wake_by_ref();
                 self.session.park(cx.waker(), false);
@@ -241,7 +246,8 @@ impl<T: Transport> Connection<T> {
             if progress {
                 continue;
             }
-            let wants_mail = self.backlog.is_empty() && self.has_room();
+            // With the window and what waits for it full, the next PUBACK wakes us, not the next message.
+            let wants_mail = self.backlog.is_empty() && self.has_room() && !self.window_blocked;
             if self.session.park(cx.waker(), wants_mail) {
                 return Poll::Pending;
             }

@@ -115,7 +115,8 @@ impl<T: Transport> Connection<T> {
             {
                 return Some(delivery);
             }
-            if flight.waiting.len() >= WAITING_MAX {
+            self.window_blocked = flight.waiting.len() >= WAITING_MAX;
+            if self.window_blocked {
                 return None;
             }
             if self.backlog.is_empty() {

@@ -372,6 +372,22 @@ async fn the_window_holds() {
     assert_eq!(&slow.message().await.payload[..], b"3");
 }
 
+/// Design 5: a receiver whose window and waiting room are full costs nothing until it acknowledges. On one thread, a
+/// connection that span would stop everybody.
+#[tokio::test]
+async fn a_full_window_is_waited_for_quietly() {
+    let broker = start().await;
+    let mut slow = broker.client(Version::V4, "slow").await;
+    slow.subscribe("t", 1).await;
+    let mut publisher = broker.client(Version::V4, "pub").await;
+    for number in 0..1000 {
+        publisher.publish1("t", &number.to_string()).await;
+    }
+    for number in 0..1000 {
+        assert_eq!(slow.message().await.payload, number.to_string());
+    }
+}
+
 /// Design 5: a subscriber that does not read loses messages; the publisher and everybody else go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_reader_stalls_nobody() {
