@@ -2,3 +2,6 @@
 
 pub mod authority;
 pub mod messages;
+pub mod pages;
+pub mod sessions;
+pub mod roles;

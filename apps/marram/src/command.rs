@@ -1,12 +1,15 @@
 //! The verbs: each is a file below; this one dispatches and turns errors into one line and an exit code.
 
+mod account;
 pub mod audit_log;
-mod env;
+pub mod env;
 pub mod flow;
+pub mod tdm;
+mod up;
 
 use std::process::ExitCode;
 
-use crate::cli::{Arguments, Verb};
+use crate::cli::{Arguments, LogFormat, Verb};
 
 /// Wrong arguments or input: the user can fix it and try again.
 pub const EXIT_USAGE: u8 = 2;
@@ -15,11 +18,19 @@ pub const EXIT_ENVIRONMENT: u8 = 3;
 
 /// Runs the verb.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let format = match arguments.log_format {
+        LogFormat::Text => marram_obs::LogFormat::Text,
+        LogFormat::Json => marram_obs::LogFormat::Json,
+    };
+    marram_obs::init_log(format, &arguments.log)?;
     match arguments.verb {
+        Verb::Up(flags) => up::up(&flags),
+        Verb::Serve(flags) => up::serve(&flags),
         Verb::Env(flags) => env::run(&flags),
+        Verb::Account(verb) => account::run(&verb),
         Verb::AuditLog(verb) => audit_log::run(&verb),
         Verb::Flow(verb) => flow::run(&verb),
-        Verb::Up(_) | Verb::Serve(_) | Verb::Account(_) => anyhow::bail!("not wired"),
+        Verb::Tdm(verb) => tdm::run(&verb),
     }
 }
 

@@ -33,9 +33,14 @@ pub async fn mqtt(listener: TcpListener, acceptor: Acceptor, broker: Broker, mut
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            _ = shutdown.wait_for(|stop| *stop) => return,
+            _ = stopped(&mut shutdown) => return,
         }
     }
+}
+
+/// Resolves once the program is stopping. (`wait_for` lends a lock guard, which must not be held across other waits.)
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 /// Serves an accepted device connection to its end.

@@ -5,8 +5,12 @@
 
 mod admin;
 mod cli;
+mod adapter;
+mod administrator;
+mod compose;
 mod command;
 mod data_dir;
+mod listen;
 mod settings;
 
 use clap::Parser;

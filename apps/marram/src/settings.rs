@@ -63,6 +63,18 @@ impl Settings {
         toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
     }
 
+    /// Every name and address the server certificate is for: the configured ones, this machine's name, loopback.
+    pub fn server_names(&self) -> Vec<String> {
+        let mut names = self.hosts.clone();
+        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        for name in ["localhost", "127.0.0.1", "::1", machine.as_str()] {
+            if !name.is_empty() && !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        names
+    }
+
     /// The public host name: what endpoints and environment lines say.
     pub fn public_host(&self) -> &str {
         self.hosts.first().map_or("localhost", String::as_str)

@@ -4,7 +4,7 @@
 //! authority; no deployment reaches another account, because the tenant is its own account's.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use marram_broker::{Broker, FullAuthority, LocalClient, LocalError, LocalPublisher, Message, Tenant};
 use marram_flow_runtime::{Deliver, FlowPrincipal, Incoming, MessagePort, Outgoing, Pending, PortError, Subscription};
@@ -93,6 +93,3 @@ fn port_error(error: LocalError) -> PortError {
         other => PortError::Unavailable(other.to_string()),
     }
 }
-
-/// Shared by the compose step and the services that publish.
-pub type SharedMessages = Arc<BrokerMessages>;

@@ -14,7 +14,6 @@ use crate::cli;
 use crate::command::env::ENV_FILE;
 use crate::compose::Stack;
 use crate::data_dir::write_private;
-use crate::demo;
 use crate::settings::Settings;
 
 /// How long connections may take to end at shutdown.
@@ -54,18 +53,11 @@ fn run(settings: Settings, up: Option<&cli::Up>) -> anyhow::Result<ExitCode> {
             "started_ms": started.elapsed().as_millis() as u64,
         });
         println!("{ready}");
-        let demo = match up {
-            Some(flags) if !flags.no_demo => Some(demo::Demo::start(&stack, !flags.no_view).await?),
-            _ => None,
-        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
-        if let Some(demo) = demo {
-            demo.stop().await;
-        }
         stack.stop(SHUTDOWN_PATIENCE).await;
         Ok(ExitCode::SUCCESS)
     })

@@ -1,5 +1,6 @@
 //! The handle everything starts from: who exists, who may do what.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -32,6 +33,8 @@ struct Inner {
     options: IdentityOptions,
     keyring: Keyring,
     directory: ArcSwap<Directory>,
+    /// Moves on with the directory.
+    version: AtomicU64,
     /// Held while a directory is made from the one before it.
     changing: Mutex<()>,
     sessions: papaya::HashMap<SmolStr, KeptSession>,
@@ -102,6 +105,7 @@ impl Identity {
                 options,
                 keyring,
                 directory: ArcSwap::from_pointee(directory),
+                version: AtomicU64::new(1),
                 changing: Mutex::new(()),
                 sessions,
                 throttle: Throttle::default(),
@@ -144,6 +148,11 @@ impl Identity {
     /// The principal of a user, as if one of its keys had signed: for sessions that prove identity by other means.
     pub fn user_principal(&self, account: &AccountId, name: &str) -> Option<Principal> {
         user_principal(&self.directory(), account, &fold(name))
+    }
+
+    /// Changes whenever an identity or a policy changed: remembered decisions of another version are void. One atomic load.
+    pub fn version(&self) -> u64 {
+        self.inner.version.load(Ordering::Acquire)
     }
 
     /// The audit log, for records that belong to no call.
@@ -230,6 +239,7 @@ impl Identity {
         let mut next = Directory::clone(&self.inner.directory.load());
         next.apply(changes, self.partition().as_str());
         self.inner.directory.store(Arc::new(next));
+        self.inner.version.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn keep_session(&self, id: SmolStr, kept: KeptSession) {

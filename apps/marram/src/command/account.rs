@@ -1,0 +1,47 @@
+//! `marram account create NAME`: a further tenant, made by the running installation or, when none runs, directly.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use marram_audit::Audit;
+use marram_identity::{Identity, IdentityOptions};
+use marram_store::{Store, StoreOptions};
+use marram_types::SystemClock;
+use serde_json::{Value, json};
+
+use crate::cli::{Account, AccountCreate};
+use crate::data_dir::DataDir;
+use crate::{admin, administrator};
+
+/// Runs the verb.
+pub fn run(verb: &Account) -> anyhow::Result<ExitCode> {
+    let Account::Create(flags) = verb;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let made = runtime.block_on(create(flags))?;
+    if flags.json {
+        println!("{made}");
+    } else {
+        for (name, value) in made.as_object().into_iter().flatten() {
+            println!("{name}: {}", value.as_str().unwrap_or_default());
+        }
+        eprintln!("the secret is not shown again");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create(flags: &AccountCreate) -> anyhow::Result<Value> {
+    let data = DataDir::open(&flags.data)?;
+    let request = json!({ "verb": "account-create", "name": flags.name });
+    if let Some(made) = admin::ask(&data.admin_socket(), &request).await? {
+        return Ok(made);
+    }
+    let store = Store::open(data.root(), StoreOptions::default())
+        .with_context(|| format!("cannot open the data directory {}", data.root().display()))?;
+    let clock = SystemClock::shared();
+    let audit = Audit::open(store.clone(), data.root(), clock.clone()).context("cannot open the audit log")?;
+    let identity = Identity::open(store, audit.clone(), clock, IdentityOptions::default())
+        .context("cannot open the identities")?;
+    let made = administrator::create_account(&identity, &flags.name).await;
+    audit.close();
+    made
+}

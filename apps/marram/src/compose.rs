@@ -1,0 +1,212 @@
+//! Composition: settings become a running control plane. The only place that knows every crate.
+//!
+//! Order of birth: data directory (lock) -> store -> audit -> identity -> registry -> broker -> flow runtime -> things-graph
+//! -> front door -> listeners. Order of death is the reverse.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use marram_audit::Audit;
+use marram_broker::{Broker, BrokerOptions};
+use marram_cloudtrail::CloudTrail;
+use marram_flow_runtime::{History, RuntimeHandle, RuntimeOptions};
+use marram_front::{ApiListener, FrontDoor, FrontOptions, IdentityGate};
+use marram_identity::{IamService, Identity, IdentityOptions, Service, StsService};
+use marram_obs::Metrics;
+use marram_registry::{DataService, DeviceAuthority, Endpoints, Registry, RegistryOptions};
+use marram_store::{Store, StoreOptions};
+use marram_things_graph::{Network, Parts, RegistryThings, ThingsGraph};
+use marram_tls::{Acceptor, AcceptorOptions, HandshakeGate, HandshakeLimits, Listener, ServerCertificate};
+use marram_types::{AccountId, Partition, Region, SystemClock};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::adapter::authority::RoleAuthority;
+use crate::adapter::messages::BrokerMessages;
+use crate::adapter::pages::StatusPages;
+use crate::adapter::roles::IdentityRoles;
+use crate::adapter::sessions::BrokerSessions;
+use crate::administrator::{self, Administrator};
+use crate::data_dir::DataDir;
+use crate::listen;
+use crate::settings::Settings;
+use crate::admin;
+
+/// A running control plane.
+pub struct Stack {
+    /// Where everything is kept.
+    pub data: DataDir,
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where device HTTPS listens.
+    pub device_api: SocketAddr,
+    /// Where MQTT listens.
+    pub mqtt: SocketAddr,
+    /// The first account's administrator.
+    pub administrator: Administrator,
+    /// For calls from inside, in the name of a principal.
+    pub identity: Identity,
+    /// Every service, for calls from inside.
+    pub services: Vec<Arc<dyn Service>>,
+    broker: Broker,
+    runtime: RuntimeHandle,
+    audit: Audit,
+    shutdown: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Stack {
+    /// Starts everything; when it returns, every listener accepts.
+    ///
+    /// # Errors
+    /// One clear line: port in use, data directory locked or damaged, disk full, unusable settings.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Stack> {
+        let region: Region = settings.region.parse().with_context(|| format!("`{}` is not a region", settings.region))?;
+        let account: AccountId =
+            settings.account.parse().with_context(|| format!("`{}` is not an account id", settings.account))?;
+        let clock = SystemClock::shared();
+        let data = DataDir::open(&settings.data)?;
+        // The lock comes first: whatever follows is ours alone.
+        let store = Store::open(data.root(), StoreOptions::default())
+            .with_context(|| format!("cannot open the data directory {}", data.root().display()))?;
+        let device_socket = bind(settings.device_api, "device API").await?;
+        let mqtt_socket = bind(settings.mqtt, "MQTT").await?;
+        let pki = data.pki(&settings.server_names())?;
+        let authority = Arc::new(pki.authority);
+        let certificate = ServerCertificate::from_pem(&pki.server_chain_pem, &pki.server_key_pem)
+            .context("the server certificate cannot be used")?;
+        let metrics = Metrics::new();
+
+        let audit = Audit::open(store.clone(), data.root(), clock.clone()).context("cannot open the audit log")?;
+        let options = IdentityOptions {
+            partition: Partition::aws(),
+            regions: vec![region.clone()],
+            ..IdentityOptions::default()
+        };
+        let identity = Identity::open(store.clone(), audit.clone(), clock.clone(), options)
+            .context("cannot open the identities")?;
+        let administrator = administrator::ensure(&identity, &data, &account).await?;
+
+        store.migrate(marram_registry::MIGRATIONS).context("cannot prepare the registry's tables")?;
+        store.migrate(marram_flow_runtime::history::MIGRATIONS).context("cannot prepare the history's tables")?;
+        store.migrate(marram_things_graph::MIGRATIONS).context("cannot prepare the things-graph tables")?;
+        let endpoints = Endpoints::single(settings.public_host());
+        let registry = Registry::new(RegistryOptions::new(Arc::clone(&authority), endpoints));
+        let devices = DeviceAuthority::new(
+            &registry,
+            store.clone(),
+            identity.partition().clone(),
+            clock.clone(),
+            Some(audit.clone()),
+        );
+        let broker = start_broker(settings, &data, devices.clone())?;
+        let watching = {
+            let sessions = Arc::new(BrokerSessions(broker.clone()));
+            tokio::spawn(async move { devices.watch(sessions).await })
+        };
+        let runtime = start_runtime(&data, &store, &identity, &broker, &metrics).await?;
+        let things_graph = ThingsGraph::open(Parts {
+            store: store.clone(),
+            identity: identity.clone(),
+            things: Arc::new(RegistryThings),
+            roles: Arc::new(IdentityRoles(identity.clone())),
+            runtime: runtime.clone(),
+            history: History::new(store.clone()),
+            network: Network {
+                http_allow: settings.flow_allow_hosts.iter().map(Into::into).collect(),
+                ..Network::default()
+            },
+            page_secret: authority.key_pem().into_bytes(),
+            quotas: marram_things_graph::Quotas::default(),
+        })
+        .await
+        .context("cannot open the things-graph service")?;
+        things_graph.recover().await.context("cannot take up unfinished work")?;
+
+        let services: Vec<Arc<dyn Service>> = vec![
+            Arc::new(IamService::new(identity.clone())),
+            Arc::new(StsService::new(identity.clone())),
+            Arc::new(DataService::new(&registry, Arc::new(marram_registry::BrokerMessages::new(broker.clone())))),
+            Arc::new(registry),
+            Arc::new(things_graph),
+            Arc::new(CloudTrail::new()),
+        ];
+        let mut front = FrontOptions::new(region, clock);
+        if settings.aws_quotas {
+            front.quotas = marram_front::Quotas::aws();
+        }
+        front.pages = Arc::new(StatusPages::new(metrics, broker.clone()));
+        let door = Arc::new(FrontDoor::new(Arc::new(IdentityGate::new(identity.clone())), services.clone(), front));
+
+        let (shutdown, stopped) = watch::channel(false);
+        let gate = HandshakeGate::new(HandshakeLimits::default());
+        let acceptor = |listener| Acceptor::new(listener, &certificate, AcceptorOptions::default(), Arc::clone(&gate));
+        let handover = {
+            let broker = broker.clone();
+            Arc::new(move |accepted, address| {
+                tokio::spawn(listen::serve(accepted, address, broker.clone()));
+            })
+        };
+        let api_listener = ApiListener::bind(settings.api, acceptor(Listener::Api), door, Some(handover))
+            .await
+            .with_context(|| format!("cannot listen at {} (API)", settings.api))?;
+        let (api, device_api, mqtt) =
+            (api_listener.local_addr()?, device_socket.local_addr()?, mqtt_socket.local_addr()?);
+        let tasks = vec![
+            tokio::spawn(api_listener.run(stopped.clone())),
+            tokio::spawn(listen::mqtt(mqtt_socket, acceptor(Listener::DeviceMqtt), broker.clone(), stopped.clone())),
+            watching,
+            admin::listen(&data.admin_socket(), administrator::admin_handler(identity.clone()))?,
+        ];
+        Ok(Stack {
+            data, api, device_api, mqtt, administrator, identity, services, broker, runtime, audit, shutdown, tasks,
+        })
+    }
+
+    /// Stops in reverse order: listeners, connections, flows, log.
+    pub async fn stop(self, patience: Duration) {
+        let _ = self.shutdown.send(true);
+        self.broker.shut_down(patience).await;
+        self.runtime.shutdown().await;
+        for task in self.tasks {
+            task.abort();
+        }
+        let _ = std::fs::remove_file(self.data.admin_socket());
+        // The last checkpoint is made on the way out.
+        self.audit.close();
+    }
+}
+
+/// Binds a listener; the error names it and its address.
+async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address} ({what})"))
+}
+
+fn start_broker(settings: &Settings, data: &DataDir, devices: DeviceAuthority) -> anyhow::Result<Broker> {
+    let options = BrokerOptions {
+        quotas: settings.aws_quotas.then(marram_broker::Quotas::default),
+        ..BrokerOptions::default()
+    };
+    let ports = marram_broker::Ports { authenticator: Arc::new(devices), interceptor: None, store: None };
+    let _ = data;
+    Broker::start(options, ports).context("cannot open the kept MQTT sessions")
+}
+
+async fn start_runtime(
+    data: &DataDir,
+    store: &Store,
+    identity: &Identity,
+    broker: &Broker,
+    metrics: &Metrics,
+) -> anyhow::Result<RuntimeHandle> {
+    let ports = marram_flow_runtime::Ports {
+        messages: Arc::new(BrokerMessages::new(broker.clone())),
+        authority: Arc::new(RoleAuthority::new(identity.clone())),
+        history: Some(Arc::new(History::new(store.clone()))),
+    };
+    let options = RuntimeOptions::new(data.folder("flows")?);
+    RuntimeHandle::open(options, ports, metrics).await.context("cannot open the flow journals")
+}
