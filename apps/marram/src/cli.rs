@@ -47,6 +47,12 @@ pub enum Verb {
     /// Flows.
     #[command(subcommand)]
     Flow(crate::command::flow::FlowVerb),
+    /// TDM documents.
+    #[command(subcommand)]
+    Tdm(crate::command::tdm::Tdm),
+    /// The processes that the demo is made of.
+    #[command(subcommand)]
+    Demo(crate::demo::DemoVerb),
 }
 
 /// Flags of `marram up`.

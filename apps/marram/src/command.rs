@@ -31,6 +31,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::AuditLog(verb) => audit_log::run(&verb),
         Verb::Flow(verb) => flow::run(&verb),
         Verb::Tdm(verb) => tdm::run(&verb),
+        Verb::Demo(verb) => crate::demo::run(&verb),
     }
 }
 

@@ -11,6 +11,7 @@ mod compose;
 mod command;
 mod data_dir;
 mod listen;
+mod demo;
 mod settings;
 
 use clap::Parser;

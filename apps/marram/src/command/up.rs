@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use marram_identity::ADMINISTRATOR;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,6 +15,7 @@ use crate::cli;
 use crate::command::env::ENV_FILE;
 use crate::compose::Stack;
 use crate::data_dir::write_private;
+use crate::demo::{self, Caller, Demo, DemoOptions};
 use crate::settings::Settings;
 
 /// How long connections may take to end at shutdown.
@@ -53,14 +55,37 @@ fn run(settings: Settings, up: Option<&cli::Up>) -> anyhow::Result<ExitCode> {
             "started_ms": started.elapsed().as_millis() as u64,
         });
         println!("{ready}");
+        let demo = match up {
+            Some(flags) if !flags.no_demo => Some(start_demo(&settings, &stack, !flags.no_view).await?),
+            _ => None,
+        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        if let Some(demo) = demo {
+            demo.stop().await;
+        }
         stack.stop(SHUTDOWN_PATIENCE).await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The demo, as the first account's administrator would set it up.
+async fn start_demo(settings: &Settings, stack: &Stack, view: bool) -> anyhow::Result<Demo> {
+    let account = settings.account.parse().context("the first account's id")?;
+    let administrator =
+        stack.identity.user_principal(&account, ADMINISTRATOR).context("the first account has no administrator")?;
+    let region = settings.region.parse().context("the region")?;
+    let options = DemoOptions {
+        program: std::env::current_exe().context("cannot find this program")?,
+        folder: stack.data.folder("demo")?,
+        ca_file: stack.data.ca_file(),
+        mqtt_endpoint: format!("{}:{}", settings.public_host(), stack.mqtt.port()),
+        view,
+    };
+    demo::start(options, Caller::new(stack.identity.clone(), administrator, region, stack.services.clone())).await
 }
 
 /// What `marram env` prints; the names are the start contract's.
