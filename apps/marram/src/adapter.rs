@@ -3,5 +3,3 @@
 pub mod authority;
 pub mod messages;
 pub mod pages;
-pub mod sessions;
-pub mod roles;

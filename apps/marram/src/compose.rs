@@ -9,29 +9,29 @@ use std::time::Duration;
 
 use anyhow::Context;
 use marram_audit::Audit;
-use marram_broker::{Broker, BrokerOptions};
+use marram_broker::{Broker, BrokerOptions, FileStore};
 use marram_cloudtrail::CloudTrail;
 use marram_flow_runtime::{History, RuntimeHandle, RuntimeOptions};
-use marram_front::{ApiListener, FrontDoor, FrontOptions, IdentityGate};
+use marram_front::{ApiListener, FrontDoor, FrontMetrics, FrontOptions, IdentityGate};
+use marram_mqtt_net::{listen_tls, serve_stream};
 use marram_identity::{IamService, Identity, IdentityOptions, Service, StsService};
 use marram_obs::Metrics;
 use marram_registry::{DataService, DeviceAuthority, Endpoints, Registry, RegistryOptions};
 use marram_store::{Store, StoreOptions};
-use marram_things_graph::{Network, Parts, RegistryThings, ThingsGraph};
-use marram_tls::{Acceptor, AcceptorOptions, HandshakeGate, HandshakeLimits, Listener, ServerCertificate};
+use marram_things_graph::{IdentityRoles, Network, Parts, RegistryThings, ThingsGraph};
+use marram_tls::{
+    Accepted, Acceptor, AcceptorOptions, HandshakeGate, HandshakeLimits, Listener, Plane, ServerCertificate,
+};
 use marram_types::{AccountId, Partition, Region, SystemClock};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::adapter::authority::RoleAuthority;
 use crate::adapter::messages::BrokerMessages;
 use crate::adapter::pages::StatusPages;
-use crate::adapter::roles::IdentityRoles;
-use crate::adapter::sessions::BrokerSessions;
 use crate::administrator::{self, Administrator};
 use crate::data_dir::DataDir;
-use crate::listen;
 use crate::settings::Settings;
 use crate::admin;
 
@@ -104,7 +104,7 @@ impl Stack {
         );
         let broker = start_broker(settings, &data, devices.clone())?;
         let watching = {
-            let sessions = Arc::new(BrokerSessions(broker.clone()));
+            let sessions = Arc::new(broker.clone());
             tokio::spawn(async move { devices.watch(sessions).await })
         };
         let runtime = start_runtime(&data, &store, &identity, &broker, &metrics).await?;
@@ -138,6 +138,7 @@ impl Stack {
         if settings.aws_quotas {
             front.quotas = marram_front::Quotas::aws();
         }
+        front.metrics = FrontMetrics::new(&metrics);
         front.pages = Arc::new(StatusPages::new(metrics, broker.clone()));
         let door = Arc::new(FrontDoor::new(Arc::new(IdentityGate::new(identity.clone())), services.clone(), front));
 
@@ -146,8 +147,13 @@ impl Stack {
         let acceptor = |listener| Acceptor::new(listener, &certificate, AcceptorOptions::default(), Arc::clone(&gate));
         let handover = {
             let broker = broker.clone();
-            Arc::new(move |accepted, address| {
-                tokio::spawn(listen::serve(accepted, address, broker.clone()));
+            Arc::new(move |accepted: Accepted<TcpStream>, address| {
+                let broker = broker.clone();
+                tokio::spawn(async move {
+                    if accepted.plane == Plane::DeviceMqtt {
+                        serve_stream(accepted.stream, address, accepted.peer, accepted.permit, &broker).await;
+                    }
+                });
             })
         };
         let api_listener = ApiListener::bind(settings.api, acceptor(Listener::Api), door, Some(handover))
@@ -157,7 +163,12 @@ impl Stack {
             (api_listener.local_addr()?, device_socket.local_addr()?, mqtt_socket.local_addr()?);
         let tasks = vec![
             tokio::spawn(api_listener.run(stopped.clone())),
-            tokio::spawn(listen::mqtt(mqtt_socket, acceptor(Listener::DeviceMqtt), broker.clone(), stopped.clone())),
+            tokio::spawn(listen_tls(mqtt_socket, acceptor(Listener::DeviceMqtt), broker.clone(), {
+                let mut stopped = stopped.clone();
+                async move {
+                    let _ = stopped.wait_for(|stop| *stop).await;
+                }
+            })),
             watching,
             admin::listen(&data.admin_socket(), administrator::admin_handler(identity.clone()))?,
         ];
@@ -190,8 +201,8 @@ fn start_broker(settings: &Settings, data: &DataDir, devices: DeviceAuthority) -
         quotas: settings.aws_quotas.then(marram_broker::Quotas::default),
         ..BrokerOptions::default()
     };
-    let ports = marram_broker::Ports { authenticator: Arc::new(devices), interceptor: None, store: None };
-    let _ = data;
+    let kept = FileStore::open(&data.folder("mqtt")?).context("cannot open the kept MQTT sessions")?;
+    let ports = marram_broker::Ports { authenticator: Arc::new(devices), interceptor: None, store: Some(Arc::new(kept)) };
     Broker::start(options, ports).context("cannot open the kept MQTT sessions")
 }
 

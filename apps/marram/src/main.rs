@@ -3,14 +3,13 @@
 //! Only wiring lives here: arguments become settings (`cli`, `settings`), settings become a running stack
 //! (`compose`), and each verb is a file under `command/`. The rules of the product are in the crates below.
 
-mod admin;
-mod cli;
 mod adapter;
+mod admin;
 mod administrator;
-mod compose;
+mod cli;
 mod command;
+mod compose;
 mod data_dir;
-mod listen;
 mod demo;
 mod settings;
 
