@@ -53,5 +53,6 @@ bench: tools/ready ## all benchmarks, ours and the peers that are installed, one
 fuzz: ## each fuzz target for FUZZ_SECONDS (default 60)
 	tools/fuzz $(or $(FUZZ_SECONDS),60) $(ARGS)
 
-soak: ## the demo under kill -9 at KILLS random points (default 1000), seed printed
-	MARRAM_KILLS=$(or $(KILLS),1000) $(CARGO) nextest run --locked -p marram --run-ignored all -E 'test(survives_kill)' --no-capture
+soak: tools/ready ## the demo under kill -9 at KILLS random points (default 1000), seed printed
+	$(CARGO) build --locked -p marram
+	MARRAM_KILLS=$(or $(KILLS),1000) MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) $(PY) -m pytest conformance/test_survives_kill.py -q -s

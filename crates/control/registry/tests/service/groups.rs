@@ -47,7 +47,7 @@ async fn groups_are_described_with_their_path() {
     assert_eq!(described["thingGroupProperties"]["thingGroupDescription"], "line four");
     bench.refused("DescribeThingGroup", json!({"thingGroupName": "x"}), "ResourceNotFoundException").await;
     let orphan = json!({"thingGroupName": "o", "parentGroupName": "x"});
-    bench.refused("CreateThingGroup", orphan, "ResourceNotFoundException").await;
+    bench.refused("CreateThingGroup", orphan, "InvalidRequestException").await;
 }
 
 /// CP 4.4: seven levels, a hundred children, and no deletion of a parent.
