@@ -117,3 +117,44 @@ def test_iot_sdk_v1(device):
     assert client.publish(f"{device['name']}/echo", "hello", 1)
     assert messages.get(timeout=WAIT_SECONDS) == b"hello"
     assert client.disconnect()
+
+
+def https_publish(device, marram, path, body=b"{}", certificate=True):
+    """One POST to the device HTTPS port; the status and the error code."""
+    import http.client
+    import ssl
+
+    context = ssl.create_default_context(cafile=device["ca"])
+    if certificate:
+        context.load_cert_chain(device["certificate"], device["key"])
+    host, port = marram.environment["MARRAM_DEVICE_ENDPOINT"].rsplit(":", 1)
+    connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=WAIT_SECONDS)
+    connection.request("POST", path, body)
+    answer = connection.getresponse()
+    return answer.status, answer.getheader("x-amzn-errortype"), json.loads(answer.read())
+
+
+def test_https_publish(device, marram, client):
+    """CP 5.11: a device publishes with its certificate; policies and revocation hold here as on MQTT."""
+    listener = paho(device, device["name"], 4)
+    try:
+        expect(listener, "connect")
+        listener.subscribe(f"{device['name']}/#", 1)
+        expect(listener, "subscribe")
+        status, _, body = https_publish(device, marram, f"/topics/{device['name']}%2Fover%20https?qos=1", b"hello")
+        assert (status, body["message"]) == (200, "OK")
+        message = expect(listener, "message")
+        assert (message.topic, message.payload) == (f"{device['name']}/over https", b"hello")
+    finally:
+        listener.loop_stop()
+        listener.disconnect()
+    assert https_publish(device, marram, "/topics/other%2Ftopic")[:2] == (403, "ForbiddenException")
+    assert https_publish(device, marram, f"/topics/{device['name']}%2F%23")[:2] == (400, "InvalidRequestException")
+    assert https_publish(device, marram, f"/topics/{device['name']}%2Fx", b"x" * 131073)[:2] == (
+        413, "RequestEntityTooLargeException")
+    assert https_publish(device, marram, "/things/x/shadow")[:2] == (404, "UnknownOperationException")
+    with pytest.raises(OSError):
+        https_publish(device, marram, f"/topics/{device['name']}%2Fx", certificate=False)
+    principal = client("iot").list_thing_principals(thingName=device["name"])["principals"][0]
+    client("iot").update_certificate(certificateId=principal.rsplit("/", 1)[1], newStatus="INACTIVE")
+    assert https_publish(device, marram, f"/topics/{device['name']}%2Fx")[:2] == (403, "ForbiddenException")

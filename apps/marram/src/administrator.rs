@@ -39,7 +39,10 @@ pub async fn ensure(identity: &Identity, data: &DataDir, account: &AccountId) ->
     let exists = identity.accounts().contains(account);
     if exists && let Ok(text) = std::fs::read_to_string(&path) {
         let file: KeyFile = serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
-        return Ok(Administrator { access_key_id: file.access_key_id, secret: SecretString::new(file.secret_access_key) });
+        return Ok(Administrator {
+            access_key_id: file.access_key_id,
+            secret: SecretString::new(file.secret_access_key),
+        });
     }
     let administrator = if exists {
         // The process ended between making the account and keeping its key, or somebody removed the file.

@@ -13,8 +13,8 @@ use marram_broker::{Broker, BrokerOptions, FileStore};
 use marram_cloudtrail::CloudTrail;
 use marram_flow_runtime::{History, RuntimeHandle, RuntimeOptions};
 use marram_front::{ApiListener, FrontDoor, FrontMetrics, FrontOptions, IdentityGate};
-use marram_mqtt_net::{listen_tls, serve_stream};
 use marram_identity::{IamService, Identity, IdentityOptions, Service, StsService};
+use marram_mqtt_net::{listen_tls, serve_stream};
 use marram_obs::Metrics;
 use marram_registry::{DataService, DeviceAuthority, Endpoints, Registry, RegistryOptions};
 use marram_store::{Store, StoreOptions};
@@ -30,10 +30,11 @@ use tokio::task::JoinHandle;
 use crate::adapter::authority::RoleAuthority;
 use crate::adapter::messages::BrokerMessages;
 use crate::adapter::pages::StatusPages;
+use crate::admin;
 use crate::administrator::{self, Administrator};
 use crate::data_dir::DataDir;
+use crate::device_api::DevicePlane;
 use crate::settings::Settings;
-use crate::admin;
 
 /// A running control plane.
 pub struct Stack {
@@ -64,7 +65,8 @@ impl Stack {
     /// # Errors
     /// One clear line: port in use, data directory locked or damaged, disk full, unusable settings.
     pub async fn start(settings: &Settings) -> anyhow::Result<Stack> {
-        let region: Region = settings.region.parse().with_context(|| format!("`{}` is not a region", settings.region))?;
+        let region: Region =
+            settings.region.parse().with_context(|| format!("`{}` is not a region", settings.region))?;
         let account: AccountId =
             settings.account.parse().with_context(|| format!("`{}` is not an account id", settings.account))?;
         let clock = SystemClock::shared();
@@ -103,6 +105,7 @@ impl Stack {
             Some(audit.clone()),
         );
         let broker = start_broker(settings, &data, devices.clone())?;
+        let device_plane = DevicePlane { devices: devices.clone(), broker: broker.clone() };
         let watching = {
             let sessions = Arc::new(broker.clone());
             tokio::spawn(async move { devices.watch(sessions).await })
@@ -146,12 +149,14 @@ impl Stack {
         let gate = HandshakeGate::new(HandshakeLimits::default());
         let acceptor = |listener| Acceptor::new(listener, &certificate, AcceptorOptions::default(), Arc::clone(&gate));
         let handover = {
-            let broker = broker.clone();
+            let plane = device_plane.clone();
             Arc::new(move |accepted: Accepted<TcpStream>, address| {
-                let broker = broker.clone();
+                let plane = plane.clone();
                 tokio::spawn(async move {
                     if accepted.plane == Plane::DeviceMqtt {
-                        serve_stream(accepted.stream, address, accepted.peer, accepted.permit, &broker).await;
+                        serve_stream(accepted.stream, address, accepted.peer, accepted.permit, &plane.broker).await;
+                    } else {
+                        plane.serve(accepted, address).await;
                     }
                 });
             })
@@ -159,8 +164,8 @@ impl Stack {
         let api_listener = ApiListener::bind(settings.api, acceptor(Listener::Api), door, Some(handover))
             .await
             .with_context(|| format!("cannot listen at {} (API)", settings.api))?;
-        let (api, device_api, mqtt) =
-            (api_listener.local_addr()?, device_socket.local_addr()?, mqtt_socket.local_addr()?);
+        let device_api = device_socket.local_addr()?;
+        let (api, mqtt) = (api_listener.local_addr()?, mqtt_socket.local_addr()?);
         let tasks = vec![
             tokio::spawn(api_listener.run(stopped.clone())),
             tokio::spawn(listen_tls(mqtt_socket, acceptor(Listener::DeviceMqtt), broker.clone(), {
@@ -169,11 +174,23 @@ impl Stack {
                     let _ = stopped.wait_for(|stop| *stop).await;
                 }
             })),
+            tokio::spawn(device_plane.listen(device_socket, acceptor(Listener::DeviceHttps), stopped.clone())),
             watching,
             admin::listen(&data.admin_socket(), administrator::admin_handler(identity.clone()))?,
         ];
         Ok(Stack {
-            data, api, device_api, mqtt, administrator, identity, services, broker, runtime, audit, shutdown, tasks,
+            data,
+            api,
+            device_api,
+            mqtt,
+            administrator,
+            identity,
+            services,
+            broker,
+            runtime,
+            audit,
+            shutdown,
+            tasks,
         })
     }
 
@@ -184,6 +201,9 @@ impl Stack {
         self.runtime.shutdown().await;
         for task in self.tasks {
             task.abort();
+        }
+        if let Err(error) = self.identity.flush_usage().await {
+            tracing::warn!(%error, "when keys were last used could not be written down");
         }
         let _ = std::fs::remove_file(self.data.admin_socket());
         // The last checkpoint is made on the way out.
@@ -197,12 +217,11 @@ async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
 }
 
 fn start_broker(settings: &Settings, data: &DataDir, devices: DeviceAuthority) -> anyhow::Result<Broker> {
-    let options = BrokerOptions {
-        quotas: settings.aws_quotas.then(marram_broker::Quotas::default),
-        ..BrokerOptions::default()
-    };
+    let options =
+        BrokerOptions { quotas: settings.aws_quotas.then(marram_broker::Quotas::default), ..BrokerOptions::default() };
     let kept = FileStore::open(&data.folder("mqtt")?).context("cannot open the kept MQTT sessions")?;
-    let ports = marram_broker::Ports { authenticator: Arc::new(devices), interceptor: None, store: Some(Arc::new(kept)) };
+    let ports =
+        marram_broker::Ports { authenticator: Arc::new(devices), interceptor: None, store: Some(Arc::new(kept)) };
     Broker::start(options, ports).context("cannot open the kept MQTT sessions")
 }
 

@@ -37,10 +37,8 @@ pub enum DemoVerb {
 
 /// Runs one of the demo's processes.
 pub fn run(verb: &DemoVerb) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the async runtime")?;
     runtime.block_on(async {
         match verb {
             DemoVerb::Device(flags) => device::run(flags).await,

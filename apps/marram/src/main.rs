@@ -11,6 +11,7 @@ mod command;
 mod compose;
 mod data_dir;
 mod demo;
+mod device_api;
 mod settings;
 
 use clap::Parser;

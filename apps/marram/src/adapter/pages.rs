@@ -21,11 +21,14 @@ impl StatusPages {
 impl Pages for StatusPages {
     fn page(&self, path: &str) -> Option<Page> {
         match path {
-            "/healthz" => Some(Page::json(200, &json!({
-                "status": "ok",
-                "version": env!("CARGO_PKG_VERSION"),
-                "mqtt_connections": self.broker.connected(),
-            }))),
+            "/healthz" => Some(Page::json(
+                200,
+                &json!({
+                    "status": "ok",
+                    "version": env!("CARGO_PKG_VERSION"),
+                    "mqtt_connections": self.broker.connected(),
+                }),
+            )),
             "/metrics" => Some(Page::metrics(self.metrics.encode())),
             _ => None,
         }

@@ -123,7 +123,14 @@ mod tests {
         for name in ["CreateThing", "DeleteThing"] {
             let identity = UserIdentity { kind: "Root".into(), ..UserIdentity::default() };
             let now = Timestamp::EPOCH;
-            audit.enqueue(AuditRecord::new(AccountId::first(), region.clone(), now, "iot.amazonaws.com", name, identity));
+            audit.enqueue(AuditRecord::new(
+                AccountId::first(),
+                region.clone(),
+                now,
+                "iot.amazonaws.com",
+                name,
+                identity,
+            ));
         }
         audit.close();
         let flags = Verify { data: dir.path().to_owned(), checkpoints: Vec::new(), key: None, json: true };

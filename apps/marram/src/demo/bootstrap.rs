@@ -143,15 +143,11 @@ impl<'b> Bootstrap<'b> {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let policy_name = format!("{}-only", device.thing);
         let document = policy::device(device, self.caller.region(), self.caller.account()).to_string();
-        self.caller
-            .ensure(Iot, "CreatePolicy", json!({"policyName": policy_name, "policyDocument": document}))
-            .await?;
+        self.caller.ensure(Iot, "CreatePolicy", json!({"policyName": policy_name, "policyDocument": document})).await?;
         let made = self.caller.must(Iot, "CreateKeysAndCertificate", json!({"setAsActive": true})).await?;
         let arn = text(&made, "/certificateArn")?;
         self.caller.must(Iot, "AttachPolicy", json!({"policyName": policy_name, "target": arn})).await?;
-        self.caller
-            .must(Iot, "AttachThingPrincipal", json!({"thingName": device.thing, "principal": arn}))
-            .await?;
+        self.caller.must(Iot, "AttachThingPrincipal", json!({"thingName": device.thing, "principal": arn})).await?;
         write_private(&folder.join("certificate.pem"), text(&made, "/certificatePem")?.as_bytes())?;
         // The key is written last: a folder with a key is complete.
         write_private(&folder.join("key.pem"), text(&made, "/keyPair/PrivateKey")?.as_bytes())
@@ -188,9 +184,7 @@ impl<'b> Bootstrap<'b> {
         if let Some(entities) = example.entities {
             self.upload(entities).await?;
         }
-        for (operation, document) in
-            [("CreateFlowTemplate", example.flow), ("CreateSystemTemplate", example.system)]
-        {
+        for (operation, document) in [("CreateFlowTemplate", example.flow), ("CreateSystemTemplate", example.system)] {
             self.caller.ensure(ThingsGraph, operation, json!({"definition": self.definition(document)})).await?;
         }
         Ok(())
@@ -257,9 +251,7 @@ fn text<'v>(value: &'v Value, pointer: &str) -> anyhow::Result<&'v str> {
 mod tests {
     use std::sync::Arc;
 
-    use marram_tdm::check::{
-        self, CheckOptions, Layered, Outcome, Target, Template, Templates, ThingDevice, Things,
-    };
+    use marram_tdm::check::{self, CheckOptions, Layered, Outcome, Target, Template, Templates, ThingDevice, Things};
     use marram_tdm::model::{Flow, System, Urn};
 
     use super::*;

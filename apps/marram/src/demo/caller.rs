@@ -62,7 +62,10 @@ impl Caller {
     /// # Errors
     /// What the service answers, as a sentence.
     pub async fn must(&self, service: ServiceId, operation: &str, input: Value) -> anyhow::Result<Value> {
-        self.call(service, operation, input).await.map_err(|error| anyhow::anyhow!("{}: {}", error.code, error.message)).with_context(|| operation.to_owned())
+        self.call(service, operation, input)
+            .await
+            .map_err(|error| anyhow::anyhow!("{}: {}", error.code, error.message))
+            .with_context(|| operation.to_owned())
     }
 
     /// As [`Caller::must`] for something that may be there already: then `None`.

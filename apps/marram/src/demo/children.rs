@@ -99,6 +99,8 @@ impl Program {
 
     fn spawn(&self) -> anyhow::Result<(Child, Lines<BufReader<ChildStdout>>)> {
         let mut child = Command::new(&self.path)
+            // Ctrl-C on the terminal is for the parent, which then stops its devices in order.
+            .process_group(0)
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -126,7 +128,8 @@ impl Children {
             let Some(listen) = attempts.next() else { bail!("the Modbus controller does not start") };
             let (child, mut lines) = Program::modbus(options, listen.trim()).spawn()?;
             let first = tokio::time::timeout(READY_TIMEOUT, lines.next_line()).await;
-            let ready = first.ok().and_then(Result::ok).flatten().and_then(|line| serde_json::from_str::<Value>(&line).ok());
+            let ready =
+                first.ok().and_then(Result::ok).flatten().and_then(|line| serde_json::from_str::<Value>(&line).ok());
             if let Some(address) = ready.as_ref().and_then(|ready| ready["modbus"].as_str()) {
                 break (address.to_owned(), child, lines);
             }

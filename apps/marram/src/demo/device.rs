@@ -78,7 +78,8 @@ pub async fn run(flags: &Device) -> anyhow::Result<()> {
 }
 
 fn options(flags: &Device) -> anyhow::Result<ClientOptions> {
-    let read = |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let read =
+        |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
     let (host, port) = flags.endpoint.rsplit_once(':').context("--endpoint is host:port")?;
     let tls = Connector::new(marram_tls::ClientOptions {
         roots_pem: read(&flags.ca)?,
@@ -98,7 +99,10 @@ async fn serve(flags: &Device, options: &ClientOptions) -> anyhow::Result<()> {
     let mut behaviour = Behaviour::new(flags.kind, &flags.thing);
     let mut client = connect(options).await;
     if let Some(filter) = behaviour.listens_to() {
-        client.subscribe(filter.parse()?, QoS::AtMostOnce).await.with_context(|| format!("cannot subscribe to {filter}"))?;
+        client
+            .subscribe(filter.parse()?, QoS::AtMostOnce)
+            .await
+            .with_context(|| format!("cannot subscribe to {filter}"))?;
     }
     super::say(&json!({"event": "connected"}));
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + MOTION_FIRST, MOTION_INTERVAL);

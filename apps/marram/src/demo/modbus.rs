@@ -174,11 +174,11 @@ mod tests {
     fn moisture_follows_the_valve() {
         let controller = Controller::new();
         let start = Instant::now();
-        let moisture = |after: u64| {
-            match controller.answer(&Request::ReadInputRegisters(0, 1), start + Duration::from_secs(after)) {
-                Ok(Response::ReadInputRegisters(words)) => words[0],
-                other => panic!("{other:?}"),
-            }
+        let moisture = |after: u64| match controller
+            .answer(&Request::ReadInputRegisters(0, 1), start + Duration::from_secs(after))
+        {
+            Ok(Response::ReadInputRegisters(words)) => words[0],
+            other => panic!("{other:?}"),
         };
         assert!(moisture(0) > moisture(10));
         let dry = moisture(20);

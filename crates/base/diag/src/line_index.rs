@@ -18,15 +18,9 @@ pub struct LineIndex {
 impl LineIndex {
     /// Scans `source` once.
     pub fn new(source: &str) -> Self {
-        let breaks = source
-            .bytes()
-            .enumerate()
-            .filter(|(_, byte)| *byte == b'\n');
-        let starts = std::iter::once(0)
-            .chain(breaks.map(|(at, _)| u32::try_from(at + 1).unwrap_or(u32::MAX)));
-        LineIndex {
-            starts: starts.collect(),
-        }
+        let breaks = source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let starts = std::iter::once(0).chain(breaks.map(|(at, _)| u32::try_from(at + 1).unwrap_or(u32::MAX)));
+        LineIndex { starts: starts.collect() }
     }
 
     /// The position of byte `offset` of `source`, which must be the text the index was made from.
@@ -39,10 +33,7 @@ impl LineIndex {
         // every byte that does not continue a UTF-8 sequence starts a character
         let column = bytes.iter().filter(|byte| (**byte & 0xC0) != 0x80).count();
         let number = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
-        LineCol {
-            line: number(line),
-            column: number(column),
-        }
+        LineCol { line: number(line), column: number(column) }
     }
 }
 
@@ -61,16 +52,7 @@ mod tests {
         };
         assert_eq!(
             [at(0), at(1), at(3), at(4), at(6), at(7), at(8), at(99)],
-            [
-                (1, 1),
-                (1, 2),
-                (1, 3),
-                (2, 1),
-                (2, 3),
-                (3, 1),
-                (4, 1),
-                (4, 1)
-            ]
+            [(1, 1), (1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (4, 1), (4, 1)]
         );
     }
 }

@@ -22,10 +22,7 @@ const MAX_DRAWN_LINE: usize = 4096;
 pub fn one_line(diagnostic: &Diagnostic, source: &str, index: &LineIndex) -> String {
     let at = index.line_col(source, diagnostic.span.start);
     let entity = diagnostic.entity.as_deref().unwrap_or("document");
-    format!(
-        "{} {}:{} {entity}: {}",
-        diagnostic.code, at.line, at.column, diagnostic.message
-    )
+    format!("{} {}:{} {entity}: {}", diagnostic.code, at.line, at.column, diagnostic.message)
 }
 
 /// The diagnostic as a JSON object: its fields plus `start` and `end` as line and column.
@@ -53,9 +50,7 @@ pub fn render(diagnostic: &Diagnostic, path: &str, source: &str, colour: Colour)
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level
-        .primary_title(diagnostic.message.as_str())
-        .id(diagnostic.code);
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
     let Some(window) = Window::around(diagnostic, source) else {
         let at = LineIndex::new(source).line_col(source, diagnostic.span.start);
         return format!(
@@ -68,15 +63,10 @@ pub fn render(diagnostic: &Diagnostic, path: &str, source: &str, colour: Colour)
         .path(path)
         .annotation(AnnotationKind::Primary.span(window.place(diagnostic.span)));
     for label in &diagnostic.labels {
-        let inside =
-            label.span.start as usize >= window.start && label.span.end as usize <= window.end();
+        let inside = label.span.start as usize >= window.start && label.span.end as usize <= window.end();
         if inside {
             let place = window.place(label.span);
-            snippet = snippet.annotation(
-                AnnotationKind::Context
-                    .span(place)
-                    .label(label.text.as_str()),
-            );
+            snippet = snippet.annotation(AnnotationKind::Context.span(place).label(label.text.as_str()));
         }
     }
     let mut group = title.element(snippet);
@@ -89,15 +79,8 @@ pub fn render(diagnostic: &Diagnostic, path: &str, source: &str, colour: Colour)
         && fix.span.end as usize <= window.end()
     {
         let patch = Patch::new(window.place(fix.span), fix.replacement.as_str());
-        let snippet = Snippet::source(window.text)
-            .line_start(window.first_line)
-            .path(path)
-            .patch(patch);
-        report.push(
-            Level::HELP
-                .secondary_title("write instead")
-                .element(snippet),
-        );
+        let snippet = Snippet::source(window.text).line_start(window.first_line).path(path).patch(patch);
+        report.push(Level::HELP.secondary_title("write instead").element(snippet));
     }
     let renderer = match colour {
         Colour::On => Renderer::styled(),
@@ -123,30 +106,19 @@ impl<'s> Window<'s> {
         let (mut from, mut to) = (primary.start, primary.end.min(primary.start + LABEL_REACH));
         for label in &diagnostic.labels {
             let place = clamp(label.span, source);
-            let near = place.start + LABEL_REACH >= primary.start
-                && place.end <= primary.start + LABEL_REACH;
+            let near = place.start + LABEL_REACH >= primary.start && place.end <= primary.start + LABEL_REACH;
             if near {
                 from = from.min(place.start);
                 to = to.max(place.end);
             }
         }
         let bytes = source.as_bytes();
-        let start = bytes[..from]
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at + 1);
-        let end = bytes[to..]
-            .iter()
-            .position(|b| *b == b'\n')
-            .map_or(bytes.len(), |at| to + at);
+        let start = bytes[..from].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let end = bytes[to..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |at| to + at);
         let text = source.get(start..end)?;
         let longest = text.split('\n').map(str::len).max().unwrap_or(0);
         let first_line = bytes[..start].iter().filter(|b| **b == b'\n').count() + 1;
-        (longest <= MAX_DRAWN_LINE).then_some(Window {
-            text,
-            start,
-            first_line,
-        })
+        (longest <= MAX_DRAWN_LINE).then_some(Window { text, start, first_line })
     }
 
     fn end(&self) -> usize {
@@ -198,10 +170,7 @@ mod tests {
     fn one_line_names_code_place_entity_and_message() {
         let (source, diagnostic) = sample();
         let line = one_line(&diagnostic, source, &LineIndex::new(source));
-        assert_eq!(
-            line,
-            "TDM1004 2:6 urn:tdm:aws:State:A: typographic quote `“`"
-        );
+        assert_eq!(line, "TDM1004 2:6 urn:tdm:aws:State:A: typographic quote `“`");
     }
 
     /// TG 2.5: code, severity, line, column, message, fix; all of them survive in JSON.
@@ -212,10 +181,7 @@ mod tests {
         assert_eq!(value["code"], "TDM1004");
         assert_eq!(value["severity"], "error");
         assert_eq!(value["start"], json!({"line": 2, "column": 6}));
-        assert_eq!(
-            value["fix"],
-            json!({"span": {"start": 17, "end": 20}, "replacement": "\""})
-        );
+        assert_eq!(value["fix"], json!({"span": {"start": 17, "end": 20}, "replacement": "\""}));
     }
 
     /// Colours are a choice of the caller; plain output holds no escape byte, even when the source does.
@@ -223,24 +189,13 @@ mod tests {
     fn drawing_shows_the_line_and_escapes_nothing_raw() {
         let (source, diagnostic) = sample();
         let plain = render(&diagnostic, "a.tdm", source, Colour::Off);
-        assert!(
-            plain.contains("error[TDM1004]") && plain.contains("a.tdm:2:6"),
-            "{plain}"
-        );
-        assert!(
-            plain.contains("this field") && plain.contains("write a plain quote"),
-            "{plain}"
-        );
+        assert!(plain.contains("error[TDM1004]") && plain.contains("a.tdm:2:6"), "{plain}");
+        assert!(plain.contains("this field") && plain.contains("write a plain quote"), "{plain}");
         assert!(!plain.contains('\u{1b}'));
         assert!(render(&diagnostic, "a.tdm", source, Colour::On).contains('\u{1b}'));
 
         let hostile = "a \u{1b}[2J b";
-        let drawn = render(
-            &Diagnostic::error("TDM1001", Span::new(2, 3), "x"),
-            "a",
-            hostile,
-            Colour::Off,
-        );
+        let drawn = render(&Diagnostic::error("TDM1001", Span::new(2, 3), "x"), "a", hostile, Colour::Off);
         assert!(!drawn.contains('\u{1b}'), "{drawn}");
     }
 
@@ -248,17 +203,8 @@ mod tests {
     #[test]
     fn odd_spans_are_drawn() {
         let long = "x".repeat(1 << 20);
-        for (source, span) in [
-            ("", Span::new(5, 9)),
-            ("ß", Span::new(1, 1)),
-            (long.as_str(), Span::new(9, 12)),
-        ] {
-            let drawn = render(
-                &Diagnostic::error("TDM1001", span, "m"),
-                "p",
-                source,
-                Colour::Off,
-            );
+        for (source, span) in [("", Span::new(5, 9)), ("ß", Span::new(1, 1)), (long.as_str(), Span::new(9, 12))] {
+            let drawn = render(&Diagnostic::error("TDM1001", span, "m"), "p", source, Colour::Off);
             assert!(drawn.contains("TDM1001") && drawn.len() < 10_000, "{drawn}");
         }
     }

@@ -8,5 +8,6 @@ mod metrics;
 
 pub use log::{LogError, LogFormat, init_log};
 pub use metrics::{
-    Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily, LabelSet, Labels, Metrics, OPENMETRICS_CONTENT_TYPE,
+    Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily, LabelSet, Labels, Metrics,
+    OPENMETRICS_CONTENT_TYPE,
 };

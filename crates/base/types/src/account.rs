@@ -89,9 +89,7 @@ impl Partition {
         let mut parts = text.split('-');
         let well_formed = text.len() <= 32
             && parts.next() == Some("aws")
-            && parts.all(|part| {
-                !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-            });
+            && parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
         well_formed.then_some(()).ok_or_else(|| NameError::new("partition", text, "aws(-[a-z0-9]+)*"))
     }
 }

@@ -87,15 +87,7 @@ impl Timestamp {
     /// `20260302T081402Z`, the form of `X-Amz-Date`.
     pub fn amz_date(self) -> String {
         let d = self.civil();
-        format!(
-            "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-            d.year(),
-            d.month(),
-            d.day(),
-            d.hour(),
-            d.minute(),
-            d.second()
-        )
+        format!("{:04}{:02}{:02}T{:02}{:02}{:02}Z", d.year(), d.month(), d.day(), d.hour(), d.minute(), d.second())
     }
 
     /// Reads an RFC 3339 moment with any offset.

@@ -395,11 +395,10 @@ pub(crate) fn accounts(snapshot: &Snapshot<'_>) -> Result<Vec<AccountId>, StoreE
 
 /// The tree at the last checkpoint; an unreadable one is built anew from the first record.
 fn stored_frontier(snapshot: &Snapshot<'_>, account: &AccountId) -> Result<(u64, Frontier), StoreError> {
-    let stored = snapshot.query_opt(
-        "SELECT size, frontier FROM audit_tree WHERE account = $1",
-        params![account],
-        |row| Ok::<_, StoreError>(Frontier::from_bytes(row.get(0)?, row.blob(1)?)),
-    )?;
+    let stored =
+        snapshot.query_opt("SELECT size, frontier FROM audit_tree WHERE account = $1", params![account], |row| {
+            Ok::<_, StoreError>(Frontier::from_bytes(row.get(0)?, row.blob(1)?))
+        })?;
     let frontier = stored.flatten().unwrap_or_default();
     Ok((frontier.size(), frontier))
 }

@@ -67,11 +67,7 @@ pub fn append(tx: &mut Tx<'_>, record: AuditRecord) -> Result<Appended, StoreErr
 ///
 /// # Errors
 /// As [`append`].
-pub fn append_prepared(
-    tx: &mut Tx<'_>,
-    prepared: Prepared,
-    response: Option<Value>,
-) -> Result<Appended, StoreError> {
+pub fn append_prepared(tx: &mut Tx<'_>, prepared: Prepared, response: Option<Value>) -> Result<Appended, StoreError> {
     let (last_seq, prev) = head(tx, &prepared.account)?;
     let seq = last_seq + 1;
     let response = match response {

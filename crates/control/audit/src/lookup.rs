@@ -217,4 +217,3 @@ fn moment_of_id(id: &str) -> Option<Timestamp> {
     let (secs, nanos) = id.get_timestamp()?.to_unix();
     Some(Timestamp::from_millis(i64::try_from(secs).ok()? * 1000 + i64::from(nanos / 1_000_000)))
 }
-

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use marram_audit::{
-    Audit, AuditRecord, Decision, Filter, LookupQuery, Problem, PublicKey, Report, Resource, UserIdentity, append, lookup,
-    read_checkpoints, verify,
+    Audit, AuditRecord, Decision, Filter, LookupQuery, Problem, PublicKey, Report, Resource, UserIdentity, append,
+    lookup, read_checkpoints, verify,
 };
 use marram_store::{Store, StoreError, StoreOptions, Tx, params};
 use marram_types::{AccountId, ManualClock, Region, RequestId, Timestamp};
@@ -101,7 +101,10 @@ fn an_untouched_log_is_sound() {
 fn every_manipulation_is_found() {
     let cases: [(&str, Problem); 9] = [
         ("UPDATE audit_record SET record = REPLACE(record, 'sensor-1', 'sensor-2') WHERE seq = 5", Problem::Changed),
-        ("UPDATE audit_record SET leaf = x'0000000000000000000000000000000000000000000000000000000000000000' WHERE seq = 5", Problem::Changed),
+        (
+            "UPDATE audit_record SET leaf = x'0000000000000000000000000000000000000000000000000000000000000000' WHERE seq = 5",
+            Problem::Changed,
+        ),
         ("DELETE FROM audit_record WHERE seq = 5", Problem::Gap { missing: 1 }),
         ("DELETE FROM audit_record WHERE seq = 1", Problem::Gap { missing: 1 }),
         ("DELETE FROM audit_record WHERE seq > 8", Problem::Truncated { size: 12, found: 8 }),
@@ -226,9 +229,11 @@ fn a_record_has_the_fields_of_a_cloudtrail_event() {
     house.store.write_blocking(move |tx| append(tx, first).and_then(|_| append(tx, second)).map(|_| ())).unwrap();
     let texts = house
         .store
-        .read(|s| s.query_all("SELECT record, leaf FROM audit_record ORDER BY seq", &[], |row| {
-            Ok::<_, StoreError>((row.get::<String>(0)?, row.get::<[u8; 32]>(1)?))
-        }))
+        .read(|s| {
+            s.query_all("SELECT record, leaf FROM audit_record ORDER BY seq", &[], |row| {
+                Ok::<_, StoreError>((row.get::<String>(0)?, row.get::<[u8; 32]>(1)?))
+            })
+        })
         .unwrap();
     let first: Value = serde_json::from_str(&texts[0].0).unwrap();
     assert_eq!(first["eventVersion"], "1.08");
@@ -270,9 +275,11 @@ fn lookups_filter_and_page() {
     let id: String = house
         .store
         .read(|s| {
-            s.query_one("SELECT event_id FROM audit_record WHERE account = $1 AND seq = 7", params![account(1)], |row| {
-                row.get(0)
-            })
+            s.query_one(
+                "SELECT event_id FROM audit_record WHERE account = $1 AND seq = 7",
+                params![account(1)],
+                |row| row.get(0),
+            )
         })
         .unwrap_or_else(|error: StoreError| panic!("{error}"));
     let all: Vec<i64> = (1..=10).rev().collect();

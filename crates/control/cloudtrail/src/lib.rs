@@ -85,14 +85,15 @@ struct LookupAttribute {
 
 fn lookup_events(key: &PageKey, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
     let _grant = ctx.authorize("cloudtrail:LookupEvents", "*", |_| {})?;
-    let request: LookupEvents =
-        serde_json::from_value(input).map_err(|_| bad("InvalidLookupAttributesException", "The request is malformed"))?;
+    let request: LookupEvents = serde_json::from_value(input)
+        .map_err(|_| bad("InvalidLookupAttributesException", "The request is malformed"))?;
     let mut query = query(&request, ctx.now)?;
     // A token belongs to the account, region and filter it was given for.
     let subject = subject(ctx, &request);
     if let Some(token) = &request.next_token {
         let token = key.open(token, &subject, ctx.now);
-        query.before_seq = Some(token.ok_or_else(|| bad("InvalidNextTokenException", "The token is not valid"))?.before);
+        query.before_seq =
+            Some(token.ok_or_else(|| bad("InvalidNextTokenException", "The token is not valid"))?.before);
     }
     let page = ctx.read(|s| lookup(s, &ctx.account, &ctx.region, &query).map_err(CallError::from))?;
     let mut answer = json!({"Events": page.records.into_iter().map(event).collect::<Vec<_>>()});
@@ -115,7 +116,10 @@ fn query(request: &LookupEvents, now: Timestamp) -> Result<LookupQuery, ApiError
         return Err(bad("InvalidLookupAttributesException", "Only one lookup attribute may be given"));
     }
     let moment = |seconds: Option<f64>| {
-        seconds.map(Timestamp::from_epoch_seconds).transpose().map_err(|_| bad("InvalidTimeRangeException", "A time is out of range"))
+        seconds
+            .map(Timestamp::from_epoch_seconds)
+            .transpose()
+            .map_err(|_| bad("InvalidTimeRangeException", "A time is out of range"))
     };
     let (start, end) = (moment(request.start_time)?, moment(request.end_time)?);
     if start.zip(end).is_some_and(|(start, end)| start > end) {

@@ -34,10 +34,8 @@ pub(crate) fn apply(tx: &mut Tx<'_>, migrations: &[Migration], now: Timestamp) -
     for migration in migrations {
         let last = known.entry(migration.component).or_insert(0);
         *last += 1;
-        let changed = || StoreError::MigrationChanged {
-            component: migration.component.to_owned(),
-            number: migration.number,
-        };
+        let changed =
+            || StoreError::MigrationChanged { component: migration.component.to_owned(), number: migration.number };
         if migration.number != *last {
             return Err(changed());
         }
@@ -61,11 +59,10 @@ pub(crate) fn apply(tx: &mut Tx<'_>, migrations: &[Migration], now: Timestamp) -
         }
     }
     for (component, known) in known {
-        let found = tx.query_one(
-            "SELECT MAX(number) FROM schema_history WHERE component = $1",
-            params![component],
-            |row| row.get::<u32>(0),
-        )?;
+        let found =
+            tx.query_one("SELECT MAX(number) FROM schema_history WHERE component = $1", params![component], |row| {
+                row.get::<u32>(0)
+            })?;
         if found > known {
             return Err(StoreError::NewerSchema { component: component.to_owned(), found, known });
         }

@@ -135,8 +135,7 @@ impl Store {
     /// [`StoreError::NewerSchema`], [`StoreError::MigrationChanged`], or what a script answered; then nothing changed.
     pub fn migrate(&self, migrations: &[Migration]) -> Result<(), StoreError> {
         let migrations = migrations.to_vec();
-        let (job, reply) =
-            ClosureJob::new(move |tx: &mut Tx<'_>| migrate::apply(tx, &migrations, SystemClock.now()));
+        let (job, reply) = ClosureJob::new(move |tx: &mut Tx<'_>| migrate::apply(tx, &migrations, SystemClock.now()));
         let sender = self.sender()?;
         // A thread of its own, because an async caller's thread may not block on a channel.
         thread::scope(|scope| {

@@ -100,8 +100,25 @@ macro_rules! texts {
     )*};
 }
 texts!(
-    str, String, AccountId, Region, Partition, Arn, ThingName, GroupName, ThingTypeName, BillingGroupName, PolicyName,
-    RoleAliasName, ProvisioningTemplateName, JobId, RuleName, AttributeKey, AttributeValue, ShadowName, ClientId
+    str,
+    String,
+    AccountId,
+    Region,
+    Partition,
+    Arn,
+    ThingName,
+    GroupName,
+    ThingTypeName,
+    BillingGroupName,
+    PolicyName,
+    RoleAliasName,
+    ProvisioningTemplateName,
+    JobId,
+    RuleName,
+    AttributeKey,
+    AttributeValue,
+    ShadowName,
+    ClientId
 );
 
 impl ToSqlValue for smol_str::SmolStr {

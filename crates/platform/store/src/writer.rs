@@ -62,8 +62,8 @@ where
     fn run(&mut self, connection: &Connection) -> Result<(), Option<StoreError>> {
         let Some(closure) = self.closure.take() else { return Err(None) };
         let mut tx = Tx::new(connection);
-        let result = catch_unwind(AssertUnwindSafe(|| closure(&mut tx)))
-            .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)));
+        let result =
+            catch_unwind(AssertUnwindSafe(|| closure(&mut tx))).unwrap_or_else(|_| Err(E::from(StoreError::Panicked)));
         let outcome = if result.is_ok() {
             self.after_commit = tx.into_after_commit();
             Ok(())
@@ -103,12 +103,7 @@ pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>
 }
 
 /// Runs one commit: the first job and those that wait behind it.
-fn batch(
-    connection: &Connection,
-    first: Box<dyn Job>,
-    queue: &mut mpsc::Receiver<Box<dyn Job>>,
-    stats: &WriterStats,
-) {
+fn batch(connection: &Connection, first: Box<dyn Job>, queue: &mut mpsc::Receiver<Box<dyn Job>>, stats: &WriterStats) {
     if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
         stats.failed_commits.fetch_add(1, Ordering::Relaxed);
         first.finish(Err(error));

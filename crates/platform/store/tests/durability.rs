@@ -158,7 +158,8 @@ fn a_full_disk_is_survived() {
     assert!(numbers[0] > 10 && numbers[0] == numbers[1], "{refused}");
     assert!(text.contains("recovered"), "{text}");
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-    let count: i64 =
-        store.read(|s| s.query_one("SELECT COUNT(*) FROM right_side", &[], |row| row.get(0)).map_err(|e: StoreError| e)).unwrap();
+    let count: i64 = store
+        .read(|s| s.query_one("SELECT COUNT(*) FROM right_side", &[], |row| row.get(0)).map_err(|e: StoreError| e))
+        .unwrap();
     assert_eq!(count, numbers[0] + 1);
 }

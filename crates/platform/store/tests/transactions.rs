@@ -114,7 +114,14 @@ async fn placeholders_bind_by_number() {
             let row = tx.query_one(
                 "SELECT name, amount, body, $2 || $1 || $2 FROM item WHERE amount < $3 AND name = $1",
                 params!["a", "x", 5_u32],
-                |row| Ok::<_, StoreError>((row.get::<String>(0)?, row.get::<Timestamp>(1)?, row.get::<[u8; 2]>(2)?, row.text(3)?.to_owned())),
+                |row| {
+                    Ok::<_, StoreError>((
+                        row.get::<String>(0)?,
+                        row.get::<Timestamp>(1)?,
+                        row.get::<[u8; 2]>(2)?,
+                        row.text(3)?.to_owned(),
+                    ))
+                },
             )?;
             assert_eq!(row, ("a".to_owned(), Timestamp::from_micros(4), [1, 2], "xax".to_owned()));
             for (sql, values) in [

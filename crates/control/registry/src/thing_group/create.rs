@@ -85,7 +85,7 @@ fn insert(tx: &mut Tx<'_>, group: &NewGroup) -> Result<Value, CallError> {
 /// Root and depth of a new child of `parent`.
 fn below(tx: &Tx<'_>, realm: &Realm, parent: &GroupName) -> Result<(String, i64), CallError> {
     // The model lists no ResourceNotFoundException for this operation.
-    let row = super::find(tx, realm, parent.as_str())?
+    let row = find(tx, realm, parent.as_str())?
         .ok_or_else(|| ApiError::invalid_request(format!("Parent thing group {parent} does not exist")))?;
     if row.depth >= MAX_DEPTH {
         return Err(ApiError::invalid_request(format!("A group hierarchy has at most {MAX_DEPTH} levels")).into());
