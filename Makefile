@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DATA ?= var
 ARGS ?=
 
-.PHONY: help up build test test-rust conformance lint bench fuzz soak audit-deps clean-data codegen
+.PHONY: help up build test test-rust conformance lint bench fuzz soak codegen
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'

@@ -18,6 +18,21 @@ impl StatusPages {
     }
 }
 
+impl StatusPages {
+    /// The registry's text with the broker's counters (CP 10.3) before its end mark.
+    fn metrics_text(&self) -> String {
+        let mut text = self.metrics.encode();
+        text.truncate(text.trim_end().trim_end_matches("# EOF").len());
+        text.push_str("# HELP marram_mqtt_events MQTT events by the name of the original metric.\n");
+        text.push_str("# TYPE marram_mqtt_events counter\n");
+        for (event, count) in self.broker.metrics().snapshot() {
+            text.push_str(&format!("marram_mqtt_events_total{{event=\"{event}\"}} {count}\n"));
+        }
+        text.push_str("# EOF\n");
+        text
+    }
+}
+
 impl Pages for StatusPages {
     fn page(&self, path: &str) -> Option<Page> {
         match path {
@@ -29,7 +44,7 @@ impl Pages for StatusPages {
                     "mqtt_connections": self.broker.connected(),
                 }),
             )),
-            "/metrics" => Some(Page::metrics(self.metrics.encode())),
+            "/metrics" => Some(Page::metrics(self.metrics_text())),
             _ => None,
         }
     }
