@@ -51,8 +51,20 @@ pub fn one_line(error: &anyhow::Error) -> String {
     line
 }
 
+/// A setting that cannot be used: the user can correct it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
 /// The exit code an error stands for.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    let environment = error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some());
-    if environment { EXIT_ENVIRONMENT } else { 1 }
+    let usage = error.chain().any(|cause| cause.is::<UsageError>() || cause.is::<toml::de::Error>());
+    let environment = error.chain().any(|cause| {
+        cause.is::<std::io::Error>() || cause.is::<marram_store::StoreError>() || cause.is::<marram_audit::AuditError>()
+    });
+    match (usage, environment) {
+        (true, _) => EXIT_USAGE,
+        (false, true) => EXIT_ENVIRONMENT,
+        (false, false) => 1,
+    }
 }

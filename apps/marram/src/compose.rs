@@ -32,6 +32,7 @@ use crate::adapter::messages::BrokerMessages;
 use crate::adapter::pages::StatusPages;
 use crate::admin;
 use crate::administrator::{self, Administrator};
+use crate::command::UsageError;
 use crate::data_dir::DataDir;
 use crate::device_api::DevicePlane;
 use crate::settings::Settings;
@@ -66,9 +67,9 @@ impl Stack {
     /// One clear line: port in use, data directory locked or damaged, disk full, unusable settings.
     pub async fn start(settings: &Settings) -> anyhow::Result<Stack> {
         let region: Region =
-            settings.region.parse().with_context(|| format!("`{}` is not a region", settings.region))?;
+            settings.region.parse().map_err(|_| UsageError(format!("`{}` is not a region", settings.region)))?;
         let account: AccountId =
-            settings.account.parse().with_context(|| format!("`{}` is not an account id", settings.account))?;
+            settings.account.parse().map_err(|_| UsageError(format!("`{}` is not an account id", settings.account)))?;
         let clock = SystemClock::shared();
         let data = DataDir::open(&settings.data)?;
         // The lock comes first: whatever follows is ours alone.

@@ -92,7 +92,9 @@ impl Identity {
             return Err(IdentityError::NoRegion);
         }
         store.migrate(crate::schema::MIGRATIONS)?;
-        let keyring = Keyring::open(store.dir())?;
+        let accounts: i64 =
+            store.read(|snapshot| snapshot.query_one("SELECT COUNT(*) FROM account", params![], |row| row.get(0)))?;
+        let keyring = Keyring::open(store.dir(), accounts == 0)?;
         let directory = store.read(|snapshot| Directory::load(snapshot, &keyring, options.partition.as_str()))?;
         let sessions = papaya::HashMap::new();
         let now = clock.now();

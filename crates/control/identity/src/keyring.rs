@@ -85,7 +85,7 @@ impl hkdf::KeyType for Length {
 
 impl Keyring {
     /// Reads the master key of a data directory, making it on the first start.
-    pub(crate) fn open(data_dir: &Path) -> Result<Keyring, KeyringError> {
+    pub(crate) fn open(data_dir: &Path, may_create: bool) -> Result<Keyring, KeyringError> {
         let path = data_dir.join(KEY_FILE);
         let name = path.display().to_string();
         let fail = |error| KeyringError::File { path: name.clone(), error };
@@ -97,7 +97,8 @@ impl Keyring {
                 }
                 Zeroizing::new(text)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(&path).map_err(fail)?,
+            // A fresh key would leave every stored access key sealed for good, without a word.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && may_create => create(&path).map_err(fail)?,
             Err(error) => return Err(fail(error)),
         };
         let mut master = Zeroizing::new([0_u8; KEY_BYTES]);
