@@ -1,4 +1,4 @@
-"""The audit log through LookupEvents, and verified offline (CP 10.2, SEC 7.2)."""
+"""The audit log through LookupEvents, and verified offline (SEC-72, CP 10.2, security.md 7.2)."""
 import json
 import time
 

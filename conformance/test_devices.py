@@ -158,3 +158,40 @@ def test_https_publish(device, marram, client):
     principal = client("iot").list_thing_principals(thingName=device["name"])["principals"][0]
     client("iot").update_certificate(certificateId=principal.rsplit("/", 1)[1], newStatus="INACTIVE")
     assert https_publish(device, marram, f"/topics/{device['name']}%2Fx")[:2] == (403, "ForbiddenException")
+
+
+def test_mqtt_by_alpn_on_the_api_port(device, marram):
+    """SEC-20: MQTT with a client certificate is also offered on the API port, chosen by ALPN."""
+    import ssl
+    import urllib.parse
+
+    import paho.mqtt.client as mqtt
+
+    context = ssl.create_default_context(cafile=device["ca"])
+    context.load_cert_chain(device["certificate"], device["key"])
+    context.set_alpn_protocols(["x-amzn-mqtt-ca"])
+    api = urllib.parse.urlparse(marram.environment["AWS_ENDPOINT_URL"])
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=device["name"])
+    client.tls_set_context(context)
+    client.events = queue.Queue()
+    client.on_connect = lambda client, _, flags, reason, properties: client.events.put(("connect", reason))
+    client.connect(api.hostname, api.port)
+    client.loop_start()
+    try:
+        assert expect(client, "connect") == 0
+    finally:
+        client.loop_stop()
+        client.disconnect()
+
+
+def test_metrics_page(device, marram):
+    """SEC-70: counters carry the names of the originals; the page needs no signature and shows no account."""
+    import ssl
+    import urllib.request
+
+    context = ssl.create_default_context(cafile=device["ca"])
+    url = marram.environment["AWS_ENDPOINT_URL"] + "/metrics"
+    text = urllib.request.urlopen(url, context=context, timeout=WAIT_SECONDS).read().decode()
+    assert 'marram_mqtt_events_total{event="Connect.Success"}' in text
+    assert text.endswith("# EOF\n")
+    assert marram.account not in text

@@ -203,9 +203,9 @@ mod tests {
     #[test]
     fn sealed_texts_open_only_as_themselves() {
         let dir = tempfile::tempdir().unwrap();
-        let ring = Keyring::open(dir.path()).unwrap();
+        let ring = Keyring::open(dir.path(), true).unwrap();
         let sealed = ring.seal(Purpose::Session, b"a", b"text");
-        let again = Keyring::open(dir.path()).unwrap();
+        let again = Keyring::open(dir.path(), true).unwrap();
         assert_eq!(again.open_sealed(Purpose::Session, b"a", &sealed).unwrap().as_slice(), b"text");
         assert!(again.open_sealed(Purpose::Page, b"a", &sealed).is_none());
         assert!(again.open_sealed(Purpose::Session, b"b", &sealed).is_none());
@@ -219,6 +219,11 @@ mod tests {
         assert_eq!(ring.session_secret("ASIA1").len(), 40);
         let file = dir.path().join(KEY_FILE);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(Keyring::open(dir.path()), Err(KeyringError::Damaged { .. })));
+        assert!(matches!(Keyring::open(dir.path(), true), Err(KeyringError::Damaged { .. })));
+        fs::remove_file(dir.path().join(KEY_FILE)).unwrap();
+        assert!(
+            matches!(Keyring::open(dir.path(), false), Err(KeyringError::File { .. })),
+            "a lost key is not replaced"
+        );
     }
 }

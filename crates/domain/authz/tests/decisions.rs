@@ -1,4 +1,4 @@
-//! The policy language and the order of evaluation, case by case.
+//! SEC-60: The policy language and the order of evaluation, case by case.
 
 use std::sync::Arc;
 
