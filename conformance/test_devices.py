@@ -150,8 +150,11 @@ def test_https_publish(device, marram, client):
         listener.disconnect()
     assert https_publish(device, marram, "/topics/other%2Ftopic")[:2] == (403, "ForbiddenException")
     assert https_publish(device, marram, f"/topics/{device['name']}%2F%23")[:2] == (400, "InvalidRequestException")
-    assert https_publish(device, marram, f"/topics/{device['name']}%2Fx", b"x" * 131073)[:2] == (
-        413, "RequestEntityTooLargeException")
+    try:
+        refused = https_publish(device, marram, f"/topics/{device['name']}%2Fx", b"x" * 131073)
+        assert refused[:2] == (413, "RequestEntityTooLargeException")
+    except OSError:
+        pass  # the refusal closed the connection while the client was still sending
     assert https_publish(device, marram, "/things/x/shadow")[:2] == (404, "UnknownOperationException")
     with pytest.raises(OSError):
         https_publish(device, marram, f"/topics/{device['name']}%2Fx", certificate=False)
