@@ -28,7 +28,6 @@ test: tools/ready ## every test that runs on one machine; installs what it needs
 
 test-rust:
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
-	$(CARGO) test --locked --workspace --doc -q
 
 conformance: tools/ready ## foreign clients (boto3, AWS CLI, device SDKs, mosquitto) against the built binary
 	$(CARGO) build --locked -p marram
