@@ -266,7 +266,7 @@ def test_what_the_server_offers(connect):
 
 def mosquitto(program, device, *arguments):
     if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
+        pytest.fail(f"{program} is not installed; tools/ready installs it")
     return [program, "-h", device.host, "-p", str(device.port), "--cafile", device.ca, "--cert", device.certificate,
             "--key", device.key, *arguments]
 
