@@ -1,0 +1,3 @@
+//! `marram-core`: the edge runtime.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Jobs of the control plane: operations, device side, MQTT topics.

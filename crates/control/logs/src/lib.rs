@@ -1,0 +1,1 @@
+//! Log groups, log events and metrics that cores send.

@@ -1,0 +1,1 @@
+//! Fleet provisioning: templates, claims, just-in-time registration.

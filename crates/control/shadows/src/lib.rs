@@ -1,0 +1,1 @@
+//! Device shadows of the control plane: HTTP and MQTT.

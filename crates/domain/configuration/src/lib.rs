@@ -1,0 +1,1 @@
+//! The configuration tree: timestamps per leaf, merge and reset, provenance.

@@ -1,0 +1,1 @@
+//! Deployments: documents, root sets, dependency resolution, plans.

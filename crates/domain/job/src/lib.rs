@@ -1,0 +1,1 @@
+//! Jobs: targets, executions, transitions, timers.

@@ -1,0 +1,1 @@
+//! Component recipes: reading, checking, platform choice, lifecycle selection, variables.

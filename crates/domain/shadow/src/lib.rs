@@ -1,0 +1,1 @@
+//! Device shadows: merge, delta, versions, metadata.

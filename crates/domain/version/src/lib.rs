@@ -1,0 +1,1 @@
+//! Semantic versions and npm ranges.

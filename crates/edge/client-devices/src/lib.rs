@@ -1,0 +1,1 @@
+//! Client devices of a core: local broker, certificates, policies.

@@ -1,0 +1,1 @@
+//! Deployments on a core: sources, queue, artifacts, activation, rollback, reports.

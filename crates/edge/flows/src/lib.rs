@@ -1,0 +1,1 @@
+//! Flows on a core: the flow component and its snapshots.

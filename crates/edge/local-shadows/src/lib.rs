@@ -1,0 +1,1 @@
+//! Device shadows kept on a core.

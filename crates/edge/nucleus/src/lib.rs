@@ -1,0 +1,1 @@
+//! Component lifecycles, their dependencies, and the durable configuration of a core.

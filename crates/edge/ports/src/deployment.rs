@@ -1,0 +1,176 @@
+//! Deployments as the IPC door sees them (CR 4.5, 4.8, 6.8).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use smol_str::SmolStr;
+use tokio::sync::mpsc;
+
+use crate::{Later, PortError};
+
+/// `systemResourceLimits`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SystemResourceLimits {
+    /// Kilobytes.
+    pub memory: Option<u64>,
+    /// Whole and parts of a core.
+    pub cpus: Option<f64>,
+}
+
+/// `runWith` of one component.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunWith {
+    /// `user[:group]`; `Some(None)` goes back to the default.
+    pub posix_user: Option<Option<String>>,
+    /// `Some(None)` removes the limits.
+    pub system_resource_limits: Option<Option<SystemResourceLimits>>,
+}
+
+/// `{MERGE, RESET}` of one component.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LocalConfigurationUpdate {
+    /// An object.
+    pub merge: Option<Value>,
+    /// JSON pointers.
+    pub reset: Vec<String>,
+}
+
+/// A `CreateLocalDeployment`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LocalDeploymentRequest {
+    /// Group whose roots are edited; none means `LOCAL_DEPLOYMENT`.
+    pub group_name: Option<String>,
+    /// Root components to add, with their versions.
+    pub add: BTreeMap<SmolStr, String>,
+    /// Root components to remove.
+    pub remove: Vec<SmolStr>,
+    /// Configuration updates.
+    pub configuration: BTreeMap<SmolStr, LocalConfigurationUpdate>,
+    /// Run-with updates.
+    pub run_with: BTreeMap<SmolStr, RunWith>,
+    /// Folder of recipes to take in.
+    pub recipe_directory: Option<PathBuf>,
+    /// Folder of artifacts to take in.
+    pub artifact_directory: Option<PathBuf>,
+    /// `ROLLBACK` instead of the default `DO_NOTHING`.
+    pub rollback_on_failure: bool,
+}
+
+/// Status of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentStatus {
+    /// Waits for its turn.
+    Queued,
+    /// Being worked on.
+    InProgress,
+    /// Done.
+    Succeeded,
+    /// Failed; the details say how the core is left.
+    Failed,
+    /// Taken back.
+    Canceled,
+    /// Refused as stale.
+    Rejected,
+}
+
+impl DeploymentStatus {
+    /// The word of the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "QUEUED",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Canceled => "CANCELED",
+            Self::Rejected => "REJECTED",
+        }
+    }
+}
+
+/// One deployment and how it went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeploymentRecord {
+    /// Its id.
+    pub id: String,
+    /// Its status.
+    pub status: DeploymentStatus,
+    /// When it was asked for.
+    pub created_on: i64,
+    /// `SUCCESSFUL`, `FAILED_ROLLBACK_COMPLETE`, ... (CR 4.9); empty while it runs.
+    pub detailed_status: String,
+    /// Codes from general to specific (CR 4.11).
+    pub error_stack: Vec<String>,
+    /// Types of the codes.
+    pub error_types: Vec<String>,
+    /// A sentence.
+    pub failure_cause: Option<String>,
+    /// What it waits for right now, for `marram-core why`.
+    pub waiting_for: Option<String>,
+}
+
+/// News for a component that subscribed to component updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ComponentUpdate {
+    /// A deployment is about to change things; the component may defer.
+    Pre {
+        /// Which.
+        deployment_id: String,
+        /// The runtime restarts as part of it.
+        restarting: bool,
+    },
+    /// It is done.
+    Post {
+        /// Which.
+        deployment_id: String,
+    },
+}
+
+/// A configuration that a component is asked to judge (CR 3.6).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidationRequest {
+    /// The configuration as it would be.
+    pub configuration: Value,
+    /// Which deployment asks.
+    pub deployment_id: String,
+}
+
+/// Local deployments, and the components' say in all deployments.
+pub trait Deployments: Send + Sync {
+    /// Queues a local deployment; answers its id.
+    fn create_local(&self, request: LocalDeploymentRequest) -> Later<'_, String>;
+    /// Takes one back.
+    fn cancel_local<'a>(&'a self, id: &'a str) -> Later<'a, String>;
+    /// One local deployment.
+    ///
+    /// # Errors
+    /// Unknown id; not a UUID.
+    fn local_status(&self, id: &str) -> Result<DeploymentRecord, PortError>;
+    /// All local deployments that are remembered.
+    fn local_list(&self) -> Vec<DeploymentRecord>;
+    /// Subscribes a component to updates; ends when the receiver is dropped.
+    fn component_updates(&self, component: &str) -> mpsc::Receiver<ComponentUpdate>;
+    /// A component's answer to [`ComponentUpdate::Pre`]; 0 milliseconds means go.
+    ///
+    /// # Errors
+    /// It was not asked, or too late.
+    fn defer(
+        &self,
+        component: &str,
+        deployment_id: &str,
+        recheck_after_ms: i64,
+        message: Option<String>,
+    ) -> Result<(), PortError>;
+    /// Subscribes a component to validations of its configuration.
+    fn validations(&self, component: &str) -> mpsc::Receiver<ValidationRequest>;
+    /// A component's verdict; `Err(message)` rejects.
+    ///
+    /// # Errors
+    /// Nothing was pending.
+    fn report_validity(
+        &self,
+        component: &str,
+        deployment_id: &str,
+        verdict: Result<(), Option<String>>,
+    ) -> Result<(), PortError>;
+}

@@ -1,0 +1,33 @@
+//! What the parts of the edge core ask of each other: traits and their data, nothing else.
+//!
+//! Each trait is one duty: the IPC door and the deployer hold `Arc<dyn ...>` of these and never each other's crates;
+//! `apps/marram-core` is the only place that ties them. Times are milliseconds since the Unix epoch unless said otherwise.
+
+mod cloud;
+mod component;
+mod deployment;
+mod error;
+mod local;
+mod nucleus;
+
+pub use cloud::{
+    ArtifactPlace, AwsCredentials, Candidate, CloudMessage, CloudMessages, CloudPublish, CloudSubscription,
+    Credentials, CredentialsError, DataPlane, DataPlaneError, Resolved,
+};
+pub use component::{
+    Caller, CallerKind, ChangedPath, ComponentDetails, ComponentState, Components, Configuration, Identities, Peer,
+    ReportedState,
+};
+pub use deployment::{
+    ComponentUpdate, DeploymentRecord, DeploymentStatus, Deployments, LocalConfigurationUpdate, LocalDeploymentRequest,
+    RunWith, SystemResourceLimits, ValidationRequest,
+};
+pub use error::PortError;
+pub use local::{
+    CertificateUpdate, ClientDevices, ComponentMetric, LocalShadows, Metrics, MqttCredential, SecretAnswer,
+    SecretPayload, SecretQuery, Secrets, ShadowPage,
+};
+pub use nucleus::{ApplyMode, BootstrapOutcome, Nucleus, StateChange};
+
+/// A future that a port answers with.
+pub type Later<'a, T, E = PortError> = std::pin::Pin<Box<dyn std::future::Future<Output = Result<T, E>> + Send + 'a>>;

@@ -1,0 +1,84 @@
+//! What the deployer asks of the nucleus: the durable tree, its application, what components do meanwhile (CR 3.4, 4.9).
+
+use serde_json::Value;
+use smol_str::SmolStr;
+use tokio::sync::broadcast;
+
+use crate::{ComponentState, Later};
+
+/// How a computed tree is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApplyMode {
+    /// CR 3.4: components replaced, timestamps respected.
+    Deployment,
+    /// CR 3.4: a snapshot comes back, older values win.
+    Rollback,
+}
+
+/// A component changed its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateChange {
+    /// Which.
+    pub component: SmolStr,
+    /// Before.
+    pub from: ComponentState,
+    /// After.
+    pub to: ComponentState,
+    /// Codes of CR 2.12.
+    pub codes: Vec<&'static str>,
+    /// Their sentence.
+    pub reason: Option<String>,
+    /// It reached what was desired of it.
+    pub desired_reached: bool,
+    /// When.
+    pub at: i64,
+}
+
+/// What a bootstrap script asked for (CR 1.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootstrapOutcome {
+    /// Exit code 0.
+    Done,
+    /// Exit code 100.
+    RestartRuntime,
+    /// Exit code 101.
+    RebootDevice,
+    /// Any other.
+    Failed(i32),
+    /// Its time was over.
+    TimedOut,
+}
+
+/// The running set of components and its durable tree.
+///
+/// Trees travel as JSON: the object below `services` of CR 3.2, each component with `version`, `componentType`, `dependencies`,
+/// `lifecycle`, `configuration`, `runWith`, ... ; leaf times are kept inside the nucleus and come from `timestamp`.
+pub trait Nucleus: Send + Sync {
+    /// A durable snapshot of the whole tree with its times, opaque to others; input of [`Nucleus::apply`] for a rollback.
+    fn snapshot(&self) -> Value;
+    /// The value at `path` of the tree, `["services", name, ...]`, if it is there.
+    fn get(&self, path: &[&str]) -> Option<Value>;
+    /// Writes runtime data (groups, records) below `services/DeploymentService` or another builtin; durable when it resolves.
+    fn put<'a>(&'a self, path: &'a [&'a str], value: Value) -> Later<'a, ()>;
+    /// Applies `services` (or a snapshot) durably, then lets components follow. Components absent from it stay until [`Nucleus::remove`].
+    fn apply(&self, services: Value, timestamp: i64, mode: ApplyMode) -> Later<'_, ()>;
+    /// The whole configuration a component would have after reset, defaults and merge (CR 3.3), with what is stored now.
+    fn preview(
+        &self,
+        component: &str,
+        reset: &[String],
+        defaults: &Value,
+        merge: Option<&Value>,
+        timestamp: i64,
+    ) -> Value;
+    /// State changes from now on.
+    fn changes(&self) -> broadcast::Receiver<StateChange>;
+    /// A component's state now, and whether what is desired of it is reached; none when it does not exist.
+    fn state(&self, component: &str) -> Option<(ComponentState, bool)>;
+    /// Asks a component anew although nothing of it changed (BROKEN ones of a deployment).
+    fn reinstall<'a>(&'a self, component: &'a str) -> Later<'a, ()>;
+    /// Stops, uninstalls and forgets a component.
+    fn remove<'a>(&'a self, component: &'a str) -> Later<'a, ()>;
+    /// Runs a bootstrap step of a component that need not be active yet: `service` is its tree.
+    fn bootstrap<'a>(&'a self, component: &'a str, service: &'a Value) -> Later<'a, BootstrapOutcome>;
+}

@@ -1,0 +1,1 @@
+//! Secrets kept on a core, sealed with its device key.

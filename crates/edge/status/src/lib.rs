@@ -1,0 +1,1 @@
+//! Fleet status and telemetry reports of a core.

@@ -1,0 +1,1 @@
+//! Processes of components: users, environment, cgroups, pause, signals, logs.

@@ -1,0 +1,1 @@
+//! Credentials for components: the container credentials endpoint and its upstream.

@@ -1,0 +1,1 @@
+//! The line to the control plane: MQTT with a durable spool, HTTPS, proxy.

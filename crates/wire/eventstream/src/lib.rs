@@ -1,0 +1,1 @@
+//! AWS event-stream frames and the IPC remote procedure calls on them, without I/O.
