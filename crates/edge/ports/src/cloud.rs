@@ -7,7 +7,7 @@ use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::{mpsc, watch};
 
-use crate::{Later, PortError};
+use crate::Later;
 
 /// A message for the control plane's broker.
 #[derive(Debug, Clone, PartialEq, Default)]

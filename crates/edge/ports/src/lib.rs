@@ -30,4 +30,4 @@ pub use local::{
 pub use nucleus::{ApplyMode, BootstrapOutcome, Nucleus, StateChange};
 
 /// A future that a port answers with.
-pub type Later<'a, T, E = PortError> = std::pin::Pin<Box<dyn std::future::Future<Output = Result<T, E>> + Send + 'a>>;
+pub type Later<'a, T, E = PortError> = std::pin::Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
