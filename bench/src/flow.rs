@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use marram_expr::{DataType, PropertyType, Value, classify, parse_expr, parse_template};
+use marram_expr::{DataType, PropertyType, Value, classify, parse_template};
 use marram_flow::convert::Conversion;
 use marram_flow::event::Join;
 use marram_flow::program::{
@@ -146,10 +146,8 @@ fn snapshot() -> Result<Snapshot> {
     else {
         anyhow::bail!("the condition names an event");
     };
-    let action = match marram_expr::parse_start_flow(&format!("ThingsGraph.startFlow('Show', {last}.id)"))? {
-        marram_expr::StartFlow { args, .. } => StartFlow { role: "Show".into(), arguments: args },
-    };
-    parse_expr("1")?;
+    let start = marram_expr::parse_start_flow(&format!("ThingsGraph.startFlow('Show', {last}.id)"))?;
+    let action = StartFlow { role: "Show".into(), arguments: start.args };
     Ok(Snapshot {
         site: Arc::new(site),
         flows: vec![FlowRole { role: "Show".into(), flow: Arc::new(flow) }],
@@ -176,7 +174,7 @@ fn engine(options: &Options) {
         let origin = Origin {
             id: "urn:tdm:eu-local-1/100200300400/default:Workflow:Show_2026".into(),
             trigger: "Motion".into(),
-            params: vec![Value::string(if number % 2 == 0 { "even" } else { "odd" })],
+            params: vec![Value::string(if number.is_multiple_of(2) { "even" } else { "odd" })],
         };
         let mut execution = Execution::new(&program, origin, now);
         step_into(&program, &mut execution, Input::Start, now, &mut sink);

@@ -115,7 +115,7 @@ impl Page<'_> {
     }
 
     /// Part `index` of the position as a number; the far end of the direction at the start.
-    pub(crate) fn from_number(&self, index: usize, ascending: bool) -> i64 {
+    pub(crate) fn number_from(&self, index: usize, ascending: bool) -> i64 {
         let start = if ascending { i64::MIN } else { i64::MAX };
         self.after.get(index).and_then(|text| text.parse().ok()).unwrap_or(start)
     }

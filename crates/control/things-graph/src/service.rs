@@ -86,6 +86,9 @@ impl fmt::Debug for ThingsGraph {
     }
 }
 
+/// Locks by what they guard; those nobody holds are dropped at the next question.
+type Locks<K> = Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>;
+
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) identity: Identity,
@@ -97,8 +100,8 @@ pub(crate) struct Inner {
     pub(crate) tokens: Tokens,
     pub(crate) quotas: Quotas,
     pub(crate) catalog: Catalog,
-    namespace_locks: Mutex<HashMap<Realm, Arc<tokio::sync::Mutex<()>>>>,
-    instance_locks: Mutex<HashMap<(Realm, String), Arc<tokio::sync::Mutex<()>>>>,
+    namespace_locks: Locks<Realm>,
+    instance_locks: Locks<(Realm, String)>,
 }
 
 impl ThingsGraph {

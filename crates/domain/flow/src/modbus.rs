@@ -291,6 +291,11 @@ mod tests {
         Value::list(items.to_vec())
     }
 
+    /// A number of the table as it is written there: not the constant it resembles.
+    fn written<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+        text.parse().unwrap()
+    }
+
     /// TG 10.3: the register table, both directions.
     #[test]
     fn registers_match_the_table() {
@@ -314,9 +319,9 @@ mod tests {
             ),
             (Value::Int64(0x1122_3344), T::Int64, vec![0, 0, 0x1122, 0x3344]),
             (Value::UInt64(u64::MAX), T::UInt64, vec![0xFFFF; 4]),
-            (Value::Float32(3.14159), T::Float32, vec![0x4049, 0x0FD0]),
-            (Value::Float32(2.71828), T::Float32, vec![0x402D, 0xF84D]),
-            (Value::Float64(3.14159), T::Float64, vec![0x4009, 0x21F9, 0xF01B, 0x866E]),
+            (Value::Float32(written("3.14159")), T::Float32, vec![0x4049, 0x0FD0]),
+            (Value::Float32(written("2.71828")), T::Float32, vec![0x402D, 0xF84D]),
+            (Value::Float64(written("3.14159")), T::Float64, vec![0x4009, 0x21F9, 0xF01B, 0x866E]),
             (Value::string("hello"), T::String, vec![0x6865, 0x6C6C, 0x6F00]),
         ];
         for (value, data_type, words) in table {

@@ -33,13 +33,16 @@ struct Node<S> {
     here: Leaf<S>,
 }
 
+/// Members of shared subscriptions, by share name.
+type Shares<S> = Vec<(SmolStr, Vec<S>)>;
+
 /// Subscribers of one filter.
 #[derive(Debug)]
 struct Leaf<S> {
     direct: Vec<S>,
     /// By share name; almost always empty, hence the box.
     #[allow(clippy::box_collection)]
-    shared: Option<Box<Vec<(SmolStr, Vec<S>)>>>,
+    shared: Option<Box<Shares<S>>>,
 }
 
 impl<S> Default for Leaf<S> {

@@ -226,11 +226,12 @@ async fn shake_with_key(
 /// CP 1.8, 5.1: on the API port ALPN or the server name chooses the plane; only device planes ask for a certificate.
 #[tokio::test]
 async fn alpn_and_server_name_choose_the_plane() {
+    type Case<'a> = (&'a [&'a str], Plane, Option<&'a [u8]>);
     let bench = Bench::new();
     let options =
         AcceptorOptions { device_names: HashSet::from(["device.localhost".to_owned()]), ..AcceptorOptions::default() };
     let api = bench.acceptor(Listener::Api, options.clone());
-    let cases: [(&[&str], Plane, Option<&[u8]>); 6] = [
+    let cases: [Case<'_>; 6] = [
         (&[], Plane::Api, None),
         (&["h2", "http/1.1"], Plane::Api, Some(b"http/1.1")),
         (&["x-amzn-mqtt-ca"], Plane::DeviceMqtt, Some(b"x-amzn-mqtt-ca")),

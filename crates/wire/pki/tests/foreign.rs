@@ -36,7 +36,8 @@ fn certificate(dir: &Path, file: &str) -> Certificate {
 fn signing_requests_are_accepted_by_key_and_signature() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let cases: [(&str, &str, Result<Option<KeyKind>, PkiError>); 10] = [
+    type Wanted = Result<Option<KeyKind>, PkiError>;
+    let cases: [(&str, &str, Wanted); 10] = [
         ("rsa:2048", "-sha256", Ok(Some(KeyKind::Rsa { bits: 2048 }))),
         ("rsa:3072", "-sha512", Ok(Some(KeyKind::Rsa { bits: 3072 }))),
         ("rsa:2048", "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest", Ok(None)),

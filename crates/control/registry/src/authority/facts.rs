@@ -15,14 +15,17 @@ use smol_str::{SmolStr, StrExt};
 
 use super::standing::ThingFacts;
 
+/// Lower-case key of a certificate variable to its values.
+pub(super) type CertificateFacts = BTreeMap<SmolStr, Vec<SmolStr>>;
+
 /// Variables that stay the same while a connection lasts.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionFacts {
     pub(super) client_id: SmolStr,
     pub(super) source: IpAddr,
     pub(super) thing: Option<ThingFacts>,
-    /// Lower-case key to values; only when a policy reads certificates.
-    pub(super) certificate: Option<Box<BTreeMap<SmolStr, Vec<SmolStr>>>>,
+    /// Only when a policy reads certificates.
+    pub(super) certificate: Option<CertificateFacts>,
 }
 
 /// Variables of one question: those of the connection, the moment, and at CONNECT its attributes.
@@ -99,7 +102,7 @@ impl Facts for QuestionFacts<'_> {
 }
 
 /// The variables of a certificate, by lower-case key.
-pub(super) fn certificate_facts(certificate: &Certificate) -> Box<BTreeMap<SmolStr, Vec<SmolStr>>> {
+pub(super) fn certificate_facts(certificate: &Certificate) -> CertificateFacts {
     let mut table = BTreeMap::new();
     let mut keys = Vec::new();
     for (side, name) in [("subject", certificate.subject()), ("issuer", certificate.issuer())] {
@@ -124,7 +127,7 @@ pub(super) fn certificate_facts(certificate: &Certificate) -> Box<BTreeMap<SmolS
     }
     keys.extend(put(&mut table, "serialnumber", vec![certificate.serial_hex().into()]));
     table.insert("iot:certificate.availablekeys".into(), keys);
-    Box::new(table)
+    table
 }
 
 /// Enters a variable under its name, with each index, and as a list; answers the names a policy can ask for.

@@ -69,7 +69,7 @@ pub(crate) async fn list_ca_certificates(
          WHERE account = $1 AND region = $2 AND (created_at, id) {beyond} ($3, $4)
          ORDER BY created_at {order}, id {order}"
     );
-    let (created, id) = (page.from_number(0, ascending), page.from(1, ascending));
+    let (created, id) = (page.number_from(0, ascending), page.from(1, ascending));
     let rows = ctx.read(|snapshot| {
         let mut rows = Vec::new();
         snapshot.query_each(&sql, params![realm.account, realm.region, created, id], |row: &Row<'_>| {

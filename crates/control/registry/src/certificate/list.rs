@@ -41,7 +41,7 @@ fn list(registry: &Registry, ctx: &CallContext, input: &Input, ca_id: Option<&st
          WHERE account = $1 AND region = $2 AND (created_at, id) {beyond} ($3, $4) {by_ca}
          ORDER BY created_at {order}, id {order} LIMIT $5"
     );
-    let (created, id) = (page.from_number(0, ascending), page.from(1, ascending));
+    let (created, id) = (page.number_from(0, ascending), page.from(1, ascending));
     let item = |row: &Row<'_>| {
         let (id, created) = (row.text(0)?, row.get::<Timestamp>(3)?);
         let item = json!({

@@ -106,15 +106,16 @@ async fn responses_are_matched_in_order() {
     }
     world.broker.send("valve-1/sample/done", "77");
     assert!(world.metrics.encode().contains("marram_flow_messages_dropped_total{reason=\"unexpected\"} 1"));
-    let batches = world.memory.batches.lock().unwrap();
-    let values = batches
-        .iter()
-        .flat_map(|batch| &batch.messages)
-        .filter(|message| message.event_type.as_str() == "ACTIVITY_SUCCEEDED");
-    let values: Vec<serde_json::Value> =
-        values.map(|message| serde_json::from_str(&message.payload).unwrap()).collect();
-    assert_eq!(values.iter().map(|value| value["value"].as_i64().unwrap()).collect::<Vec<_>>(), [10, 20, 30]);
-    drop(batches);
+    let values: Vec<i64> = {
+        let batches = world.memory.batches.lock().unwrap();
+        let messages = batches.iter().flat_map(|batch| &batch.messages);
+        let answered = messages.filter(|message| message.event_type.as_str() == "ACTIVITY_SUCCEEDED");
+        answered
+            .map(|message| serde_json::from_str::<serde_json::Value>(&message.payload).unwrap())
+            .map(|payload| payload["value"].as_i64().unwrap())
+            .collect()
+    };
+    assert_eq!(values, [10, 20, 30]);
     world.runtime.shutdown().await;
 }
 
@@ -132,9 +133,10 @@ async fn denied_publish_is_a_permission_error() {
     let second = world.runtime.start(DEPLOYMENT, "Irrigate", Map::new()).await.unwrap();
     until("failure", || world.memory.events(&second).contains(&"EXECUTION_FAILED").then_some(())).await;
     assert_eq!(world.broker.seen("valve-1/ping").len(), 1);
-    let batches = world.memory.batches.lock().unwrap();
-    assert!(batches.iter().flat_map(|b| &b.messages).any(|m| m.payload.contains("TG.Permission")));
-    drop(batches);
+    {
+        let batches = world.memory.batches.lock().unwrap();
+        assert!(batches.iter().flat_map(|b| &b.messages).any(|m| m.payload.contains("TG.Permission")));
+    }
     world.runtime.shutdown().await;
 }
 
