@@ -1,5 +1,6 @@
 //! Adapters: how ports of the platform crates are answered by the services of this installation.
 
 pub mod authority;
+pub mod certificates;
 pub mod messages;
 pub mod pages;

@@ -12,11 +12,11 @@ use marram_audit::Audit;
 use marram_broker::{Broker, BrokerOptions, FileStore};
 use marram_cloudtrail::CloudTrail;
 use marram_flow_runtime::{History, RuntimeHandle, RuntimeOptions};
-use marram_front::{ApiListener, FrontDoor, FrontMetrics, FrontOptions, IdentityGate};
+use marram_front::{ApiListener, DeviceDoor, FrontDoor, FrontMetrics, FrontOptions, IdentityGate};
 use marram_identity::{IamService, Identity, IdentityOptions, Service, StsService};
 use marram_mqtt_net::{listen_tls, serve_stream};
 use marram_obs::Metrics;
-use marram_registry::{DataService, DeviceAuthority, Endpoints, Registry, RegistryOptions};
+use marram_registry::{CredentialsService, DataService, DeviceAuthority, Endpoints, Registry, RegistryOptions};
 use marram_store::{Store, StoreOptions};
 use marram_things_graph::{IdentityRoles, Network, Parts, RegistryThings, ThingsGraph};
 use marram_tls::{
@@ -28,13 +28,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::adapter::authority::RoleAuthority;
+use crate::adapter::certificates::RegisteredCertificates;
 use crate::adapter::messages::BrokerMessages;
 use crate::adapter::pages::StatusPages;
 use crate::admin;
 use crate::administrator::{self, Administrator};
 use crate::command::UsageError;
 use crate::data_dir::DataDir;
-use crate::device_api::DevicePlane;
 use crate::settings::Settings;
 
 /// A running control plane.
@@ -106,7 +106,7 @@ impl Stack {
             Some(audit.clone()),
         );
         let broker = start_broker(settings, &data, devices.clone())?;
-        let device_plane = DevicePlane { devices: devices.clone(), broker: broker.clone() };
+        let certificates = Arc::new(RegisteredCertificates(devices.clone()));
         let watching = {
             let sessions = Arc::new(broker.clone());
             tokio::spawn(async move { devices.watch(sessions).await })
@@ -134,30 +134,39 @@ impl Stack {
             Arc::new(IamService::new(identity.clone())),
             Arc::new(StsService::new(identity.clone())),
             Arc::new(DataService::new(&registry, Arc::new(marram_registry::BrokerMessages::new(broker.clone())))),
+            Arc::new(CredentialsService::new(identity.clone())),
             Arc::new(registry),
             Arc::new(things_graph),
             Arc::new(CloudTrail::new()),
         ];
-        let mut front = FrontOptions::new(region, clock);
-        if settings.aws_quotas {
-            front.quotas = marram_front::Quotas::aws();
-        }
-        front.metrics = FrontMetrics::new(&metrics);
-        front.pages = Arc::new(StatusPages::new(metrics, broker.clone()));
-        let door = Arc::new(FrontDoor::new(Arc::new(IdentityGate::new(identity.clone())), services.clone(), front));
+        let front_metrics = FrontMetrics::new(&metrics);
+        let front = || {
+            let mut front = FrontOptions::new(region.clone(), clock.clone());
+            if settings.aws_quotas {
+                front.quotas = marram_front::Quotas::aws();
+            }
+            front.metrics = front_metrics.clone();
+            front
+        };
+        let gate = Arc::new(IdentityGate::new(identity.clone()));
+        let device_door = FrontDoor::new(gate.clone(), services.clone(), front());
+        let device_door = Arc::new(DeviceDoor::new(device_door, certificates));
+        let mut api = front();
+        api.pages = Arc::new(StatusPages::new(metrics, broker.clone()));
+        let door = Arc::new(FrontDoor::new(gate, services.clone(), api));
 
         let (shutdown, stopped) = watch::channel(false);
         let gate = HandshakeGate::new(HandshakeLimits::default());
         let acceptor = |listener| Acceptor::new(listener, &certificate, AcceptorOptions::default(), Arc::clone(&gate));
         let handover = {
-            let plane = device_plane.clone();
+            let (broker, door) = (broker.clone(), Arc::clone(&device_door));
             Arc::new(move |accepted: Accepted<TcpStream>, address| {
-                let plane = plane.clone();
+                let (broker, door) = (broker.clone(), Arc::clone(&door));
                 tokio::spawn(async move {
                     if accepted.plane == Plane::DeviceMqtt {
-                        serve_stream(accepted.stream, address, accepted.peer, accepted.permit, &plane.broker).await;
+                        serve_stream(accepted.stream, address, accepted.peer, accepted.permit, &broker).await;
                     } else {
-                        plane.serve(accepted, address).await;
+                        door.serve(accepted, address).await;
                     }
                 });
             })
@@ -175,7 +184,7 @@ impl Stack {
                     let _ = stopped.wait_for(|stop| *stop).await;
                 }
             })),
-            tokio::spawn(device_plane.listen(device_socket, acceptor(Listener::DeviceHttps), stopped.clone())),
+            tokio::spawn(device_door.listen(device_socket, acceptor(Listener::DeviceHttps), stopped.clone())),
             watching,
             admin::listen(&data.admin_socket(), administrator::admin_handler(identity.clone()))?,
         ];

@@ -11,7 +11,6 @@ mod command;
 mod compose;
 mod data_dir;
 mod demo;
-mod device_api;
 mod settings;
 
 use clap::Parser;

@@ -40,7 +40,8 @@ impl Caller {
     pub async fn call(&self, service: ServiceId, operation: &str, input: Value) -> Result<Value, ApiError> {
         let missing = || ApiError::not_supported(operation);
         let operation = service.operation(operation).ok_or_else(missing)?;
-        let service = self.services.iter().find(|one| one.id() == service).ok_or_else(missing)?;
+        let service =
+            self.services.iter().find(|one| one.id() == service && one.offers(operation)).ok_or_else(missing)?;
         let facts = CallFacts {
             region: self.region.clone(),
             request_id: RequestId::fresh(),

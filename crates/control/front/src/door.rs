@@ -62,7 +62,7 @@ impl FrontOptions {
 /// The front door of the control plane. Shared by all connections.
 pub struct FrontDoor {
     gate: Arc<dyn Gate>,
-    services: HashMap<ServiceId, Arc<dyn Service>>,
+    services: HashMap<ServiceId, Vec<Arc<dyn Service>>>,
     options: FrontOptions,
 }
 
@@ -90,11 +90,33 @@ pub(crate) struct Answer {
 }
 
 /// A request taken apart once, in the words of the crates below.
-struct Reading<'a> {
-    api: ApiRequest<'a>,
+pub(crate) struct Reading<'a> {
+    pub(crate) api: ApiRequest<'a>,
     signed: SignedRequest<'a>,
     host: &'a str,
     user_agent: &'a str,
+}
+
+impl<'a> Reading<'a> {
+    pub(crate) fn of(
+        head: &'a Head,
+        texts: &'a [(&'a str, &'a str)],
+        signed: SignedRequest<'a>,
+        body: &'a [u8],
+    ) -> Reading<'a> {
+        Reading {
+            api: ApiRequest {
+                method: head.method.as_str(),
+                path: head.uri.path(),
+                query: head.uri.query().unwrap_or(""),
+                headers: texts,
+                body,
+            },
+            signed,
+            host: find(texts, "host"),
+            user_agent: shorten(find(texts, "user-agent"), MAX_USER_AGENT_BYTES),
+        }
+    }
 }
 
 impl FrontDoor {
@@ -104,8 +126,21 @@ impl FrontDoor {
     /// When `options` names no region.
     pub fn new(gate: Arc<dyn Gate>, services: Vec<Arc<dyn Service>>, options: FrontOptions) -> FrontDoor {
         assert!(!options.regions.is_empty(), "a front door serves at least one region");
-        let services = services.into_iter().map(|service| (service.id(), service)).collect();
-        FrontDoor { gate, services, options }
+        let mut by_id: HashMap<ServiceId, Vec<Arc<dyn Service>>> = HashMap::new();
+        for service in services {
+            by_id.entry(service.id()).or_default().push(service);
+        }
+        FrontDoor { gate, services: by_id, options }
+    }
+
+    /// The present moment.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.options.clock.now()
+    }
+
+    /// Where calls happen that name no region.
+    pub(crate) fn home_region(&self) -> Region {
+        self.options.regions[0].clone()
     }
 
     /// Largest body worth reading for this head: that of the largest operation of the service it is signed for.
@@ -138,22 +173,12 @@ impl FrontDoor {
         // A header that is not UTF-8 takes part in the signature only.
         let texts: Vec<(&str, &str)> =
             headers.iter().filter_map(|(name, value)| Some((*name, std::str::from_utf8(value).ok()?))).collect();
-        let reading = Reading {
-            api: ApiRequest {
-                method: head.method.as_str(),
-                path: head.uri.path(),
-                query: head.uri.query().unwrap_or(""),
-                headers: &texts,
-                body,
-            },
-            signed: SignedRequest {
-                method: head.method.as_str(),
-                target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
-                headers: &headers,
-            },
-            host: find(&texts, "host"),
-            user_agent: shorten(find(&texts, "user-agent"), MAX_USER_AGENT_BYTES),
+        let signed = SignedRequest {
+            method: head.method.as_str(),
+            target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+            headers: &headers,
         };
+        let reading = Reading::of(head, &texts, signed, body);
         match Presented::parse(&reading.signed) {
             Ok(presented) => self.signed(&reading, &presented, request_id, now, peer).await,
             Err(AuthFailure::Missing) => self.unsigned(head, &reading, request_id),
@@ -257,7 +282,7 @@ impl FrontDoor {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the facts of a call, each from another place")]
-    async fn call(
+    pub(crate) async fn call(
         &self,
         reading: &Reading<'_>,
         matched: &Matched,
@@ -317,7 +342,8 @@ impl FrontDoor {
         operation: &'static Operation,
         input: Value,
     ) -> Result<Value, ApiError> {
-        let Some(service) = self.services.get(&operation.service) else {
+        let mut services = self.services.get(&operation.service).into_iter().flatten();
+        let Some(service) = services.find(|service| service.offers(operation)) else {
             return Err(decode::not_supported(operation));
         };
         let work = AssertUnwindSafe(service.call(ctx, operation, input)).catch_unwind();
@@ -368,7 +394,7 @@ fn shorten(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-fn to_http(response: marram_aws_api::Response) -> Response {
+pub(crate) fn to_http(response: marram_aws_api::Response) -> Response {
     let mut http = Response::new(Bytes::from(response.body));
     *http.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(content_type) = response.content_type {

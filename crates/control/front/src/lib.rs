@@ -13,6 +13,7 @@
 //! Not here: who may do what ([`marram_identity`]), what operations do (the services).
 
 mod connection;
+mod device;
 mod door;
 mod gate;
 mod listener;
@@ -20,6 +21,7 @@ mod metric;
 mod page;
 mod quota;
 
+pub use device::{CertificateGate, DeviceDoor};
 pub use door::{FrontDoor, FrontOptions};
 pub use gate::{Admission, Gate, IdentityGate, Refused};
 pub use listener::{ApiListener, Handover};

@@ -162,6 +162,28 @@ impl CallContext {
         Ok(Grant { request_id: self.request_id })
     }
 
+    /// As [`CallContext::authorize`] where each of several names of one resource may carry the permission: one must be
+    /// allowed, none denied explicitly (a named shadow, CP 5.6).
+    ///
+    /// # Errors
+    /// `AccessDeniedException` naming the first resource, or the one that is denied.
+    pub fn authorize_any(&self, action: &str, resources: &[&str]) -> Result<Grant, ApiError> {
+        let values = ConditionValues::new();
+        let mut allowed = resources.first().copied().unwrap_or("*");
+        for resource in resources {
+            match self.evaluate(action, resource, &values).outcome {
+                Outcome::Allowed => allowed = resource,
+                Outcome::ExplicitDeny(_) => {
+                    allowed = resource;
+                    break;
+                }
+                Outcome::ImplicitDeny(_) => {}
+            }
+        }
+        self.decide(action, allowed, &values)?;
+        Ok(Grant { request_id: self.request_id })
+    }
+
     /// Asks whether the caller may hand `role_arn` over to `service` (`iotthingsgraph.amazonaws.com`): `iam:PassRole` with
     /// `iam:PassedToService`, on a role of the caller's own account (control-plane-api.md section 3.5).
     ///
@@ -318,6 +340,9 @@ impl CallContext {
         values: &ConditionValues,
         resource_policy: Option<(&marram_authz::Policy, &str)>,
     ) -> Decision {
+        if let Some(device) = &self.principal.device {
+            return device.decide(action, resource, values);
+        }
         if self.is_barred_session(action) {
             let outcome = Outcome::ImplicitDeny(Layer::Session);
             return Decision { outcome, matched: Vec::new(), missing: Vec::new() };
@@ -393,6 +418,9 @@ impl CallContext {
         let tls = &self.tls;
         record.tls =
             Some(Tls { version: tls.version.clone(), cipher_suite: tls.cipher_suite.clone(), host: tls.host.clone() });
+        if let PrincipalKind::Device { certificate_id, .. } = &self.principal.kind {
+            record.additional.insert("certificateId".to_owned(), certificate_id.as_str().into());
+        }
         let trail = self.trail();
         record.resources = trail.resources.iter().map(|arn| Resource { arn: arn.clone(), kind: None }).collect();
         record.decision = trail.decision.unwrap_or(Recorded::NotEvaluated);

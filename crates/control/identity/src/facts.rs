@@ -60,7 +60,7 @@ impl CallFactsView<'_> {
             // Of a session, the role: policies are written about roles.
             "principalarn" => match &principal.kind {
                 PrincipalKind::RoleSession { role_arn, .. } => Fact::one(role_arn.as_str()),
-                PrincipalKind::Service { .. } => return None,
+                PrincipalKind::Service { .. } | PrincipalKind::Device { .. } => return None,
                 _ => Fact::one(principal.arn.as_str()),
             },
             "principalaccount" => match principal.kind {
@@ -71,7 +71,7 @@ impl CallFactsView<'_> {
                 PrincipalKind::Root => "Account",
                 PrincipalKind::User { .. } => "User",
                 PrincipalKind::RoleSession { .. } => "AssumedRole",
-                PrincipalKind::Service { .. } => return None,
+                PrincipalKind::Service { .. } | PrincipalKind::Device { .. } => return None,
             }),
             "principalservicename" => match &principal.kind {
                 PrincipalKind::Service { host } => Fact::one(host.as_str()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use marram_audit::{SessionContext, SessionIssuer, UserIdentity};
-use marram_authz::{ConditionValues, Requester};
+use marram_authz::{ConditionValues, Decision, Requester};
 use marram_types::{AccountId, Timestamp};
 use smol_str::SmolStr;
 
@@ -37,6 +37,14 @@ pub struct Principal {
     pub(crate) session_facts: Arc<ConditionValues>,
     /// The policies that speak for it.
     pub(crate) authority: Authority,
+    /// For devices: whoever knows the policies of the certificate.
+    pub(crate) device: Option<Arc<dyn DeviceDecisions>>,
+}
+
+/// The policies of one client certificate: the port through which a call of a device is decided (CP 5.6).
+pub trait DeviceDecisions: Send + Sync + std::fmt::Debug {
+    /// Decides over `action` on `resource` (a full ARN, or `*`); `values` are what the operation knows.
+    fn decide(&self, action: &str, resource: &str, values: &ConditionValues) -> Decision;
 }
 
 /// The kinds of principal, and what each alone has.
@@ -65,6 +73,13 @@ pub enum PrincipalKind {
         /// `iotthingsgraph.amazonaws.com`.
         host: SmolStr,
     },
+    /// A registered device certificate whose key was proved in the handshake.
+    Device {
+        /// 64 hex digits.
+        certificate_id: SmolStr,
+        /// The things it is attached to, sorted.
+        things: Arc<[SmolStr]>,
+    },
 }
 
 impl Principal {
@@ -79,6 +94,29 @@ impl Principal {
     pub fn service(account: AccountId, host: &str) -> Principal {
         let host = SmolStr::new(host);
         Principal::bare(account, PrincipalKind::Service { host: host.clone() }, host.clone(), host)
+    }
+
+    /// A device that proved the key of a registered certificate; `decisions` answers for its policies.
+    pub fn device(
+        account: AccountId,
+        certificate_arn: &str,
+        certificate_id: &str,
+        things: Arc<[SmolStr]>,
+        decisions: Arc<dyn DeviceDecisions>,
+    ) -> Principal {
+        let certificate_id = SmolStr::new(certificate_id);
+        let kind = PrincipalKind::Device { certificate_id: certificate_id.clone(), things };
+        let mut principal = Principal::bare(account, kind, SmolStr::new(certificate_arn), certificate_id);
+        principal.device = Some(decisions);
+        principal
+    }
+
+    /// The things a device is attached to; `None` for callers that are no devices.
+    pub fn device_things(&self) -> Option<&[SmolStr]> {
+        match &self.kind {
+            PrincipalKind::Device { things, .. } => Some(things),
+            _ => None,
+        }
     }
 
     /// A principal without key, tags or session.
@@ -96,6 +134,7 @@ impl Principal {
             transitive: Arc::default(),
             session_facts: Arc::default(),
             authority: Authority::default(),
+            device: None,
         }
     }
 
@@ -107,6 +146,7 @@ impl Principal {
             PrincipalKind::User { .. } => Requester::user(account, &self.arn),
             PrincipalKind::RoleSession { role_arn, .. } => Requester::session(account, &self.arn, role_arn),
             PrincipalKind::Service { host } => Requester::service(account, host),
+            PrincipalKind::Device { .. } => Requester::user(account, &self.arn),
         }
     }
 
@@ -134,7 +174,7 @@ impl Principal {
                 account_id: SmolStr::new(self.account.as_str()),
                 user_name: role_name.clone(),
             }),
-            PrincipalKind::Root => None,
+            PrincipalKind::Root | PrincipalKind::Device { .. } => None,
         };
         identity.session =
             self.session_started.map(|created| SessionContext { issuer, created, mfa: self.mfa_at.is_some() });
@@ -153,6 +193,7 @@ impl Principal {
             PrincipalKind::User { .. } => "IAMUser",
             PrincipalKind::RoleSession { .. } => "AssumedRole",
             PrincipalKind::Service { .. } => "AWSService",
+            PrincipalKind::Device { .. } => "Unknown",
         }
     }
 }

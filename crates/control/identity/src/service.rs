@@ -16,6 +16,12 @@ pub trait Service: Send + Sync {
     /// Which table it answers.
     fn id(&self) -> ServiceId;
 
+    /// Whether it answers this operation of its table. Several services share one table (`iot`: the registry, jobs,
+    /// provisioning); the first that offers an operation gets the call.
+    fn offers(&self, operation: &'static Operation) -> bool {
+        operation.service == self.id()
+    }
+
     /// Runs one operation. `input` is the decoded request, keyed by member name, its constraints already checked; the
     /// answer is keyed by member name too. Operations it does not offer answer [`ApiError::not_supported`].
     fn call<'a>(

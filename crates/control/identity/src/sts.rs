@@ -395,6 +395,10 @@ impl Identity {
             "roleSessionName": asked.session_name,
             "sourceArn": asked.source_arn,
         });
+        // On whose behalf: for credentials of a device its certificate and thing (CP 6.1).
+        for (key, value) in asked.session_facts {
+            record.additional.insert((*key).to_owned(), (*value).into());
+        }
         let (Some(role), Outcome::Allowed) = (role, outcome) else {
             let error =
                 denial(asked.service, ACTION, asked.role_arn, Outcome::ImplicitDeny(marram_authz::Layer::Identity));

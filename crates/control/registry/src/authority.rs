@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use marram_audit::Audit;
 use marram_broker::{Authenticating, Authenticator, Denied, PeerInfo, SessionAuthority, Tenant};
+use marram_identity::Principal;
 use marram_mqtt::Connect;
 use marram_store::Store;
 use marram_types::{CertificateId, Partition, SharedClock};
@@ -31,6 +32,9 @@ use crate::service::Registry;
 use policies::PolicyCache;
 use principal::LivePrincipals;
 pub use session::DeviceSession;
+
+/// Things of one certificate that a call knows of.
+const MAX_THINGS: i64 = 1000;
 
 /// Whoever holds the connections: told when a session's permissions changed.
 pub trait LiveSessions: Send + Sync {
@@ -101,7 +105,27 @@ impl DeviceAuthority {
         client_id: Option<&str>,
         source: IpAddr,
     ) -> Result<Arc<DeviceSession>, Denied> {
-        session::open(&self.inner, certificate, client_id.unwrap_or(""), source)
+        session::open(&self.inner, certificate, client_id, source)
+    }
+
+    /// The caller that a certificate stands for on device HTTPS.
+    ///
+    /// # Errors
+    /// As [`DeviceAuthority::session`].
+    pub fn principal(&self, certificate: &CertificateId, source: IpAddr) -> Result<Principal, Denied> {
+        let session = self.session(certificate, None, source)?;
+        let realm = session.realm();
+        let id = session.certificate_id();
+        let things = self
+            .inner
+            .store
+            .read(|snapshot| standing::things_of_certificate(snapshot, realm, id, MAX_THINGS))
+            .map_err(|error| {
+                tracing::error!(%error, "the registry cannot be read");
+                Denied::Unavailable
+            })?;
+        let (account, arn) = (realm.account.clone(), realm.certificate_arn(id));
+        Ok(Principal::device(account, &arn, id, things.into(), Arc::clone(&session) as _))
     }
 
     /// Applies changes of the registry to live sessions; runs until dropped. Spawn it once, after the broker has started.

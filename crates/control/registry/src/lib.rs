@@ -13,6 +13,7 @@ mod bootstrap;
 mod ca;
 mod certificate;
 mod change;
+mod credentials;
 mod data;
 mod endpoint;
 mod input;
@@ -29,6 +30,7 @@ mod thing_type;
 
 pub use authority::{DeviceAuthority, DeviceSession, LiveSessions};
 pub use bootstrap::{NewDevice, ProvisionedDevice, minimal_device_policy, provision_device};
+pub use credentials::CredentialsService;
 pub use data::{BrokerMessages, DataService, MessagePort, PublishError};
 pub use endpoint::Endpoints;
 pub use realm::Realm;

@@ -23,6 +23,12 @@ impl Realm {
         Self { partition: ctx.partition.clone(), account: ctx.account.clone(), region: ctx.region.clone() }
     }
 
+    /// The place a tenant of the broker is; `None` when its name is not one that [`Realm::tenant`] makes.
+    pub fn of_tenant(partition: &Partition, tenant: &marram_broker::Tenant) -> Option<Self> {
+        let (account, region) = tenant.as_str().split_once('/')?;
+        Some(Self { partition: partition.clone(), account: account.parse().ok()?, region: region.parse().ok()? })
+    }
+
     /// The `iot` ARN of a resource such as `thing/press-7`.
     pub fn arn(&self, resource: impl fmt::Display) -> String {
         format!("arn:{}:iot:{}:{}:{resource}", self.partition, self.region, self.account)

@@ -19,7 +19,7 @@ const DURATION_SECS: std::ops::RangeInclusive<i64> = 900..=43_200;
 /// Role aliases of an account (CP 10.4).
 const MAX_ROLE_ALIASES: i64 = 100;
 /// Who assumes the role: `iam:PassedToService`.
-const ASSUMED_BY: &str = "credentials.iot.amazonaws.com";
+pub(crate) const ASSUMED_BY: &str = "credentials.iot.amazonaws.com";
 
 /// A role alias.
 #[derive(Debug, Clone, PartialEq, Eq)]

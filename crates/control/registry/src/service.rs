@@ -78,9 +78,32 @@ impl Registry {
     }
 }
 
+macro_rules! operations {
+    ($($name:literal => $function:path,)*) => {
+        /// Operations of the table `iot` that the registry answers.
+        const OFFERED: &[&str] = &[$($name),*];
+
+        fn answer<'a>(
+            registry: &'a Registry,
+            ctx: &'a CallContext,
+            name: &str,
+            input: Input,
+        ) -> BoxFuture<'a, Result<Value, ApiError>> {
+            match name {
+                $($name => Box::pin($function(registry, ctx, input)),)*
+                other => Box::pin(std::future::ready(Err(ApiError::not_supported(other)))),
+            }
+        }
+    };
+}
+
 impl Service for Registry {
     fn id(&self) -> ServiceId {
         ServiceId::Iot
+    }
+
+    fn offers(&self, operation: &'static Operation) -> bool {
+        operation.service == ServiceId::Iot && OFFERED.contains(&operation.name)
     }
 
     fn call<'a>(
@@ -93,84 +116,78 @@ impl Service for Registry {
             Ok(input) => input,
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
-        macro_rules! operations {
-            ($($name:literal => $function:path,)*) => {
-                match operation.name {
-                    $($name => Box::pin($function(self, ctx, input)),)*
-                    other => Box::pin(std::future::ready(Err(ApiError::not_supported(other)))),
-                }
-            };
-        }
-        operations! {
-            "DescribeEndpoint" => endpoint::describe_endpoint,
-            "CreateThing" => thing::create_thing,
-            "DescribeThing" => thing::describe_thing,
-            "UpdateThing" => thing::update_thing,
-            "DeleteThing" => thing::delete_thing,
-            "ListThings" => thing::list_things,
-            "AttachThingPrincipal" => thing::attach_thing_principal,
-            "DetachThingPrincipal" => thing::detach_thing_principal,
-            "ListThingPrincipals" => thing::list_thing_principals,
-            "ListThingPrincipalsV2" => thing::list_thing_principals_v2,
-            "ListPrincipalThings" => thing::list_principal_things,
-            "ListPrincipalThingsV2" => thing::list_principal_things_v2,
-            "CreateThingType" => thing_type::create_thing_type,
-            "DescribeThingType" => thing_type::describe_thing_type,
-            "UpdateThingType" => thing_type::update_thing_type,
-            "DeprecateThingType" => thing_type::deprecate_thing_type,
-            "DeleteThingType" => thing_type::delete_thing_type,
-            "ListThingTypes" => thing_type::list_thing_types,
-            "CreateThingGroup" => thing_group::create_thing_group,
-            "DescribeThingGroup" => thing_group::describe_thing_group,
-            "UpdateThingGroup" => thing_group::update_thing_group,
-            "DeleteThingGroup" => thing_group::delete_thing_group,
-            "ListThingGroups" => thing_group::list_thing_groups,
-            "AddThingToThingGroup" => thing_group::add_thing_to_thing_group,
-            "RemoveThingFromThingGroup" => thing_group::remove_thing_from_thing_group,
-            "UpdateThingGroupsForThing" => thing_group::update_thing_groups_for_thing,
-            "ListThingGroupsForThing" => thing_group::list_thing_groups_for_thing,
-            "ListThingsInThingGroup" => thing_group::list_things_in_thing_group,
-            "CreateKeysAndCertificate" => certificate::create_keys_and_certificate,
-            "CreateCertificateFromCsr" => certificate::create_certificate_from_csr,
-            "RegisterCertificate" => certificate::register_certificate,
-            "RegisterCertificateWithoutCA" => certificate::register_certificate_without_ca,
-            "DescribeCertificate" => certificate::describe_certificate,
-            "UpdateCertificate" => certificate::update_certificate,
-            "DeleteCertificate" => certificate::delete_certificate,
-            "ListCertificates" => certificate::list_certificates,
-            "ListCertificatesByCA" => certificate::list_certificates_by_ca,
-            "RegisterCACertificate" => ca::register_ca_certificate,
-            "DescribeCACertificate" => ca::describe_ca_certificate,
-            "UpdateCACertificate" => ca::update_ca_certificate,
-            "DeleteCACertificate" => ca::delete_ca_certificate,
-            "ListCACertificates" => ca::list_ca_certificates,
-            "GetRegistrationCode" => ca::get_registration_code,
-            "DeleteRegistrationCode" => ca::delete_registration_code,
-            "CreatePolicy" => policy::create_policy,
-            "GetPolicy" => policy::get_policy,
-            "DeletePolicy" => policy::delete_policy,
-            "ListPolicies" => policy::list_policies,
-            "CreatePolicyVersion" => policy::create_policy_version,
-            "GetPolicyVersion" => policy::get_policy_version,
-            "ListPolicyVersions" => policy::list_policy_versions,
-            "DeletePolicyVersion" => policy::delete_policy_version,
-            "SetDefaultPolicyVersion" => policy::set_default_policy_version,
-            "AttachPolicy" => policy::attach_policy,
-            "DetachPolicy" => policy::detach_policy,
-            "ListAttachedPolicies" => policy::list_attached_policies,
-            "ListTargetsForPolicy" => policy::list_targets_for_policy,
-            "AttachPrincipalPolicy" => policy::attach_principal_policy,
-            "DetachPrincipalPolicy" => policy::detach_principal_policy,
-            "ListPrincipalPolicies" => policy::list_principal_policies,
-            "ListPolicyPrincipals" => policy::list_policy_principals,
-            "CreateRoleAlias" => role_alias::create_role_alias,
-            "DescribeRoleAlias" => role_alias::describe_role_alias,
-            "UpdateRoleAlias" => role_alias::update_role_alias,
-            "DeleteRoleAlias" => role_alias::delete_role_alias,
-            "ListRoleAliases" => role_alias::list_role_aliases,
-            "TagResource" => tag::tag_resource,
-            "UntagResource" => tag::untag_resource,
-            "ListTagsForResource" => tag::list_tags_for_resource,
-        }
+        answer(self, ctx, operation.name, input)
     }
+}
+
+operations! {
+    "DescribeEndpoint" => endpoint::describe_endpoint,
+    "CreateThing" => thing::create_thing,
+    "DescribeThing" => thing::describe_thing,
+    "UpdateThing" => thing::update_thing,
+    "DeleteThing" => thing::delete_thing,
+    "ListThings" => thing::list_things,
+    "AttachThingPrincipal" => thing::attach_thing_principal,
+    "DetachThingPrincipal" => thing::detach_thing_principal,
+    "ListThingPrincipals" => thing::list_thing_principals,
+    "ListThingPrincipalsV2" => thing::list_thing_principals_v2,
+    "ListPrincipalThings" => thing::list_principal_things,
+    "ListPrincipalThingsV2" => thing::list_principal_things_v2,
+    "CreateThingType" => thing_type::create_thing_type,
+    "DescribeThingType" => thing_type::describe_thing_type,
+    "UpdateThingType" => thing_type::update_thing_type,
+    "DeprecateThingType" => thing_type::deprecate_thing_type,
+    "DeleteThingType" => thing_type::delete_thing_type,
+    "ListThingTypes" => thing_type::list_thing_types,
+    "CreateThingGroup" => thing_group::create_thing_group,
+    "DescribeThingGroup" => thing_group::describe_thing_group,
+    "UpdateThingGroup" => thing_group::update_thing_group,
+    "DeleteThingGroup" => thing_group::delete_thing_group,
+    "ListThingGroups" => thing_group::list_thing_groups,
+    "AddThingToThingGroup" => thing_group::add_thing_to_thing_group,
+    "RemoveThingFromThingGroup" => thing_group::remove_thing_from_thing_group,
+    "UpdateThingGroupsForThing" => thing_group::update_thing_groups_for_thing,
+    "ListThingGroupsForThing" => thing_group::list_thing_groups_for_thing,
+    "ListThingsInThingGroup" => thing_group::list_things_in_thing_group,
+    "CreateKeysAndCertificate" => certificate::create_keys_and_certificate,
+    "CreateCertificateFromCsr" => certificate::create_certificate_from_csr,
+    "RegisterCertificate" => certificate::register_certificate,
+    "RegisterCertificateWithoutCA" => certificate::register_certificate_without_ca,
+    "DescribeCertificate" => certificate::describe_certificate,
+    "UpdateCertificate" => certificate::update_certificate,
+    "DeleteCertificate" => certificate::delete_certificate,
+    "ListCertificates" => certificate::list_certificates,
+    "ListCertificatesByCA" => certificate::list_certificates_by_ca,
+    "RegisterCACertificate" => ca::register_ca_certificate,
+    "DescribeCACertificate" => ca::describe_ca_certificate,
+    "UpdateCACertificate" => ca::update_ca_certificate,
+    "DeleteCACertificate" => ca::delete_ca_certificate,
+    "ListCACertificates" => ca::list_ca_certificates,
+    "GetRegistrationCode" => ca::get_registration_code,
+    "DeleteRegistrationCode" => ca::delete_registration_code,
+    "CreatePolicy" => policy::create_policy,
+    "GetPolicy" => policy::get_policy,
+    "DeletePolicy" => policy::delete_policy,
+    "ListPolicies" => policy::list_policies,
+    "CreatePolicyVersion" => policy::create_policy_version,
+    "GetPolicyVersion" => policy::get_policy_version,
+    "ListPolicyVersions" => policy::list_policy_versions,
+    "DeletePolicyVersion" => policy::delete_policy_version,
+    "SetDefaultPolicyVersion" => policy::set_default_policy_version,
+    "AttachPolicy" => policy::attach_policy,
+    "DetachPolicy" => policy::detach_policy,
+    "ListAttachedPolicies" => policy::list_attached_policies,
+    "ListTargetsForPolicy" => policy::list_targets_for_policy,
+    "AttachPrincipalPolicy" => policy::attach_principal_policy,
+    "DetachPrincipalPolicy" => policy::detach_principal_policy,
+    "ListPrincipalPolicies" => policy::list_principal_policies,
+    "ListPolicyPrincipals" => policy::list_policy_principals,
+    "CreateRoleAlias" => role_alias::create_role_alias,
+    "DescribeRoleAlias" => role_alias::describe_role_alias,
+    "UpdateRoleAlias" => role_alias::update_role_alias,
+    "DeleteRoleAlias" => role_alias::delete_role_alias,
+    "ListRoleAliases" => role_alias::list_role_aliases,
+    "TagResource" => tag::tag_resource,
+    "UntagResource" => tag::untag_resource,
+    "ListTagsForResource" => tag::list_tags_for_resource,
 }

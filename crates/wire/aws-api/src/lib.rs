@@ -16,6 +16,7 @@
 
 pub mod constraint;
 pub mod decode;
+pub mod device;
 pub mod encode;
 pub mod error;
 pub mod generated;

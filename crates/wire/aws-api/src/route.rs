@@ -56,6 +56,17 @@ pub fn route(request: &Request<'_>, signing_name: &str) -> Result<Matched, Route
     route_in(request, first)
 }
 
+/// The operation that method and path name on the device HTTPS plane, where no signature tells the service: one of `allowed`
+/// or of [`crate::device::OPERATIONS`]. Services earlier in `allowed` win where paths collide (control-plane-api 1.8).
+pub fn route_device(request: &Request<'_>, allowed: &[(ServiceId, &[&str])]) -> Option<Matched> {
+    let unmodelled = route_in_table(request, &DEVICE_TABLE, |_| true);
+    unmodelled.or_else(|| {
+        allowed
+            .iter()
+            .find_map(|(service, names)| route_in_table(request, TABLES.get(service)?, |name| names.contains(&name)))
+    })
+}
+
 /// In whose dialect to answer a request without a usable scope (control-plane-api 1.8, steps 4 to 7).
 pub fn guess(request: &Request<'_>) -> ServiceId {
     if let Some(target) = request.header("x-amz-target") {
@@ -150,15 +161,19 @@ fn route_greengrass(request: &Request<'_>) -> Result<Matched, RouteError> {
 }
 
 fn route_path(request: &Request<'_>, service: ServiceId) -> Option<Matched> {
+    route_in_table(request, TABLES.get(&service)?, |_| true)
+}
+
+fn route_in_table(request: &Request<'_>, table: &Table, offered: impl Fn(&str) -> bool) -> Option<Matched> {
     if request.path.len() > MAX_PATH_BYTES {
         return None;
     }
     let segments: Vec<&str> = request.path.strip_prefix('/')?.split('/').collect();
     let first = decode_segment(segments.first()?)?;
-    let routes = TABLES.get(&service)?.get(first.as_ref())?;
+    let routes = table.get(first.as_ref())?;
     routes
         .iter()
-        .filter(|route| route.operation.method == request.method)
+        .filter(|route| route.operation.method == request.method && offered(route.operation.name))
         .find_map(|route| route.match_segments(&segments).map(|labels| Matched { operation: route.operation, labels }))
 }
 
@@ -172,12 +187,14 @@ type Table = HashMap<&'static str, Vec<Route>>;
 /// Routes of each REST service by first literal, the most specific first.
 static TABLES: LazyLock<HashMap<ServiceId, Table>> = LazyLock::new(|| {
     let rest = ServiceId::ALL.into_iter().filter(|service| service.protocol() == Protocol::RestJson);
-    rest.map(|service| (service, table(service))).collect()
+    rest.map(|service| (service, table(service.table().operations))).collect()
 });
 
-fn table(service: ServiceId) -> Table {
+static DEVICE_TABLE: LazyLock<Table> = LazyLock::new(|| table(crate::device::OPERATIONS));
+
+fn table(operations: &'static [Operation]) -> Table {
     let mut table = Table::new();
-    for operation in service.table().operations {
+    for operation in operations {
         let route = Route::new(operation);
         if let Some(Segment::Literal(first)) = route.segments.first() {
             table.entry(first).or_default().push(route);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use marram_authz::{Fact, Facts};
+use marram_authz::{ConditionValues, Fact, Facts};
 use marram_broker::ConnectAttributes;
 use marram_pki::{AlternativeName, Certificate, DistinguishedName};
 use marram_types::Timestamp;
@@ -98,6 +98,23 @@ impl Facts for QuestionFacts<'_> {
             }
             _ => self.connection.get(key),
         }
+    }
+}
+
+/// Variables of an HTTPS call: what the operation knows comes first.
+pub(super) struct CallFacts<'a> {
+    pub(super) question: &'a QuestionFacts<'a>,
+    pub(super) values: &'a ConditionValues,
+    /// Variables of the thing are absent.
+    pub(super) without_thing: bool,
+}
+
+impl Facts for CallFacts<'_> {
+    fn get(&self, key: &str) -> Option<Fact<'_>> {
+        if self.without_thing && key.starts_with("iot:connection.thing.") {
+            return None;
+        }
+        self.values.get(key).or_else(|| self.question.get(key))
     }
 }
 

@@ -8,16 +8,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use marram_audit::{AuditRecord, Decision as AuditDecision, EventType, Resource, UserIdentity};
-use marram_authz::{DeviceAction, DevicePolicies, Layers, Outcome, Request, Requester};
+use marram_authz::{
+    ConditionValues, Decision as Answer, DeviceAction, DevicePolicies, Layers, Outcome, Policy, Request, Requester,
+};
 use marram_broker::{ConnectAttributes, Decision, Denied, SessionAuthority, Tenant};
-use marram_identity::CallError;
+use marram_identity::{CallError, DeviceDecisions};
 use marram_pki::Certificate;
 use marram_store::Snapshot;
 use marram_types::CertificateId;
 use smol_str::SmolStr;
 
 use super::Inner;
-use super::facts::{ConnectionFacts, QuestionFacts, certificate_facts};
+use super::facts::{CallFacts, ConnectionFacts, QuestionFacts, certificate_facts};
 use super::principal::LivePrincipal;
 use super::standing::{self, Standing};
 use crate::realm::Realm;
@@ -36,6 +38,8 @@ pub struct DeviceSession {
     /// As the broker settled on.
     client_id: OnceLock<SmolStr>,
     source: IpAddr,
+    /// An HTTPS call: there is no client id.
+    is_https: bool,
     /// The thing of an exclusive attachment when the session began.
     exclusive_thing: Option<SmolStr>,
     bound: ArcSwap<Bound>,
@@ -65,9 +69,11 @@ impl fmt::Debug for DeviceSession {
 pub(super) fn open(
     authority: &Arc<Inner>,
     certificate: &CertificateId,
-    client_id: &str,
+    client_id: Option<&str>,
     source: IpAddr,
 ) -> Result<Arc<DeviceSession>, Denied> {
+    let is_https = client_id.is_none();
+    let client_id = client_id.unwrap_or_default();
     let unavailable = |error: CallError| {
         tracing::error!(%error, "the registry cannot be read");
         Denied::Unavailable
@@ -89,7 +95,7 @@ pub(super) fn open(
         .store
         .read(|snapshot| {
             let standing = standing::read(snapshot, &authority.policies, &realm, &id)?.map(Arc::new);
-            let bound = bind(snapshot, &realm, &id, standing.as_ref(), &asked, source)?;
+            let bound = bind(snapshot, &realm, &id, standing.as_ref(), &asked, source, is_https)?;
             Ok((standing, bound))
         })
         .map_err(unavailable)?;
@@ -100,6 +106,7 @@ pub(super) fn open(
         asked_client_id: asked,
         client_id: OnceLock::new(),
         source,
+        is_https,
         exclusive_thing: standing.as_ref().and_then(|standing| standing.exclusive_thing.clone()),
         bound: ArcSwap::from_pointee(bound),
         version: AtomicU64::new(1),
@@ -123,6 +130,7 @@ fn bind(
     standing: Option<&Arc<Standing>>,
     client_id: &SmolStr,
     source: IpAddr,
+    is_https: bool,
 ) -> Result<Bound, CallError> {
     let prefix = realm.arn("");
     let bare = ConnectionFacts { client_id: client_id.clone(), source, thing: None, certificate: None };
@@ -130,6 +138,7 @@ fn bind(
         let policies = Arc::new(DevicePolicies::bind(&[], &prefix, &bare, true));
         return Ok(Bound { active: false, not_before: 0, not_after: 0, facts: bare, policies, standing: None });
     };
+    let client_id = (!is_https).then_some(client_id.as_str());
     let thing = standing::thing_of(snapshot, realm, id, standing, client_id)?;
     let certificate = match standing.policies.reads_certificate() {
         true => standing::der(snapshot, realm, id)?.and_then(|der| Certificate::from_der(&der).ok()),
@@ -162,30 +171,13 @@ impl DeviceSession {
         self.bound.load().facts.thing.as_ref().map(|thing| thing.name.clone())
     }
 
-    /// Whether the device may do `action` on the resource `kind/name` of its realm: HTTPS calls and the credentials
-    /// provider (`iot:AssumeRoleWithCertificate` on `rolealias/{alias}`).
+    /// Whether the device may do `action` on the resource `kind/name` of its realm. A refusal is recorded.
     pub fn allows(&self, action: &str, resource: &str) -> bool {
-        let bound = self.bound.load();
         let arn = self.realm().arn(resource);
-        let decision = if !self.is_usable_in(&bound) {
-            AuditDecision::ImplicitDeny
-        } else {
-            let facts = self.question(&bound, None);
-            let certificate_arn = self.realm().certificate_arn(&self.certificate_id);
-            let request = Request {
-                requester: Requester::user(self.realm().account.as_str(), &certificate_arn),
-                action,
-                resource: &arn,
-                facts: &facts,
-                strict_variables: true,
-            };
-            let policies = bound.standing.as_ref().map_or(&[][..], |standing| standing.policies.policies());
-            let layers = Layers { identity: policies, boundary: None, session: None, guardrail: None, resource: None };
-            match request.decide(&layers).outcome {
-                Outcome::Allowed => return true,
-                Outcome::ExplicitDeny(_) => AuditDecision::ExplicitDeny,
-                Outcome::ImplicitDeny(_) => AuditDecision::ImplicitDeny,
-            }
+        let decision = match DeviceDecisions::decide(self, action, &arn, &ConditionValues::new()).outcome {
+            Outcome::Allowed => return true,
+            Outcome::ExplicitDeny(_) => AuditDecision::ExplicitDeny,
+            Outcome::ImplicitDeny(_) => AuditDecision::ImplicitDeny,
         };
         self.audit_denial(action.rsplit(':').next().unwrap_or(action), &arn, decision);
         false
@@ -195,7 +187,8 @@ impl DeviceSession {
     /// principal's lock.
     pub(super) fn rebind(&self, snapshot: &Snapshot<'_>, standing: Option<&Arc<Standing>>) -> Result<(), CallError> {
         let client_id = SmolStr::new(self.broker_client_id());
-        let bound = bind(snapshot, self.realm(), &self.certificate_id, standing, &client_id, self.source)?;
+        let is_https = self.is_https;
+        let bound = bind(snapshot, self.realm(), &self.certificate_id, standing, &client_id, self.source, is_https)?;
         self.bound.store(Arc::new(bound));
         self.version.fetch_add(1, Ordering::Release);
         Ok(())
@@ -310,6 +303,46 @@ impl DeviceSession {
         record.additional.insert("certificateId".to_owned(), (*self.certificate_id).into());
         record.additional.insert("clientId".to_owned(), self.broker_client_id().into());
         audit.enqueue(record);
+    }
+}
+
+/// Actions of the Greengrass data plane: policies of groups and variables of things do not count there (CP 5.6).
+const GREENGRASS: &str = "greengrass:";
+/// IAM's prefix of the jobs data plane; policies of devices say `iot:` (CP 3.7).
+const JOBS_DATA: &str = "iotjobsdata:";
+
+impl DeviceDecisions for DeviceSession {
+    fn decide(&self, action: &str, resource: &str, values: &ConditionValues) -> Answer {
+        let bound = self.bound.load();
+        let nobody = Answer {
+            outcome: Outcome::ImplicitDeny(marram_authz::Layer::Identity),
+            matched: Vec::new(),
+            missing: Vec::new(),
+        };
+        let (Some(standing), true) = (&bound.standing, self.is_usable_in(&bound)) else { return nobody };
+        let renamed = action.strip_prefix(JOBS_DATA).map(|name| format!("iot:{name}"));
+        let action = renamed.as_deref().unwrap_or(action);
+        let question = self.question(&bound, None);
+        let is_greengrass = action.starts_with(GREENGRASS);
+        let facts = CallFacts { question: &question, values, without_thing: is_greengrass };
+        let own: Vec<_>;
+        let policies = if is_greengrass {
+            let policies = standing.policies.policies().iter();
+            let attached = |policy: &&Arc<Policy>| standing.own_policies.iter().any(|name| *name == policy.id());
+            own = policies.filter(attached).cloned().collect();
+            &own[..]
+        } else {
+            standing.policies.policies()
+        };
+        let certificate_arn = self.realm().certificate_arn(&self.certificate_id);
+        let request = Request {
+            requester: Requester::user(self.realm().account.as_str(), &certificate_arn),
+            action,
+            resource,
+            facts: &facts,
+            strict_variables: true,
+        };
+        request.decide(&Layers { identity: policies, ..Layers::default() })
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Standing {
     pub(super) groups: Box<[SmolStr]>,
     /// What its policies say.
     pub(super) policies: Arc<PolicySet>,
+    /// Names of the policies attached to the certificate itself: the only ones that speak of the Greengrass data plane.
+    pub(super) own_policies: Box<[SmolStr]>,
 }
 
 /// A thing, as far as policy variables read it.
@@ -98,6 +100,7 @@ pub(super) fn read(
             Ok::<_, CallError>(row.get(0)?)
         })?;
     let mut keys = keys_of(snapshot, realm, &resource)?;
+    let own_policies = keys.iter().map(|key| key.name.clone()).collect();
     for group in &groups {
         keys.extend(keys_of(snapshot, realm, &format!("thinggroup/{group}"))?);
     }
@@ -109,6 +112,7 @@ pub(super) fn read(
         not_after,
         exclusive_thing,
         groups: groups.into(),
+        own_policies,
         policies: cache.set(realm, keys, |key| document(snapshot, realm, key))?,
     }))
 }
@@ -158,18 +162,37 @@ pub(super) fn document(
     }
 }
 
+/// The things a certificate is attached to, sorted.
+pub(super) fn things_of_certificate(
+    snapshot: &Snapshot<'_>,
+    realm: &Realm,
+    id: &str,
+    limit: i64,
+) -> Result<Vec<SmolStr>, CallError> {
+    snapshot.query_all(
+        "SELECT thing FROM iot_thing_principal WHERE account = $1 AND region = $2 AND principal = $3
+         ORDER BY thing LIMIT $4",
+        params![realm.account, realm.region, certificate::resource(id), limit],
+        |row| Ok::<_, CallError>(row.get::<SmolStr>(0)?),
+    )
+}
+
 /// The thing whose variables a connection sees: the exclusive one, or the attached one that the client id names
-/// (CP 5.6).
+/// (CP 5.6). HTTPS calls have no client id: there it is the only thing attached.
 pub(super) fn thing_of(
     snapshot: &Snapshot<'_>,
     realm: &Realm,
     id: &str,
     standing: &Standing,
-    client_id: &str,
+    client_id: Option<&str>,
 ) -> Result<Option<ThingFacts>, CallError> {
-    let name = match &standing.exclusive_thing {
-        Some(name) => name.clone(),
-        None => {
+    let name = match (&standing.exclusive_thing, client_id) {
+        (Some(name), _) => name.clone(),
+        (None, None) => match things_of_certificate(snapshot, realm, id, 2)?.as_slice() {
+            [only] => only.clone(),
+            _ => return Ok(None),
+        },
+        (None, Some(client_id)) => {
             let attached = snapshot.query_opt(
                 "SELECT thing FROM iot_thing_principal
                  WHERE account = $1 AND region = $2 AND thing = $3 AND principal = $4",
