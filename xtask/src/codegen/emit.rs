@@ -75,7 +75,8 @@ pub fn service(model: &Model, selection: &Selection) -> Result<String> {
         selection.name, model.metadata.api_version
     );
     let protocol = match (model.metadata.protocol.as_str(), model.metadata.json_version.as_deref()) {
-        ("json", Some("1.0")) => "Json10",
+        // The model prefers cbor; SDKs that know JSON 1.0 speak that (control-plane-api 1.1).
+        ("json" | "smithy-rpc-v2-cbor", Some("1.0")) => "Json10",
         ("json", _) => "Json11",
         ("rest-json", _) => "RestJson",
         ("query", _) => "Query",
@@ -192,7 +193,12 @@ fn body_limit(model: &Model, service: &str, name: &str, operation: &Operation) -
     if matches!(service, "iot" | "iam") && name.contains("Policy") {
         return "POLICY_BODY_LIMIT";
     }
-    "DEFAULT_BODY_LIMIT"
+    match (service, name) {
+        ("greengrassv2", "CreateDeployment") => "DEPLOYMENT_BODY_LIMIT",
+        ("greengrassv2", "CreateComponentVersion") => "POLICY_BODY_LIMIT",
+        ("logs", "PutLogEvents") | ("cloudwatch", "PutMetricData") => "BULK_BODY_LIMIT",
+        _ => "DEFAULT_BODY_LIMIT",
+    }
 }
 
 /// The name of a shape's table row.

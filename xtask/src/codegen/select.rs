@@ -48,6 +48,14 @@ pub const SERVICES: &[Selection] = &[
         shapes: Shapes::Named("LookupEvents"),
     },
     Selection {
+        name: "cloudwatch",
+        variant: "CloudWatch",
+        signing_names: &["monitoring"],
+        iam_prefix: "cloudwatch",
+        event_source: "monitoring.amazonaws.com",
+        shapes: Shapes::Named("PutMetricData GetMetricData GetMetricStatistics ListMetrics"),
+    },
+    Selection {
         name: "greengrass",
         variant: "Greengrass",
         signing_names: &["greengrass"],
@@ -61,7 +69,7 @@ pub const SERVICES: &[Selection] = &[
         signing_names: &["greengrass"],
         iam_prefix: "greengrass",
         event_source: "greengrass.amazonaws.com",
-        shapes: Shapes::None,
+        shapes: Shapes::All,
     },
     Selection {
         name: "iam",
@@ -102,6 +110,28 @@ pub const SERVICES: &[Selection] = &[
         iam_prefix: "iotthingsgraph",
         event_source: "iotthingsgraph.amazonaws.com",
         shapes: Shapes::All,
+    },
+    Selection {
+        name: "logs",
+        variant: "Logs",
+        signing_names: &["logs"],
+        iam_prefix: "logs",
+        event_source: "logs.amazonaws.com",
+        shapes: Shapes::Named(
+            "CreateLogGroup CreateLogStream PutLogEvents DescribeLogGroups DescribeLogStreams GetLogEvents FilterLogEvents
+             DeleteLogGroup DeleteLogStream PutRetentionPolicy DeleteRetentionPolicy",
+        ),
+    },
+    Selection {
+        name: "secretsmanager",
+        variant: "SecretsManager",
+        signing_names: &["secretsmanager"],
+        iam_prefix: "secretsmanager",
+        event_source: "secretsmanager.amazonaws.com",
+        shapes: Shapes::Named(
+            "CreateSecret GetSecretValue PutSecretValue UpdateSecret DescribeSecret ListSecrets DeleteSecret
+             TagResource UntagResource",
+        ),
     },
     Selection {
         name: "sts",

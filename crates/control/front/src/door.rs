@@ -369,6 +369,7 @@ fn spell(service: ServiceId, failure: &AuthFailure) -> ApiError {
         Protocol::Json10 | Protocol::Json11 => ErrorStyle::Json,
         Protocol::RestJson => ErrorStyle::RestJson,
         Protocol::Query => ErrorStyle::Query,
+        Protocol::RestXml => ErrorStyle::S3,
     };
     let refusal = failure.refusal(style);
     ApiError::new(refusal.code, refusal.status, refusal.message)

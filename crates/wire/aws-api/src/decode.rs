@@ -52,6 +52,8 @@ pub fn decode(matched: &Matched, request: &Request<'_>) -> Result<Value, ApiErro
         }
         Protocol::RestJson => rest::structure(input, matched, request),
         Protocol::Query => query::structure(input, request),
+        // No table of a REST-XML service carries shapes: its bodies are streams, read by the service itself.
+        Protocol::RestXml => return Err(not_supported(operation)),
     };
     let value = decoded.map_err(|violation| refuse(operation.service, &[violation]))?;
     let violations = constraint::check(input, &value);
@@ -63,6 +65,9 @@ pub fn input_error(service: ServiceId, message: impl Into<String>) -> ApiError {
     let code = match service {
         ServiceId::Iam | ServiceId::Sts => "ValidationError",
         ServiceId::CloudTrail | ServiceId::GreengrassV2 => "ValidationException",
+        ServiceId::S3 => "InvalidRequest",
+        ServiceId::Logs | ServiceId::SecretsManager => "InvalidParameterException",
+        ServiceId::CloudWatch => "InvalidParameterValue",
         ServiceId::Greengrass => "BadRequestException",
         ServiceId::ThingsGraph | ServiceId::Iot | ServiceId::IotData | ServiceId::IotJobsData => {
             "InvalidRequestException"
@@ -76,6 +81,7 @@ pub fn not_supported(operation: &Operation) -> ApiError {
     let message = format!("{} is not supported by this endpoint", operation.name);
     match operation.service.protocol() {
         Protocol::Query => ApiError::new("InvalidAction", 400, message),
+        Protocol::RestXml => ApiError::new("NotImplemented", 501, message),
         _ => input_error(operation.service, message),
     }
 }

@@ -1,7 +1,7 @@
 //! An answer in the dialect of its service (control-plane-api 1.2 to 1.5).
 
 mod json;
-mod xml;
+pub(crate) mod xml;
 
 use std::borrow::Cow;
 
@@ -36,6 +36,7 @@ pub fn output(operation: &'static Operation, output: &Value, request_id: &str) -
             response.content_type = Some(XML);
             response.body = xml::output(operation, output, request_id).into_bytes();
         }
+        Protocol::RestXml => {}
     }
     response
 }
@@ -102,6 +103,11 @@ pub fn error(service: ServiceId, error: &ApiError, request_id: &str) -> Response
     if let Some(secs) = error.retry_after_secs {
         headers.push((Cow::Borrowed("retry-after"), secs.to_string()));
     }
+    if table.protocol == Protocol::RestXml {
+        let mut body = String::new();
+        crate::s3::error_body(&code, &message, "", request_id, &mut body);
+        return Response { status, content_type: Some("application/xml"), headers, body: body.into_bytes() };
+    }
     if table.protocol == Protocol::Query {
         let sender = status < 500 && error.fault == Fault::Client;
         let body = xml::error(table.xml_namespace, sender, &code, &message, request_id).into_bytes();
@@ -134,6 +140,13 @@ fn spell<'a>(service: ServiceId, error: &'a ApiError) -> (Cow<'a, str>, u16) {
             "InternalFailureException" => Some(("InternalFailure", 500)),
             "UnknownOperationException" => Some(("InvalidAction", 400)),
             "InvalidRequestException" | "ValidationException" => Some(("ValidationError", 400)),
+            _ => None,
+        },
+        Protocol::RestXml => match error.code.as_ref() {
+            "AccessDeniedException" => Some(("AccessDenied", 403)),
+            "InternalFailureException" => Some(("InternalError", 500)),
+            "ServiceUnavailableException" | "ThrottlingException" => Some(("SlowDown", 503)),
+            "InvalidRequestException" => Some(("InvalidRequest", 400)),
             _ => None,
         },
         // Only iot, iot-data and iotthingsgraph model the code; the others know the plain one.

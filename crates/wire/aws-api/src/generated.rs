@@ -3,6 +3,8 @@
 #[rustfmt::skip]
 pub mod cloudtrail;
 #[rustfmt::skip]
+pub mod cloudwatch;
+#[rustfmt::skip]
 pub mod greengrass;
 #[rustfmt::skip]
 pub mod greengrassv2;
@@ -17,12 +19,16 @@ pub mod iot_jobs_data;
 #[rustfmt::skip]
 pub mod iotthingsgraph;
 #[rustfmt::skip]
+pub mod logs;
+#[rustfmt::skip]
+pub mod secretsmanager;
+#[rustfmt::skip]
 pub mod sts;
 
 /// The words the tables are written with.
 mod build {
     pub(super) use crate::model::{
-        DEFAULT_BODY_LIMIT, DEFINITION_BODY_LIMIT, ErrorShape, Kind, Location, Member, Number, Operation,
+        BULK_BODY_LIMIT, DEFAULT_BODY_LIMIT, DEFINITION_BODY_LIMIT, DEPLOYMENT_BODY_LIMIT, ErrorShape, Kind, Location, Member, Number, Operation,
         POLICY_BODY_LIMIT, Pagination, Pattern, Shape, TimestampFormat,
     };
     pub(super) use crate::service::{Protocol, Service, ServiceId};

@@ -12,6 +12,7 @@
 //! * [`decode`] and [`constraint`]: its input, checked.
 //! * [`encode`]: the answer, or the error of [`error`].
 //! * [`redact`]: what of both may stand in the audit log.
+//! * [`s3`]: the table of the object store, written by hand, and its routing.
 //! * `generated`: the tables, written by `cargo xtask codegen`.
 
 pub mod constraint;
@@ -24,6 +25,7 @@ pub mod message;
 pub mod model;
 pub mod redact;
 pub mod route;
+pub mod s3;
 pub mod service;
 pub mod timestamp;
 

@@ -15,6 +15,12 @@ pub const POLICY_BODY_LIMIT: u32 = 512 << 10;
 /// Body limit of operations that carry a definition document: 2 MiB (control-plane-api 10.4).
 pub const DEFINITION_BODY_LIMIT: u32 = 2 << 20;
 
+/// Body limit of operations that carry many events or data points: 2 MiB (control-plane-api 10.4).
+pub const BULK_BODY_LIMIT: u32 = 2 << 20;
+
+/// Body limit of operations that carry the configuration of a deployment: 12 MiB (control-plane-api 10.4).
+pub const DEPLOYMENT_BODY_LIMIT: u32 = 12 << 20;
+
 /// One operation of a service.
 #[derive(Debug)]
 pub struct Operation {

@@ -103,6 +103,8 @@ fn route_in(request: &Request<'_>, service: ServiceId) -> Result<Matched, RouteE
         Protocol::Query => route_action(request, service),
         Protocol::RestJson if request.header("x-amz-target").is_some() => Err(unknown(service)),
         Protocol::RestJson => route_path(request, service).ok_or_else(|| unknown(service)),
+        // Its requests are streams; they take another way through the door ([`crate::s3::route`]).
+        Protocol::RestXml => Err(unknown(service)),
     }
 }
 

@@ -25,15 +25,23 @@ pub enum ServiceId {
     Sts,
     /// `cloudtrail`: the audit log, read.
     CloudTrail,
-    /// `greengrassv2`: known by name only.
+    /// `greengrassv2`: components, deployments, core devices.
     GreengrassV2,
     /// `greengrass` (first generation): known by name only.
     Greengrass,
+    /// `s3`: the object store.
+    S3,
+    /// `logs`: what cores and components write down.
+    Logs,
+    /// `cloudwatch`: metrics.
+    CloudWatch,
+    /// `secretsmanager`: secrets, sealed at rest.
+    SecretsManager,
 }
 
 impl ServiceId {
     /// Every service, in the order of the enum.
-    pub const ALL: [ServiceId; 9] = [
+    pub const ALL: [ServiceId; 13] = [
         ServiceId::ThingsGraph,
         ServiceId::Iot,
         ServiceId::IotData,
@@ -43,6 +51,10 @@ impl ServiceId {
         ServiceId::CloudTrail,
         ServiceId::GreengrassV2,
         ServiceId::Greengrass,
+        ServiceId::S3,
+        ServiceId::Logs,
+        ServiceId::CloudWatch,
+        ServiceId::SecretsManager,
     ];
 
     /// The table of the service.
@@ -57,6 +69,10 @@ impl ServiceId {
             ServiceId::CloudTrail => &generated::cloudtrail::SERVICE,
             ServiceId::GreengrassV2 => &generated::greengrassv2::SERVICE,
             ServiceId::Greengrass => &generated::greengrass::SERVICE,
+            ServiceId::S3 => &crate::s3::SERVICE,
+            ServiceId::Logs => &generated::logs::SERVICE,
+            ServiceId::CloudWatch => &generated::cloudwatch::SERVICE,
+            ServiceId::SecretsManager => &generated::secretsmanager::SERVICE,
         }
     }
 
@@ -111,6 +127,8 @@ pub enum Protocol {
     RestJson,
     /// `Action=...&Version=...` forms, XML answers.
     Query,
+    /// Methods, paths, query parameters and headers; XML or raw bodies.
+    RestXml,
 }
 
 /// A service's facts, as the generated tables hold them.

@@ -207,7 +207,7 @@ fn constraint_violations_name_the_member() {
             400,
             "CreateSAMLProvider is not supported by this endpoint",
         ),
-        ("greengrassv2", "ListComponents", "", "ValidationException", 400, "not supported"),
+        ("secretsmanager", "RotateSecret", "{}", "InvalidParameterException", 400, "not supported"),
         ("greengrass", "ListGroups", "", "BadRequestException", 400, "not supported"),
     ];
     for (service, operation, body, code, status, message) in rows {
@@ -237,8 +237,12 @@ fn tables_are_complete_and_usable() {
         (ServiceId::Iam, 176, 78),
         (ServiceId::Sts, 11, 7),
         (ServiceId::CloudTrail, 60, 1),
-        (ServiceId::GreengrassV2, 29, 0),
+        (ServiceId::GreengrassV2, 29, 29),
         (ServiceId::Greengrass, 92, 0),
+        (ServiceId::S3, 25, 0),
+        (ServiceId::Logs, 118, 11),
+        (ServiceId::CloudWatch, 59, 4),
+        (ServiceId::SecretsManager, 26, 9),
     ];
     for (service, known, shaped) in counts {
         let operations = service.table().operations;

@@ -83,7 +83,7 @@ fn content(shape: &'static Shape, value: &Value, out: &mut String) {
 }
 
 /// Text that is safe between tags. What XML 1.0 cannot hold becomes U+FFFD.
-fn escape(text: &str, out: &mut String) {
+pub(crate) fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),
