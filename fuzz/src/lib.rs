@@ -14,6 +14,7 @@ mod policy;
 mod route;
 mod sigv4;
 mod tdm;
+mod version;
 
 /// A parser under test: its name (also its corpus folder) and the function to feed.
 pub struct Target {
@@ -36,4 +37,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "route", run: route::run },
     Target { name: "sigv4", run: sigv4::run },
     Target { name: "tdm", run: tdm::run },
+    Target { name: "version", run: version::run },
 ];
