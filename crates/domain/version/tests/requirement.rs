@@ -132,7 +132,8 @@ proptest! {
     /// CR 1.3: the same answer as an independent npm implementation, and printing keeps the meaning.
     #[test]
     fn agrees_with_npm(range in prop::collection::vec(conjunction(), 1..3), text in full()) {
-        // the oracle forgets half of a conjunction that contradicts itself
+        // npm reads `<=*` as `*`, the oracle does not; it also forgets half of a conjunction that contradicts itself
+        prop_assume!(!range.iter().any(|one| one.contains("=*")));
         prop_assume!(range.iter().all(|one| Requirement::can_agree([&requirement(one)])));
         let range = range.join(" || ");
         let ours = requirement(&range);

@@ -1,0 +1,180 @@
+//! Updates of a component's configuration: by a deployment (CR 3.3) and by the component itself (CR 3.5).
+
+use serde_json::Value;
+use smol_str::SmolStr;
+
+use crate::change::Change;
+use crate::node::{Interior, Node, Origin, Tree};
+use crate::write::Write;
+use crate::{DEFAULT_TIME, MAX_DEPTH};
+
+/// A JSON pointer (RFC 6901) as keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointer(pub Vec<String>);
+
+impl Pointer {
+    /// Reads `""` or `/a/b`, with `~0` and `~1`; none for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self(Vec::new()));
+        }
+        let rest = text.strip_prefix('/')?;
+        Some(Self(rest.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect()))
+    }
+}
+
+/// What a deployment does to one component's configuration: reset, then defaults, then merge.
+#[derive(Debug, Clone)]
+pub struct ConfigurationUpdate<'a> {
+    /// Pointers to forget; `""` forgets everything and ends the list.
+    pub reset: &'a [String],
+    /// The recipe's `DefaultConfiguration`: fills gaps, never overrides.
+    pub defaults: &'a Value,
+    /// Deeply merged; none or null is nothing.
+    pub merge: Option<&'a Value>,
+    /// Time of the merge: leaves written later survive it.
+    pub time: i64,
+    /// Who deploys.
+    pub origin: Origin,
+}
+
+/// What came of a [`ConfigurationUpdate`].
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// The new configuration, with times and origins.
+    pub tree: Tree,
+    /// Reset pointers that led nowhere.
+    pub ignored: Vec<String>,
+}
+
+/// Why a component's own update was refused. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// `InvalidArgumentsError`: rights are changed by deployments only.
+    #[error("config update is not allowed for following fields [accessControl]")]
+    AccessControl,
+    /// `InvalidArgumentsError`: a map cannot be merged into a leaf.
+    #[error("cannot merge a map into the value at {0}")]
+    IntoLeaf(String),
+    /// `FailedUpdateConditionCheckError`.
+    #[error("proposed timestamp is older than the latest modification at {0}")]
+    Stale(String),
+    /// `InvalidArgumentsError`: nested too deeply.
+    #[error("the value lies deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+}
+
+impl Tree {
+    /// The configuration after `update`; `self` is the configuration now (see [`Tree::subtree`]) and stays as it is.
+    pub fn updated(&self, update: &ConfigurationUpdate<'_>) -> Update {
+        let mut tree = self.clone();
+        let mut ignored = Vec::new();
+        let forget = Write { time: update.time, origin: update.origin.clone(), force: true };
+        for text in update.reset {
+            match Pointer::parse(text) {
+                Some(Pointer(keys)) if keys.is_empty() => {
+                    tree = Self::new();
+                    break;
+                }
+                Some(Pointer(keys)) if !tree.remove(&keys, &forget).is_empty() => {}
+                _ => ignored.push(text.clone()),
+            }
+        }
+        let nowhere: &[&str] = &[];
+        fill(&mut tree, &mut Vec::new(), update.defaults);
+        if let Some(merge) = update.merge {
+            tree.merge(nowhere, merge, &Write::new(update.time, update.origin.clone()));
+        }
+        Update { tree, ignored }
+    }
+
+    /// A component's own update of its configuration, which lies at `base`: merges `value` at `key_path`.
+    ///
+    /// # Errors
+    /// [`UpdateError`]; nothing changed then.
+    pub fn update_configuration<B: AsRef<str>, S: AsRef<str>>(
+        &mut self,
+        base: &[B],
+        key_path: &[S],
+        value: &Value,
+        write: &Write,
+    ) -> Result<Vec<Change>, UpdateError> {
+        let names_rights = |key: &str| key.eq_ignore_ascii_case("accessControl");
+        let at_rights = match key_path.first() {
+            Some(first) => names_rights(first.as_ref()),
+            None => value.as_object().is_some_and(|map| map.keys().any(|key| names_rights(key))),
+        };
+        if at_rights {
+            return Err(UpdateError::AccessControl);
+        }
+        if base.len() + key_path.len() + depth(value) > MAX_DEPTH {
+            return Err(UpdateError::TooDeep);
+        }
+        let path: Vec<SmolStr> =
+            base.iter().map(|key| key.as_ref().into()).chain(key_path.iter().map(|key| key.as_ref().into())).collect();
+        for end in base.len() + 1..path.len() {
+            if let Some(Node::Leaf(_)) = self.get(&path[..end]) {
+                return Err(UpdateError::IntoLeaf(place(&path[base.len()..end])));
+            }
+        }
+        if let Some(node) = self.get(&path) {
+            check(node, value, write.time, &mut path[base.len()..].to_vec())?;
+        }
+        Ok(self.merge(&path, value, write))
+    }
+}
+
+/// Writes `defaults` where nothing stands yet; a present leaf or map of another shape stays.
+fn fill(tree: &mut Tree, path: &mut Vec<String>, defaults: &Value) {
+    let Value::Object(map) = defaults else { return };
+    let write = Write::new(DEFAULT_TIME, Origin::Default);
+    for (key, value) in map {
+        path.push(key.clone());
+        match tree.get(path) {
+            None => drop(tree.merge(path, value, &write)),
+            Some(Node::Interior(_)) => fill(tree, path, value),
+            Some(Node::Leaf(_)) => {}
+        }
+        path.pop();
+    }
+}
+
+fn check(node: &Node, value: &Value, time: i64, path: &mut Vec<SmolStr>) -> Result<(), UpdateError> {
+    match (node, value) {
+        (Node::Leaf(_), Value::Object(_)) => Err(UpdateError::IntoLeaf(place(path))),
+        (Node::Interior(interior), Value::Object(map)) => {
+            for (key, value) in map {
+                if let Some(child) = Interior::child(interior, key) {
+                    path.push(key.into());
+                    // a map that replaces a leaf further down is an ordinary merge
+                    match child {
+                        Node::Leaf(leaf) if leaf.modified > time => return Err(UpdateError::Stale(place(path))),
+                        Node::Leaf(_) => {}
+                        Node::Interior(_) => check(child, value, time, path)?,
+                    }
+                    path.pop();
+                }
+            }
+            Ok(())
+        }
+        (node, _) if node.modified() > time => Err(UpdateError::Stale(place(path))),
+        _ => Ok(()),
+    }
+}
+
+fn place(path: &[SmolStr]) -> String {
+    let mut text = String::new();
+    for key in path {
+        text.push('/');
+        text.push_str(key);
+    }
+    text
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
