@@ -27,6 +27,9 @@ pub enum PublishError {
     /// Topic or payload are beyond what a message may be; the text says which.
     #[error("{0}")]
     Refused(String),
+    /// A quota of the account is spent.
+    #[error("{0}")]
+    Throttled(String),
     /// The message could not be made durable where it has to be.
     #[error("the message could not be stored")]
     Unavailable,

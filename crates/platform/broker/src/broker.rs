@@ -17,6 +17,7 @@ use crate::local::LocalClient;
 use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::options::BrokerOptions;
+use crate::retained::RetainRefused;
 use crate::session::{QueueLimits, Session, Signal};
 use crate::store::{Position, Record, SessionStore, StoreError};
 use crate::sweep;
@@ -104,6 +105,7 @@ impl Broker {
             queue_limits: QueueLimits {
                 online_bytes: options.online_queue_bytes,
                 offline_bytes: options.offline_queue_bytes,
+                patience: options.patience,
             },
             options,
             metrics: Metrics::default(),
@@ -179,12 +181,12 @@ impl Broker {
     /// The retained message of a topic.
     pub fn retained(&self, tenant: &Tenant, topic: &str) -> Option<Arc<Message>> {
         let topic = Topic::new(topic).ok()?;
-        self.core.world(tenant).retained().get(&topic).cloned()
+        self.core.world(tenant).retained().get(&topic)
     }
 
     /// All retained messages of a tenant, sorted by topic.
     pub fn retained_messages(&self, tenant: &Tenant) -> Vec<Arc<Message>> {
-        let mut messages: Vec<_> = self.core.world(tenant).retained().values().cloned().collect();
+        let mut messages = self.core.world(tenant).retained().all();
         messages.sort_by(|a, b| a.topic.cmp(&b.topic));
         messages
     }
@@ -301,13 +303,27 @@ impl Core {
     }
 
     /// Delivers a message that did not come from a connection: wills, events, local clients.
-    pub(crate) fn publish(&self, world: &World, message: Message, origin: Option<&Arc<Session>>) -> Position {
+    pub(crate) fn publish(
+        &self,
+        world: &World,
+        message: Message,
+        origin: Option<&Arc<Session>>,
+    ) -> Result<Position, RetainRefused> {
         let message = Arc::new(Message { qos: message.qos.min(QoS::AtLeastOnce), ..message });
         let route = world.routes.find(&message.topic);
         let mut batch = Batch::default();
         let position = deliver(self, world, &route, &message, origin, &mut batch);
         batch.finish(self);
         position
+    }
+
+    /// Publishes a will. One that cannot be retained is published all the same: its client is not there to be told.
+    pub(crate) fn publish_will(&self, world: &World, will: Message) {
+        if self.publish(world, will.clone(), None).is_err() {
+            tracing::warn!(topic = %will.topic, "a will is not retained: the account has as much as it may");
+            let will = Message { retain: false, ..will };
+            self.publish(world, will, None).expect("only retaining is refused");
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use marram_mqtt::session::{InboundAliases, Negotiated, OutboundAliases, Refusal, negotiate};
-use marram_mqtt::{ConnAck, Connect, DecodeError, Packet, QoS, ReasonCode, Version, Will, decode_frame, next_frame};
+use marram_mqtt::{
+    ClientId, ConnAck, Connect, DecodeError, Packet, QoS, ReasonCode, Version, Will, decode_frame, next_frame,
+};
 use marram_mqtt_net::{PeerInfo, ReadBuffer, Transport};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -17,6 +19,7 @@ use crate::broker::Core;
 use crate::connection::{Connection, PendingWill};
 use crate::lifecycle::{self, Subject};
 use crate::message::Message;
+use crate::rate::Throttled;
 use crate::session::{Session, Signal};
 use crate::store::Record;
 use crate::sweep;
@@ -80,6 +83,8 @@ async fn establish<T: Transport>(
                     core.metrics.connect_auth_error.increment();
                 }
                 ReasonCode::SERVER_UNAVAILABLE => core.metrics.connect_server_error.increment(),
+                // Counted where the reason is known.
+                ReasonCode::QUOTA_EXCEEDED => {}
                 _ => core.metrics.connect_client_error.increment(),
             }
             tracing::info!(remote = %peer.remote, client_id = %connect.client_id, %reason, "mqtt connect refused");
@@ -164,7 +169,25 @@ async fn admit(core: &Core, peer: &PeerInfo, connect: &Connect) -> Result<Admitt
         Some(will) => Some(check_will(core, &*authority, will)?),
         None => None,
     };
+    throttle(core, &*authority, &terms.client_id)?;
     Ok((terms, authority, will))
+}
+
+/// Counts a CONNECT against the rates of its client id and account. Only here, where the client may connect: a stranger
+/// does not use up the rate of somebody else's client id.
+fn throttle(core: &Core, authority: &dyn SessionAuthority, client_id: &ClientId) -> Result<(), Refusal> {
+    let (per_client, per_account) = match &core.options.quotas {
+        Some(quotas) => (quotas.connects_per_client, Some(quotas.connects_per_account)),
+        None => (core.options.connects_per_client, None),
+    };
+    let admitted = core.world(authority.tenant()).connects().admit(client_id, per_client, per_account, Instant::now());
+    admitted.map_err(|throttled| {
+        match throttled {
+            Throttled::ClientId => core.metrics.connect_client_id_throttle.increment(),
+            Throttled::Account => core.metrics.connect_throttle.increment(),
+        }
+        Refusal(ReasonCode::QUOTA_EXCEEDED)
+    })
 }
 
 fn check_will(core: &Core, authority: &dyn SessionAuthority, will: &Will) -> Result<PendingWill, Refusal> {
@@ -172,6 +195,7 @@ fn check_will(core: &Core, authority: &dyn SessionAuthority, will: &Will) -> Res
         return Err(Refusal(ReasonCode::TOPIC_NAME_INVALID));
     }
     if will.payload.len() > core.options.payload_max_bytes {
+        core.metrics.connect_client_error.increment();
         return Err(Refusal(ReasonCode::QUOTA_EXCEEDED));
     }
     if !authority.publish(&will.topic, will.retain).is_allow() || will.topic.starts_with("$aws/") {
@@ -247,7 +271,7 @@ async fn attach(
     if !present {
         // The old session ends here, and with it the wait of its will (MQTT 5 3.1.3.2.2).
         if let Some((message, _)) = pending {
-            core.publish(&world, *message, None);
+            core.publish_will(&world, *message);
         }
         sweep::reset(core, &world, &session);
     }

@@ -89,6 +89,8 @@ pub(crate) enum Owed {
 /// A publisher's wait for a full receiver.
 struct Patience {
     receiver: Arc<Session>,
+    /// What the receiver had read when the period began.
+    taken: u64,
     until: Pin<Box<Sleep>>,
 }
 
@@ -271,14 +273,28 @@ impl<T: Transport> Connection<T> {
         }
         if let Some(receiver) = self.batch.congested.take() {
             let until = Box::pin(tokio::time::sleep(self.core.options.patience));
-            self.patience = Some(Box::new(Patience { receiver, until }));
+            self.patience = Some(Box::new(Patience { taken: receiver.taken(), receiver, until }));
         }
-        let Some(patience) = &mut self.patience else { return true };
-        if patience.receiver.wait_for_room(self.core.queue_limits, cx.waker()) {
+        self.is_patience_over(cx)
+    }
+
+    /// Whether no full receiver is waited for any more: it has room, or it stands still.
+    fn is_patience_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let limits = self.core.queue_limits;
+        while let Some(patience) = &mut self.patience {
+            if !patience.receiver.wait_for_room(limits, cx.waker()) {
+                break;
+            }
             if patience.until.as_mut().poll(cx).is_pending() {
                 return false;
             }
-            patience.receiver.mark_stalled();
+            let taken = patience.receiver.taken();
+            if taken - patience.taken < limits.pull().bytes {
+                patience.receiver.mark_stalled();
+                break;
+            }
+            patience.taken = taken;
+            patience.until.as_mut().reset(tokio::time::Instant::now() + limits.patience);
         }
         self.patience = None;
         true
@@ -439,7 +455,7 @@ impl<T: Transport> Connection<T> {
         self.session.go_offline();
         if expiry_secs == 0 {
             if let Some(will) = will {
-                self.core.publish(&self.world, *will.message, None);
+                self.core.publish_will(&self.world, *will.message);
             }
             sweep::close(&self.core, &self.world, &self.session);
         } else {
@@ -463,7 +479,7 @@ impl<T: Transport> Connection<T> {
             standing.pending_will = later;
         }
         if let Some(message) = at_once {
-            self.core.publish(&self.world, *message, None);
+            self.core.publish_will(&self.world, *message);
         }
         let session = self.session.number.load(Ordering::Acquire);
         self.core.record(Record::SessionDetached { session, at_secs: epoch_secs() });

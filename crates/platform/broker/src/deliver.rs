@@ -8,6 +8,7 @@ use marram_mqtt::QoS;
 
 use crate::broker::Core;
 use crate::message::Message;
+use crate::retained::RetainRefused;
 use crate::routes::{Route, Target};
 use crate::session::{Delivery, Pushed, Session};
 use crate::store::{Position, Record};
@@ -32,7 +33,7 @@ impl Batch {
 }
 
 /// Delivers `message` along `route`. Returns the position that has to be durable before a QoS 1 message may be
-/// acknowledged; 0 if nothing has to.
+/// acknowledged; 0 if nothing has to. A message that is to be retained and cannot be reaches nobody.
 pub(crate) fn deliver(
     core: &Core,
     world: &World,
@@ -40,8 +41,8 @@ pub(crate) fn deliver(
     message: &Arc<Message>,
     origin: Option<&Arc<Session>>,
     batch: &mut Batch,
-) -> Position {
-    let mut position = if message.retain { retain(core, world, message) } else { 0 };
+) -> Result<Position, RetainRefused> {
+    let mut position = if message.retain { retain(core, world, message)? } else { 0 };
     let mut recorded = Vec::new();
     for target in &route.direct {
         if target.options.no_local && origin.is_some_and(|origin| Arc::ptr_eq(origin, &target.session)) {
@@ -59,7 +60,7 @@ pub(crate) fn deliver(
     {
         position = store.append(Record::Enqueued { targets: recorded, message: Arc::clone(message) });
     }
-    position
+    Ok(position)
 }
 
 fn push(core: &Core, target: &Target, message: &Arc<Message>, batch: &mut Batch, recorded: &mut Vec<(u64, u64)>) {
@@ -94,23 +95,28 @@ fn choose(members: &[Target], qos: QoS) -> Option<&Target> {
 }
 
 /// Stores or clears the retained message of a topic. Reserved topics retain nothing (CP 5.2).
-fn retain(core: &Core, world: &World, message: &Arc<Message>) -> Position {
+fn retain(core: &Core, world: &World, message: &Arc<Message>) -> Result<Position, RetainRefused> {
     if message.topic.starts_with("$aws/") {
-        return 0;
+        return Ok(0);
     }
-    core.metrics.publish_retained_success.increment();
     let topic = message.topic.clone();
     // Held until the record is queued: the store sees changes of a topic in the order the map did.
     let mut retained = world.retained();
     let record = if message.payload.is_empty() {
-        if retained.remove(&topic).is_none() {
-            return 0;
+        if !retained.clear(&topic) {
+            core.metrics.publish_retained_success.increment();
+            return Ok(0);
         }
         Record::RetainCleared { tenant: world.tenant.clone(), topic }
     } else {
+        if let Err(refused) = retained.admit(message, &core.options) {
+            core.metrics.publish_retained_throttle.increment();
+            return Err(refused);
+        }
         let kept = Arc::new(message.unpinned());
-        retained.insert(topic, Arc::clone(&kept));
+        retained.put(Arc::clone(&kept));
         Record::Retained { tenant: world.tenant.clone(), message: kept }
     };
-    core.store.as_ref().map_or(0, |store| store.append(record))
+    core.metrics.publish_retained_success.increment();
+    Ok(core.store.as_ref().map_or(0, |store| store.append(record)))
 }

@@ -18,6 +18,7 @@ use crate::deliver::deliver;
 use crate::intercept::{Interception, Origin, Reply};
 use crate::lifecycle::{self, DisconnectReason};
 use crate::message::Message;
+use crate::retained::RetainRefused;
 use crate::routes::{Route, Routes};
 use crate::session::{Delivery, QueueLimits, Session};
 use crate::store::Record;
@@ -57,7 +58,9 @@ impl<T: Transport> Connection<T> {
         let mut published = 0;
         let mut any = false;
         let result = loop {
-            if !self.may_owe() || self.pace.as_ref().is_some_and(|pace| pace.is_paused()) {
+            // A full receiver is waited for before the next packet: many publishers with a batch each would bury it.
+            let waits = self.batch.congested.is_some() || self.pace.as_ref().is_some_and(|pace| pace.is_paused());
+            if waits || !self.may_owe() {
                 break Ok(any);
             }
             let frame = match next_frame(&self.read.bytes, maximum) {
@@ -69,7 +72,7 @@ impl<T: Transport> Connection<T> {
             let mut body = self.read.bytes.split_to(frame.total_len).freeze();
             body.advance(frame.header_len);
             let done = if frame.header.kind == 3 {
-                self.on_publish(frame.header.flags, &body).inspect(|()| published += 1)
+                self.on_publish(frame.header.flags, &body).map(|accepted| published += u64::from(accepted))
             } else if let (4, &[high, low]) = (frame.header.kind, &body[..]) {
                 // PUBACK without words: one per delivered message, so it takes the short way.
                 match PacketId::new(u16::from_be_bytes([high, low])) {
@@ -121,7 +124,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    fn on_publish(&mut self, flags: u8, body: &Bytes) -> Result<(), End> {
+    /// Whether the message was accepted; one that was not is answered, and the connection goes on.
+    fn on_publish(&mut self, flags: u8, body: &Bytes) -> Result<bool, End> {
         let view = PublishView::parse(self.version, flags, body).map_err(protocol)?;
         if view.qos == QoS::ExactlyOnce {
             self.core.metrics.publish_in_client_error.increment();
@@ -164,7 +168,7 @@ impl<T: Transport> Connection<T> {
             at: self.read_at,
         };
         if entry.reserved {
-            return self.on_reserved(message, view.packet_id);
+            return self.on_reserved(message, view.packet_id).map(|()| true);
         }
         let stamp = self.world.routes.stamp_of(entry.bucket);
         let route = match &entry.route {
@@ -175,9 +179,27 @@ impl<T: Transport> Connection<T> {
             }
         };
         let message = Arc::new(message);
-        let position = deliver(&self.core, &self.world, route, &message, Some(&self.session), &mut self.batch);
-        self.owe(position, view.packet_id);
-        Ok(())
+        match deliver(&self.core, &self.world, route, &message, Some(&self.session), &mut self.batch) {
+            Ok(position) => {
+                self.owe(position, view.packet_id);
+                Ok(true)
+            }
+            Err(refused) => self.not_retained(&message.topic, refused, view.packet_id).map(|()| false),
+        }
+    }
+
+    /// The account's quota of retained messages is spent: QoS 1 is told with 0x97, for which 3.1.1 has no word but the
+    /// end of the connection; QoS 0 promised nothing (SEC 12.2).
+    fn not_retained(&mut self, topic: &Topic, refused: RetainRefused, packet_id: Option<PacketId>) -> Result<(), End> {
+        tracing::warn!(client_id = %self.session.client_id, %topic, ?refused, "a message is not retained");
+        match (packet_id, self.version) {
+            (None, _) => Ok(()),
+            (Some(_), Version::V4) => Err(End::told(DisconnectReason::Throttled, ReasonCode::QUOTA_EXCEEDED)),
+            (Some(packet_id), Version::V5) => {
+                self.answer(0, Packet::PubAck(Ack::new(packet_id, ReasonCode::QUOTA_EXCEEDED)));
+                Ok(())
+            }
+        }
     }
 
     fn owe(&mut self, position: u64, packet_id: Option<PacketId>) {
@@ -271,9 +293,13 @@ impl<T: Transport> Connection<T> {
                 let route = self.world.routes.find(&message.topic);
                 let message = Arc::new(message);
                 let session = Some(&self.session);
-                let position = deliver(&self.core, &self.world, &route, &message, session, &mut self.batch);
-                self.owe(position, packet_id);
-                Ok(())
+                match deliver(&self.core, &self.world, &route, &message, session, &mut self.batch) {
+                    Ok(position) => {
+                        self.owe(position, packet_id);
+                        Ok(())
+                    }
+                    Err(refused) => self.not_retained(&message.topic, refused, packet_id),
+                }
             }
             Interception::Pending(work) => {
                 let (sender, receiver) = oneshot::channel();
@@ -367,7 +393,7 @@ impl<T: Transport> Connection<T> {
         };
         // CP 5.2: retained messages go to exact filters only, and not to shared ones.
         if wants_retained && filter.is_exact() && filter.shared().is_none() {
-            let message = Topic::new(filter.as_str()).ok().and_then(|topic| self.world.retained().get(&topic).cloned());
+            let message = Topic::new(filter.as_str()).ok().and_then(|topic| self.world.retained().get(&topic));
             retained.extend(message.map(|message| Delivery {
                 qos: message.qos.min(granted.qos),
                 message,

@@ -34,6 +34,8 @@ pub enum DisconnectReason {
     ServerInitiated,
     /// An administrator closed it.
     ApiInitiated,
+    /// A quota of the account is spent, and the client's protocol has no other word for it.
+    Throttled,
 }
 
 impl DisconnectReason {
@@ -50,6 +52,7 @@ impl DisconnectReason {
             Self::ServerError => "SERVER_ERROR",
             Self::ServerInitiated => "SERVER_INITIATED_DISCONNECT",
             Self::ApiInitiated => "API_INITIATED_DISCONNECT",
+            Self::Throttled => "THROTTLED",
         }
     }
 }
@@ -104,5 +107,6 @@ fn emit(core: &Core, world: &World, subject: &Subject<'_>, path: &str, kind: &st
     if let Some(thing) = subject.authority.thing_name() {
         event.insert("thingName".into(), thing.into());
     }
-    core.publish(world, Message::new(topic, Value::Object(event).to_string()), None);
+    let event = Message::new(topic, Value::Object(event).to_string());
+    core.publish(world, event, None).expect("only retaining is refused");
 }

@@ -39,6 +39,9 @@ pub enum LocalError {
         /// The limit.
         maximum: usize,
     },
+    /// The account has as many retained messages, or as many bytes of them, as it may; nothing was published.
+    #[error("`{0}` is not retained: the account has as much as it may")]
+    RetainedQuota(String),
     /// The message could not be made durable for the sessions that need it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -112,8 +115,11 @@ impl LocalPublisher {
             self.core.metrics.publish_in_auth_error.increment();
             return Err(LocalError::Denied(message.topic.to_string()));
         }
+        let topic = message.topic.clone();
+        let position = self.core.publish(&self.world, message, Some(&self.session));
+        let position = position.map_err(|_| LocalError::RetainedQuota(topic.to_string()))?;
         self.core.metrics.publish_in_success.increment();
-        Ok(self.core.publish(&self.world, message, Some(&self.session)))
+        Ok(position)
     }
 }
 
@@ -158,7 +164,7 @@ impl LocalClient {
         }
         world.routes.subscribe(filter, session, options);
         if filter.is_exact() && filter.shared().is_none() {
-            let kept = Topic::new(filter.as_str()).ok().and_then(|topic| world.retained().get(&topic).cloned());
+            let kept = Topic::new(filter.as_str()).ok().and_then(|topic| world.retained().get(&topic));
             if let Some(message) = kept {
                 let delivery = Delivery { qos: message.qos.min(options.qos), message, retain: true, sequence: 0 };
                 if let Some(waker) = session.push(delivery, core.queue_limits, false).wake {

@@ -38,6 +38,7 @@ metrics! {
     publish_out_throttle = "PublishOut.Throttle";
     publish_retained_success = "PublishRetained.Success";
     publish_retained_auth_error = "PublishRetained.AuthError";
+    publish_retained_throttle = "PublishRetained.Throttle";
     subscribe_success = "Subscribe.Success";
     subscribe_auth_error = "Subscribe.AuthError";
     subscribe_client_error = "Subscribe.ClientError";

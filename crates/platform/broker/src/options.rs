@@ -29,14 +29,29 @@ pub struct BrokerOptions {
     pub online_queue_bytes: usize,
     /// Bytes of QoS 1 messages queued for one session; beyond, the oldest are dropped.
     pub offline_queue_bytes: usize,
-    /// How long a publisher waits for a receiver that is full but still reading. A receiver that did not move in
-    /// that time is not waited for again until it has caught up.
+    /// How long a publisher waits for a receiver that is full before it looks whether that one is still reading: a
+    /// sixteenth of `online_queue_bytes` in this time. One that does not is not waited for again until it reads.
     pub patience: Duration,
     /// Time from the end of TLS to a complete CONNECT.
     pub connect_timeout: Duration,
-    /// Metering quotas of the original (100 publishes/s and 512 KiB/s per connection, one connect/s per client id).
-    /// `None`: off.
+    /// CONNECTs of one client id; beyond, they are refused. It bounds what two devices with the same client id cost
+    /// that keep taking the session from each other, and leaves a device that lost its line for a moment alone.
+    pub connects_per_client: Rate,
+    /// Retained messages of one account (SEC 12.2); beyond, a publish that would add one is refused.
+    pub retained_messages: usize,
+    /// Bytes of all retained messages of one account, topics and bookkeeping included. They live in memory.
+    pub retained_bytes: usize,
+    /// Metering quotas of the original. `None`: off.
     pub quotas: Option<Quotas>,
+}
+
+/// How often something may happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// Times per second in the long run; at least 1.
+    pub per_sec: u32,
+    /// Times at once after a pause; at least 1.
+    pub burst: u32,
 }
 
 /// Rates upstream meters.
@@ -46,11 +61,23 @@ pub struct Quotas {
     pub publishes_per_sec: u32,
     /// Payload bytes per second and connection; beyond, reading pauses.
     pub bytes_per_sec: u32,
+    /// CONNECTs of one client id; beyond, they are refused.
+    pub connects_per_client: Rate,
+    /// CONNECTs of one account; beyond, they are refused.
+    pub connects_per_account: Rate,
+    /// Changes of retained messages of one account; beyond, the publish is refused.
+    pub retained: Rate,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { publishes_per_sec: 100, bytes_per_sec: 512 * 1024 }
+        Self {
+            publishes_per_sec: 100,
+            bytes_per_sec: 512 * 1024,
+            connects_per_client: Rate { per_sec: 1, burst: 3 },
+            connects_per_account: Rate { per_sec: 500, burst: 500 },
+            retained: Rate { per_sec: 500, burst: 500 },
+        }
     }
 }
 
@@ -70,6 +97,9 @@ impl Default for BrokerOptions {
             offline_queue_bytes: 10 * 1024 * 1024,
             patience: Duration::from_millis(20),
             connect_timeout: Duration::from_secs(10),
+            connects_per_client: Rate { per_sec: 10, burst: 100 },
+            retained_messages: 500_000,
+            retained_bytes: 1 << 30,
             quotas: None,
         }
     }

@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use marram_mqtt::session::Window;
 use marram_mqtt::{ClientId, QoS, SubscribeOptions, TopicFilter};
 use tokio::sync::Semaphore;
 
 use crate::message::Message;
+use crate::stall::{Pull, Reputation};
 use crate::store::SessionNo;
 
 /// A message on its way to one session.
@@ -95,10 +96,8 @@ pub(crate) struct Session {
     standing: Mutex<Standing>,
     /// Bytes queued and not yet written to a socket, in inbox and flight.
     queued: AtomicUsize,
-    /// Millisecond before which no publisher waits for this receiver: an earlier one waited in vain.
-    unforgiven_until_ms: AtomicU64,
-    /// How long the next vain wait is held against it, milliseconds.
-    grudge_ms: AtomicU32,
+    /// Whether publishers wait for it when it is full.
+    reputation: Reputation,
     /// One permit: whoever holds it is attached.
     pub(crate) attach: Arc<Semaphore>,
     /// Connections with a smaller number have to leave.
@@ -137,15 +136,10 @@ pub(crate) enum Signal {
     Expired = 64,
 }
 
-/// How long the first vain wait is held against a receiver.
-const GRUDGE_MIN_MS: u32 = 100;
-/// How long the worst one is.
-const GRUDGE_MAX_MS: u32 = 20_000;
-
-/// Milliseconds since the first call.
+/// Milliseconds since the first call, and one.
 fn now_ms() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed().as_millis() as u64
+    START.elapsed().as_millis() as u64 + 1
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -158,6 +152,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct QueueLimits {
     pub(crate) online_bytes: usize,
     pub(crate) offline_bytes: usize,
+    /// How long a publisher waits for a full receiver before it looks whether that one moved.
+    pub(crate) patience: Duration,
+}
+
+impl QueueLimits {
+    /// What a full receiver has to read to be waited for: a sixteenth of its queue, some 3 MB a second by default.
+    pub(crate) fn pull(&self) -> Pull {
+        Pull { bytes: self.online_bytes as u64 / 16, within: self.patience }
+    }
 }
 
 impl Session {
@@ -168,8 +171,7 @@ impl Session {
             flight: Mutex::new(Flight { window: Window::new(window), waiting: VecDeque::new() }),
             standing: Mutex::default(),
             queued: AtomicUsize::new(0),
-            unforgiven_until_ms: AtomicU64::new(0),
-            grudge_ms: AtomicU32::new(GRUDGE_MIN_MS),
+            reputation: Reputation::default(),
             attach: Arc::new(Semaphore::new(1)),
             newest: AtomicU64::new(0),
             signals: AtomicU32::new(0),
@@ -222,7 +224,7 @@ impl Session {
         if delivery.qos == QoS::AtMostOnce {
             if queued + weight > limits.online_bytes {
                 pushed.dropped = 1;
-                pushed.congested = self.deserves_patience();
+                pushed.congested = self.reputation.deserves_patience(now_ms);
                 return pushed;
             }
         } else {
@@ -239,7 +241,8 @@ impl Session {
             delivery.message = Arc::new(delivery.message.unpinned());
         }
         let queued = self.queued.fetch_add(weight, Ordering::Relaxed) + weight;
-        pushed.congested = inbox.online && queued > limits.online_bytes / 2 && self.deserves_patience();
+        pushed.congested =
+            inbox.online && queued > limits.online_bytes / 2 && self.reputation.deserves_patience(now_ms);
         inbox.queue.push_back(delivery);
         if !inbox.notified {
             inbox.notified = true;
@@ -298,12 +301,12 @@ impl Session {
         if bytes == 0 {
             return;
         }
+        self.reputation.took(bytes, limits.pull(), now_ms);
         let queued = self.queued.fetch_sub(bytes, Ordering::Relaxed) - bytes;
         if queued <= limits.online_bytes / 4 {
             let waiters = std::mem::take(&mut self.inbox().waiters);
             if !waiters.is_empty() {
-                // It caught up while somebody waited: that is what patience is for.
-                self.grudge_ms.store(GRUDGE_MIN_MS, Ordering::Relaxed);
+                self.reputation.forgive();
             }
             waiters.into_iter().for_each(Waker::wake);
         }
@@ -313,7 +316,7 @@ impl Session {
     pub(crate) fn wait_for_room(&self, limits: QueueLimits, waker: &Waker) -> bool {
         let mut inbox = self.inbox();
         let full = self.queued.load(Ordering::Relaxed) > limits.online_bytes / 4;
-        if !inbox.online || !full || !self.deserves_patience() {
+        if !inbox.online || !full || !self.reputation.deserves_patience(now_ms) {
             return false;
         }
         if !inbox.waiters.iter().any(|known| known.will_wake(waker)) {
@@ -322,17 +325,14 @@ impl Session {
         true
     }
 
-    /// A publisher waited in vain: nobody waits again for a while, twice as long each time. So a receiver that never
-    /// catches up costs its publishers next to nothing, and one that was only unlucky is forgiven soon.
-    pub(crate) fn mark_stalled(&self) {
-        let grudge = self.grudge_ms.load(Ordering::Relaxed);
-        self.unforgiven_until_ms.store(now_ms() + u64::from(grudge), Ordering::Relaxed);
-        self.grudge_ms.store((grudge * 2).min(GRUDGE_MAX_MS), Ordering::Relaxed);
+    /// Bytes read by the receiver since the session began.
+    pub(crate) fn taken(&self) -> u64 {
+        self.reputation.taken()
     }
 
-    fn deserves_patience(&self) -> bool {
-        let until = self.unforgiven_until_ms.load(Ordering::Relaxed);
-        until == 0 || now_ms() >= until
+    /// A publisher waited in vain: nobody waits again for a while.
+    pub(crate) fn mark_stalled(&self) {
+        self.reputation.resent(now_ms());
     }
 
     /// Gives the attached connection an order.

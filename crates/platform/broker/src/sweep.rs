@@ -51,7 +51,7 @@ fn sweep(core: &Core, world: &World, session: &Arc<Session>, now: u32) {
         (if due { standing.pending_will.take() } else { None }, expired)
     };
     if let Some((message, _)) = will {
-        core.publish(world, *message, None);
+        core.publish_will(world, *message);
     }
     // Whoever is about to attach holds or waits for the permit; then the session is theirs.
     if expired && let Ok(_permit) = Arc::clone(&session.attach).try_acquire_owned() {
@@ -97,7 +97,7 @@ pub(crate) fn restore(core: &Core, stored: Stored) {
         restore_session(core, stored, gone_for as u32);
     }
     for (tenant, message) in stored.retained {
-        core.world(&tenant).retained().insert(message.topic.clone(), message);
+        core.world(&tenant).retained().put(message);
     }
 }
 

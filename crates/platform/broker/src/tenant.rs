@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use marram_mqtt::{ClientId, Topic};
+use marram_mqtt::ClientId;
 
 use crate::authorize::Tenant;
-use crate::message::Message;
+use crate::rate::ConnectRates;
+use crate::retained::Retained;
 use crate::routes::Routes;
 use crate::session::Session;
 
@@ -18,7 +19,8 @@ pub(crate) struct World {
     pub(crate) tenant: Tenant,
     pub(crate) routes: Routes,
     sessions: Mutex<HashMap<ClientId, Arc<Session>>>,
-    retained: Mutex<HashMap<Topic, Arc<Message>>>,
+    retained: Mutex<Retained>,
+    connects: Mutex<ConnectRates>,
     versions: Mutex<HashMap<ClientId, u64>>,
 }
 
@@ -33,6 +35,7 @@ impl World {
             routes: Routes::default(),
             sessions: Mutex::default(),
             retained: Mutex::default(),
+            connects: Mutex::default(),
             versions: Mutex::default(),
         }
     }
@@ -63,7 +66,11 @@ impl World {
         *version - 1
     }
 
-    pub(crate) fn retained(&self) -> MutexGuard<'_, HashMap<Topic, Arc<Message>>> {
+    pub(crate) fn retained(&self) -> MutexGuard<'_, Retained> {
         lock(&self.retained)
+    }
+
+    pub(crate) fn connects(&self) -> MutexGuard<'_, ConnectRates> {
+        lock(&self.connects)
     }
 }

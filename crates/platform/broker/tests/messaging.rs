@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{BOTH, Setup, eventually, message, start, start_with};
@@ -405,6 +406,37 @@ async fn a_slow_reader_stalls_nobody() {
     }
     let dropped = broker.broker.metrics().publish_out_throttle.get();
     assert!(dropped > 0, "30 MB do not fit into the buffers of a socket");
+}
+
+/// Design 5: many publishers to one subscriber that reads as fast as it can: they wait for it, and nothing is lost, though
+/// its queue holds a fraction of what they send.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_wait_for_a_receiver_that_moves() {
+    let options = BrokerOptions {
+        online_queue_bytes: 64 * 1024,
+        offline_queue_bytes: 512 * 1024,
+        patience: Duration::from_secs(2),
+        ..BrokerOptions::default()
+    };
+    let broker = start_with(Setup { options, ..Setup::default() }).await;
+    let mut reader = broker.client(Version::V4, "reader").await;
+    reader.subscribe("all/+", 1).await;
+    let payload = Arc::new("x".repeat(8 * 1024));
+    let mut publishers = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let mut publisher = broker.client(Version::V4, &format!("pub-{number}")).await;
+        let payload = Arc::clone(&payload);
+        publishers.spawn(async move {
+            for _ in 0..100 {
+                publisher.publish1(&format!("all/{number}"), &payload).await;
+            }
+        });
+    }
+    for _ in 0..20 * 100 {
+        reader.message().await;
+    }
+    publishers.join_all().await;
+    assert_eq!(broker.broker.metrics().publish_out_throttle.get(), 0);
 }
 
 /// House rule, one account never sees another: same topics, same client ids, no contact.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use common::{BOTH, DEADLINE, Peer, Setup, TestBroker, eventually, message, start, start_with};
 use marram_broker::{
-    BrokerOptions, FullAuthority, Interception, Interceptor, Message, Origin, Quotas, Selector, Tenant,
+    BrokerOptions, FullAuthority, Interception, Interceptor, LocalError, Message, Origin, Quotas, Rate, Selector,
+    Tenant,
 };
 use marram_mqtt::{
     Ack, Auth, Connect, Filter, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, SubscribeOptions, Topic,
@@ -342,7 +343,7 @@ async fn services_answer_reserved_topics() {
 /// Design 4, CP 10.4: the original's metering is off by default; with it a second's worth passes and the rest waits.
 #[tokio::test]
 async fn metering_paces_a_publisher_when_it_is_on() {
-    let quotas = Quotas { publishes_per_sec: 50, bytes_per_sec: 1_000_000 };
+    let quotas = Quotas { publishes_per_sec: 50, bytes_per_sec: 1_000_000, ..Quotas::default() };
     let options = BrokerOptions { quotas: Some(quotas), ..BrokerOptions::default() };
     let broker = start_with(Setup { options, ..Setup::default() }).await;
     let mut client = broker.client(Version::V4, "c").await;
@@ -352,6 +353,91 @@ async fn metering_paces_a_publisher_when_it_is_on() {
     }
     assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
     assert!(broker.broker.metrics().publish_in_throttle.get() > 0);
+}
+
+/// CP 5.2, SEC 12.2: CONNECTs beyond the rate of a client id or an account are refused, 5 with 0x97 and 3.1.1 with 3; the
+/// connection that is there stays, and a stranger without permission costs the client id nothing.
+#[tokio::test]
+async fn connects_have_a_rate_per_client_id_and_account() {
+    let rate = |burst| Rate { per_sec: 1, burst };
+    let quotas = Quotas { connects_per_client: rate(2), connects_per_account: rate(4), ..Quotas::default() };
+    let options = BrokerOptions { quotas: Some(quotas), ..BrokerOptions::default() };
+    let broker = start_with(Setup { options, ..Setup::default() }).await;
+    let refused = async |version, id: &str| {
+        let mut peer = Peer::dial(broker.address, version).await;
+        let reason = peer.connect(Connect::new(version, id)).await.reason;
+        assert_eq!(peer.recv().await, None);
+        reason
+    };
+    broker.policy.deny("connect client/denied");
+    for _ in 0..10 {
+        assert_eq!(refused(Version::V5, "denied").await, ReasonCode::NOT_AUTHORIZED);
+    }
+    let first = broker.client(Version::V5, "c").await;
+    let mut second = broker.client(Version::V5, "c").await;
+    drop(first);
+    assert_eq!(refused(Version::V5, "c").await, ReasonCode::QUOTA_EXCEEDED);
+    assert_eq!(refused(Version::V4, "c").await, ReasonCode::SERVER_UNAVAILABLE);
+    second.publish1("t", "not taken over").await;
+    assert_eq!(broker.broker.metrics().connect_client_id_throttle.get(), 2);
+    broker.client(Version::V4, "d").await;
+    broker.client(Version::V4, "e").await;
+    assert_eq!(refused(Version::V5, "f").await, ReasonCode::QUOTA_EXCEEDED);
+    assert_eq!(broker.broker.metrics().connect_throttle.get(), 1);
+    let (_other, _) =
+        broker.client_with(Connect { user_name: Some("b".into()), ..Connect::new(Version::V4, "c") }).await;
+}
+
+/// SEC 12.2: an account's retained messages are bounded by number and bytes. QoS 1 is told, 5 with PUBACK 0x97 and
+/// 3.1.1 by the end of the connection; nothing is delivered; replacing and clearing stay possible; other accounts have
+/// their own room.
+#[tokio::test]
+async fn retained_messages_have_a_quota_per_account() {
+    let options = BrokerOptions { retained_messages: 2, retained_bytes: 20_000, ..BrokerOptions::default() };
+    let broker = start_with(Setup { options, ..Setup::default() }).await;
+    let mut reader = broker.client(Version::V4, "reader").await;
+    reader.subscribe("#", 0).await;
+    let mut client = broker.client(Version::V5, "c").await;
+    let mut keep = async |topic: &str, payload: &str| {
+        let packet_id = client.next_id();
+        let publish =
+            Publish { retain: true, qos: QoS::AtLeastOnce, packet_id: Some(packet_id), ..message(topic, payload) };
+        client.send(Packet::Publish(publish)).await;
+        match client.recv().await {
+            Some(Packet::PubAck(ack)) if ack.packet_id == packet_id => ack.reason,
+            other => panic!("not the PUBACK: {other:?}"),
+        }
+    };
+    let big = "x".repeat(30_000);
+    let (full, good) = (ReasonCode::QUOTA_EXCEEDED, ReasonCode::SUCCESS);
+    for (topic, payload, wanted) in [
+        ("a", "1", good),
+        ("a", &big, full),
+        ("b", "2", good),
+        ("c", "3", full),
+        ("a", "4", good),
+        ("b", "", good),
+        ("c", "5", good),
+    ] {
+        assert_eq!(keep(topic, payload).await, wanted, "{topic}");
+    }
+    reader.expect_only(&["1", "2", "4", "", "5"]).await;
+    assert_eq!(broker.broker.metrics().publish_retained_throttle.get(), 2);
+    let mut old = broker.client(Version::V4, "old").await;
+    old.send(Packet::Publish(Publish { retain: true, ..message("d", "QoS 0") })).await;
+    let packet_id = Some(old.next_id());
+    old.send(Packet::Publish(Publish { retain: true, qos: QoS::AtLeastOnce, packet_id, ..message("d", "QoS 1") }))
+        .await;
+    old.expect_closed(full).await;
+    reader.expect_only(&[]).await;
+    let local = broker.broker.local_client("local", FullAuthority::new(broker.tenant(), "local"));
+    let refused = local.publish(Message::new(Topic::new("d").unwrap(), "local").retained()).await;
+    assert!(matches!(refused, Err(LocalError::RetainedQuota(_))), "{refused:?}");
+    let (mut other, _) =
+        broker.client_with(Connect { user_name: Some("b".into()), ..Connect::new(Version::V4, "o") }).await;
+    other.send(Packet::Publish(Publish { retain: true, ..message("d", "theirs") })).await;
+    other.expect_only(&[]).await;
+    assert!(broker.broker.retained(&Tenant::new("b"), "d").is_some());
 }
 
 /// Local clients publish and subscribe under their own authority, in order, without a connection.

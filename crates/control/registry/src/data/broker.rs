@@ -46,6 +46,7 @@ impl MessagePort for BrokerMessages {
                 LocalError::Topic(_) | LocalError::Payload { .. } | LocalError::Denied(_) => {
                     PublishError::Refused(error.to_string())
                 }
+                LocalError::RetainedQuota(_) => PublishError::Throttled(error.to_string()),
                 other => {
                     tracing::error!(error = %other, "a publish was not stored");
                     PublishError::Unavailable

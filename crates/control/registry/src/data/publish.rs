@@ -36,6 +36,7 @@ pub(super) async fn publish(service: &DataService, ctx: &CallContext, input: Inp
     let message = message(&input, topic, retain)?;
     service.messages().publish(&realm, message).await.map_err(|error| match error {
         PublishError::Refused(why) => ApiError::invalid_request(why),
+        PublishError::Throttled(_) => ApiError::throttling(1),
         PublishError::Unavailable => ApiError::internal(),
     })?;
     Ok(json!({}))
