@@ -132,6 +132,39 @@ pub struct ClientResponse {
     pub body: Bytes,
 }
 
+/// An answer whose body is still on its way.
+#[derive(Debug)]
+pub struct StreamedResponse {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    body: hyper::body::Incoming,
+    _connection: SendRequest<Full<Bytes>>,
+}
+
+impl StreamedResponse {
+    /// The next piece of the body; none at its end. `timeout` is for this piece.
+    ///
+    /// # Errors
+    /// [`ClientError::Exchange`], [`ClientError::Timeout`].
+    pub async fn chunk(&mut self, timeout: Duration) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let frame = tokio::time::timeout(timeout, self.body.frame())
+                .await
+                .map_err(|_| ClientError::Timeout { after: timeout })?;
+            match frame {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(data) = frame.map_err(ClientError::Exchange)?.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -218,6 +251,25 @@ impl Client {
         }
         self.keep(origin, sender);
         Ok(ClientResponse { status: head.status, headers: head.headers, body: whole.freeze() })
+    }
+
+    /// Sends `request`; `timeout` bounds the time until the head of the answer is there. The body is read piece by piece, its
+    /// connection is not kept for others.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn open(&self, request: ClientRequest, timeout: Duration) -> Result<StreamedResponse, ClientError> {
+        let opening = async {
+            let origin = Origin::of(&request.url)?;
+            let mut sender = self.connection(&origin).await?;
+            let response = sender.send_request(wire_request(request)?).await.map_err(ClientError::Exchange)?;
+            let (head, body) = response.into_parts();
+            Ok(StreamedResponse { status: head.status, headers: head.headers, body, _connection: sender })
+        };
+        match tokio::time::timeout(timeout, opening).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ClientError::Timeout { after: timeout }),
+        }
     }
 
     /// An idle connection that is still open, or a new one.

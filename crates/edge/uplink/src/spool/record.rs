@@ -1,0 +1,124 @@
+//! Records of the spool's segments.
+
+use bytes::Bytes;
+use marram_edge_ports::CloudPublish;
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+use smol_str::SmolStr;
+
+/// Largest record that is read back, bytes: the largest MQTT message and room for its properties.
+pub(super) const RECORD_MAX: usize = 4 * 1024 * 1024;
+
+/// One record.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Record {
+    /// A message that was taken in.
+    Message { id: u64, owner: SmolStr, at: i64, message: CloudPublish },
+    /// Messages that are settled.
+    Settled(Vec<u64>),
+}
+
+#[derive(Encode, Decode)]
+struct Stored {
+    #[n(0)]
+    id: u64,
+    #[n(1)]
+    owner: String,
+    #[n(2)]
+    at: i64,
+    #[n(3)]
+    topic: String,
+    #[n(4)]
+    qos: u8,
+    #[n(5)]
+    payload: ByteVec,
+    #[n(6)]
+    retain: bool,
+    #[n(7)]
+    user_properties: Vec<(String, String)>,
+    #[n(8)]
+    expiry: Option<u32>,
+    #[n(9)]
+    correlation: Option<ByteVec>,
+    #[n(10)]
+    response_topic: Option<String>,
+    #[n(11)]
+    is_text: Option<bool>,
+    #[n(12)]
+    content_type: Option<String>,
+}
+
+#[derive(Encode, Decode)]
+enum Body {
+    #[n(0)]
+    Message(#[n(0)] Stored),
+    #[n(1)]
+    Settled(#[n(0)] Vec<u64>),
+}
+
+impl Record {
+    /// Appends `length, CRC, body`; answers the length of the whole.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) -> u32 {
+        let body = match self {
+            Record::Settled(ids) => Body::Settled(ids.clone()),
+            Record::Message { id, owner, at, message } => Body::Message(Stored {
+                id: *id,
+                owner: owner.to_string(),
+                at: *at,
+                topic: message.topic.clone(),
+                qos: message.qos,
+                payload: message.payload.to_vec().into(),
+                retain: message.retain,
+                user_properties: message.user_properties.clone(),
+                expiry: message.message_expiry_seconds,
+                correlation: message.correlation_data.as_ref().map(|data| data.to_vec().into()),
+                response_topic: message.response_topic.clone(),
+                is_text: message.payload_is_text,
+                content_type: message.content_type.clone(),
+            }),
+        };
+        let start = out.len();
+        out.extend_from_slice(&[0; 8]);
+        minicbor::encode(&body, &mut *out).expect("a vector takes every write");
+        let length = out.len() - start - 8;
+        let crc = crc32fast::hash(&out[start + 8..]);
+        let length = u32::try_from(length).expect("messages are far below 4 GiB");
+        out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+        length + 8
+    }
+
+    /// The record at the front of `bytes` and its whole length; none when it is torn or damaged.
+    pub(super) fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
+        let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+        let crc = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
+        if length == 0 || length > RECORD_MAX {
+            return None;
+        }
+        let body = bytes.get(8..8 + length)?;
+        if crc32fast::hash(body) != crc {
+            return None;
+        }
+        let record = match minicbor::decode::<Body>(body).ok()? {
+            Body::Settled(ids) => Record::Settled(ids),
+            Body::Message(stored) => Record::Message {
+                id: stored.id,
+                owner: stored.owner.into(),
+                at: stored.at,
+                message: CloudPublish {
+                    topic: stored.topic,
+                    qos: stored.qos,
+                    payload: Vec::from(stored.payload).into(),
+                    retain: stored.retain,
+                    user_properties: stored.user_properties,
+                    message_expiry_seconds: stored.expiry,
+                    correlation_data: stored.correlation.map(|data| Bytes::from(Vec::from(data))),
+                    response_topic: stored.response_topic,
+                    payload_is_text: stored.is_text,
+                    content_type: stored.content_type,
+                },
+            },
+        };
+        Some((record, length + 8))
+    }
+}
