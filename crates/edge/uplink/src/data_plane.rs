@@ -8,9 +8,12 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use marram_edge_ports::{ArtifactPlace, AwsCredentials, Candidate, Credentials, DataPlane, DataPlaneError, Later, Resolved};
+use marram_edge_ports::{
+    ArtifactPlace, AwsCredentials, Candidate, Credentials, DataPlane, DataPlaneError, Later, Resolved,
+};
 use marram_http::{
-    Client, ClientError, ClientLimits, ClientRequest, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, StreamedResponse, Uri,
+    Client, ClientError, ClientLimits, ClientRequest, HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    StreamedResponse, Uri,
 };
 use marram_sigv4::{AmzTime, PayloadHash, Signer, ToSign};
 use marram_types::{SecretString, SharedClock};
@@ -90,7 +93,13 @@ impl Greengrass {
         self.ready.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(DataPlaneError::NotConfigured)
     }
 
-    async fn signed(&self, ready: &Ready, bucket: &str, key: &str, range: Option<u64>) -> Result<StreamedResponse, DataPlaneError> {
+    async fn signed(
+        &self,
+        ready: &Ready,
+        bucket: &str,
+        key: &str,
+        range: Option<u64>,
+    ) -> Result<StreamedResponse, DataPlaneError> {
         let credentials = self
             .credentials
             .credentials(None)
@@ -112,7 +121,8 @@ impl Greengrass {
         let headers: &[(&str, &[u8])] = &[("host", host.as_bytes())];
         let to_sign = ToSign { method: "GET", target: &target, headers, payload: PayloadHash::Of(b"") };
         for (name, value) in signer.sign(&to_sign, &now) {
-            let value = HeaderValue::try_from(value).map_err(|_| DataPlaneError::Malformed("a signature is not text".to_owned()))?;
+            let value = HeaderValue::try_from(value)
+                .map_err(|_| DataPlaneError::Malformed("a signature is not text".to_owned()))?;
             request.headers.insert(HeaderName::from_static(name), value);
         }
         ranged(&mut request, range);
@@ -123,7 +133,8 @@ impl Greengrass {
         let ready = self.ready()?;
         let response = match place {
             ArtifactPlace::Url(url) => {
-                let uri: Uri = url.parse().map_err(|_| DataPlaneError::Malformed("the presigned URL is not a URL".to_owned()))?;
+                let uri: Uri =
+                    url.parse().map_err(|_| DataPlaneError::Malformed("the presigned URL is not a URL".to_owned()))?;
                 let mut request = get(uri);
                 ranged(&mut request, from);
                 ready.plain.open(request, ANSWER).await.map_err(unreachable)?
@@ -215,7 +226,8 @@ impl Ready {
             }
             None => Bytes::new(),
         };
-        let response = self.device.send(ClientRequest { method, url, headers, body }, ANSWER).await.map_err(unreachable)?;
+        let response =
+            self.device.send(ClientRequest { method, url, headers, body }, ANSWER).await.map_err(unreachable)?;
         if !response.status.is_success() {
             return Err(answered(response.status, &response.headers, &response.body));
         }
@@ -280,8 +292,9 @@ impl DataPlane for Greengrass {
             let answer: ResolveAnswer = serde_json::from_value(answer).map_err(malformed)?;
             let [resolved] = <[ResolvedVersion; 1]>::try_from(answer.resolved_component_versions)
                 .map_err(|all| DataPlaneError::Malformed(format!("one component was asked for, {} came", all.len())))?;
-            let recipe =
-                STANDARD.decode(resolved.recipe).map_err(|error| DataPlaneError::Malformed(format!("recipe: {error}")))?;
+            let recipe = STANDARD
+                .decode(resolved.recipe)
+                .map_err(|error| DataPlaneError::Malformed(format!("recipe: {error}")))?;
             Ok(Resolved {
                 arn: resolved.arn,
                 name: resolved.component_name.into(),
@@ -316,12 +329,16 @@ impl DataPlane for Greengrass {
             let mut names: Vec<String> = Vec::new();
             let mut token: Option<String> = None;
             for _ in 0..PAGES_MAX {
-                let query = token.map(|token| format!("?nextToken={}", utf8_percent_encode(&token, SEGMENT))).unwrap_or_default();
+                let query = token
+                    .map(|token| format!("?nextToken={}", utf8_percent_encode(&token, SEGMENT)))
+                    .unwrap_or_default();
                 let target = format!("/greengrass/v2/coreDevices/{thing}/thingGroups{query}");
                 let answer = ready.ask(Method::GET, &target, None).await?;
                 let answer: GroupsAnswer = serde_json::from_value(answer).map_err(malformed)?;
                 for group in answer.thing_groups {
-                    names.extend(group.root_to_parent_thing_groups.into_iter().filter_map(|parent| parent.thing_group_name));
+                    names.extend(
+                        group.root_to_parent_thing_groups.into_iter().filter_map(|parent| parent.thing_group_name),
+                    );
                     names.extend(group.thing_group_name);
                 }
                 token = answer.next_token;
@@ -359,7 +376,9 @@ impl DataPlane for Greengrass {
             let check = &answer["integrityCheck"];
             let digest = STANDARD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text));
             if check["algorithm"].as_str() != Some("SHA-256") || check["digest"].as_str() != Some(&digest) {
-                return Err(DataPlaneError::Malformed("the document does not have the digest that was announced".to_owned()));
+                return Err(DataPlaneError::Malformed(
+                    "the document does not have the digest that was announced".to_owned(),
+                ));
             }
             serde_json::from_slice(&text).map_err(malformed)
         })
@@ -369,7 +388,8 @@ impl DataPlane for Greengrass {
         Box::pin(async move {
             // A presigned URL is for GET alone: the body is not read, its connection closes.
             let response = self.open(place, None).await?;
-            length_of(&response.headers).ok_or_else(|| DataPlaneError::Malformed("Content-Length is missing".to_owned()))
+            length_of(&response.headers)
+                .ok_or_else(|| DataPlaneError::Malformed("Content-Length is missing".to_owned()))
         })
     }
 
@@ -391,7 +411,9 @@ impl DataPlane for Greengrass {
             while let Some(chunk) = response.chunk(ANSWER).await.map_err(unreachable)? {
                 length += chunk.len() as u64;
                 if length > limit {
-                    return Err(DataPlaneError::Malformed(format!("the artifact is larger than the {limit} bytes announced")));
+                    return Err(DataPlaneError::Malformed(format!(
+                        "the artifact is larger than the {limit} bytes announced"
+                    )));
                 }
                 file.write_all(&chunk).await.map_err(disk)?;
             }

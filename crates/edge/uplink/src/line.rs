@@ -345,8 +345,7 @@ impl Line {
             let now = Instant::now();
             let breaker = &mut self.breaker;
             let alone = talk.waiting.is_empty();
-            let wanted =
-                |topic: &str| !breaker.is_quarantined(topic, now) && (alone || !breaker.is_suspect(topic));
+            let wanted = |topic: &str| !breaker.is_quarantined(topic, now) && (alone || !breaker.is_suspect(topic));
             let spooled = match self.shared.spool.take(self.shared.now(), wanted) {
                 Ok(Some(spooled)) => spooled,
                 Ok(None) => return,
@@ -393,9 +392,11 @@ impl Line {
         match command {
             Command::Publish(message, done) => {
                 let outcome = match publish_of(&message, 0) {
-                    Some(publish) => talk.session.publish(publish, &mut talk.out).map(|_| ()).map_err(|error| {
-                        PortError::InvalidArguments(error.to_string())
-                    }),
+                    Some(publish) => talk
+                        .session
+                        .publish(publish, &mut talk.out)
+                        .map(|_| ())
+                        .map_err(|error| PortError::InvalidArguments(error.to_string())),
                     None => Err(PortError::InvalidArguments("the topic is malformed".to_owned())),
                 };
                 let _ = done.send(outcome);
@@ -412,11 +413,8 @@ impl Line {
             Command::Unsubscribe(filter) => {
                 talk.refused.remove(&filter);
                 if let Ok(filter) = TopicFilter::new(&filter) {
-                    let packet = Unsubscribe {
-                        packet_id: PacketId::MIN,
-                        filters: vec![filter],
-                        user_properties: Vec::new(),
-                    };
+                    let packet =
+                        Unsubscribe { packet_id: PacketId::MIN, filters: vec![filter], user_properties: Vec::new() };
                     if let Ok(Some(id)) = talk.session.unsubscribe(packet, &mut talk.out) {
                         talk.waiting.insert(id, Waiting::Unsubscribe);
                     }
@@ -468,7 +466,8 @@ impl Line {
                     let outcome = if reason.is_error() {
                         if done.is_none() {
                             let qos = self.shared.qos_of(&filter);
-                            talk.refused.insert(filter.clone(), (Instant::now() + RESUBSCRIBE + jitter(RESUBSCRIBE / 12), qos));
+                            talk.refused
+                                .insert(filter.clone(), (Instant::now() + RESUBSCRIBE + jitter(RESUBSCRIBE / 12), qos));
                         }
                         Err(PortError::InvalidArguments(format!("the control plane refused {filter}: {reason}")))
                     } else {
@@ -562,7 +561,8 @@ impl Talk<'_> {
 /// Reasons after which a message is not sent again (CR 7.6, 5).
 fn is_final(reason: ReasonCode) -> bool {
     !reason.is_error()
-        || [ReasonCode::TOPIC_NAME_INVALID, ReasonCode::PAYLOAD_FORMAT_INVALID, ReasonCode::NOT_AUTHORIZED].contains(&reason)
+        || [ReasonCode::TOPIC_NAME_INVALID, ReasonCode::PAYLOAD_FORMAT_INVALID, ReasonCode::NOT_AUTHORIZED]
+            .contains(&reason)
 }
 
 fn offline() -> PortError {

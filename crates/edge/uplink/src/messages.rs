@@ -70,7 +70,10 @@ impl Shared {
     /// Hands a message to all whose filter matches; nobody is waited for.
     pub(crate) fn deliver(&self, message: &CloudMessage) {
         for (filter, subscription) in &self.table().1 {
-            let pattern = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')).map_or(filter.as_str(), |(_, rest)| rest);
+            let pattern = filter
+                .strip_prefix("$share/")
+                .and_then(|rest| rest.split_once('/'))
+                .map_or(filter.as_str(), |(_, rest)| rest);
             if !marram_mqtt::matches(pattern, &message.topic) {
                 continue;
             }
@@ -134,7 +137,10 @@ impl Uplink {
         }
     }
 
-    async fn command<T>(&self, make: impl FnOnce(oneshot::Sender<Result<T, PortError>>) -> Command) -> Result<T, PortError> {
+    async fn command<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, PortError>>) -> Command,
+    ) -> Result<T, PortError> {
         let gone = || PortError::service("the runtime is stopping");
         let (done, answer) = oneshot::channel();
         self.commands.send(make(done)).await.map_err(|_| gone())?;
@@ -148,7 +154,10 @@ impl CloudMessages for Uplink {
             let limits = *self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
             check_topic(&message.topic)?;
             if Topic::new(&message.topic).is_err() {
-                return Err(PortError::InvalidArguments(format!("the topic {} is malformed or holds a wildcard", message.topic)));
+                return Err(PortError::InvalidArguments(format!(
+                    "the topic {} is malformed or holds a wildcard",
+                    message.topic
+                )));
             }
             if message.payload.len() > limits.message_bytes {
                 return Err(PortError::InvalidArguments(format!(
@@ -163,7 +172,9 @@ impl CloudMessages for Uplink {
             }
             match self.shared.spool.append(owner, message, self.shared.now()).await {
                 Ok(_) => Ok(()),
-                Err(error @ (SpoolError::Full { .. } | SpoolError::Share { .. })) => Err(PortError::service(error.to_string())),
+                Err(error @ (SpoolError::Full { .. } | SpoolError::Share { .. })) => {
+                    Err(PortError::service(error.to_string()))
+                }
                 Err(SpoolError::Io(error)) => Err(PortError::service(format!("the spool cannot be written: {error}"))),
             }
         })
@@ -187,7 +198,8 @@ impl CloudMessages for Uplink {
                 entry.readers.push((id, sender));
                 (id, news)
             };
-            let guard = Guard { shared: Arc::clone(&self.shared), commands: self.commands.clone(), filter: filter.clone(), id };
+            let guard =
+                Guard { shared: Arc::clone(&self.shared), commands: self.commands.clone(), filter: filter.clone(), id };
             if news {
                 self.command(|done| Command::Subscribe(filter, qos, done)).await?;
             }

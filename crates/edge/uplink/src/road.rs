@@ -201,10 +201,8 @@ impl Road {
         let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
         if let Some((user, password)) = &proxy.login {
-            request.push_str(&format!(
-                "Proxy-Authorization: Basic {}\r\n",
-                STANDARD.encode(format!("{user}:{password}"))
-            ));
+            request
+                .push_str(&format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{password}"))));
         }
         request.push_str("\r\n");
         stream.write_all(request.as_bytes()).await?;

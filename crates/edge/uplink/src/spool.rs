@@ -203,7 +203,8 @@ impl Spool {
         loop {
             let entry = {
                 let mut state = lock(&self.shared.state);
-                let Some(index) = state.queue.iter().position(|entry| entry.is_over(now) || wanted(&entry.topic)) else {
+                let Some(index) = state.queue.iter().position(|entry| entry.is_over(now) || wanted(&entry.topic))
+                else {
                     return Ok(None);
                 };
                 let Some(entry) = state.queue.remove(index) else { return Ok(None) };

@@ -10,7 +10,8 @@ mod client;
 mod server;
 
 pub use client::{
-    Client, ClientError, ClientLimits, ClientRequest, ClientResponse, StreamedResponse, Dial, Dialling, Direct, Origin, Stream,
+    Client, ClientError, ClientLimits, ClientRequest, ClientResponse, Dial, Dialling, Direct, Origin, Stream,
+    StreamedResponse,
 };
 pub use hyper::http::request::Parts as Head;
 pub use hyper::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};

@@ -52,8 +52,11 @@ impl Segments {
                 match record {
                     Record::Settled(ids) => ids.iter().for_each(|id| drop(found.remove(id))),
                     Record::Message { id, .. } => {
-                        let place =
-                            Place { segment: *number, offset: offset as u64, length: u32::try_from(length).unwrap_or(0) };
+                        let place = Place {
+                            segment: *number,
+                            offset: offset as u64,
+                            length: u32::try_from(length).unwrap_or(0),
+                        };
                         next_id = next_id.max(id + 1);
                         found.insert(id, (record, place));
                     }

@@ -1,0 +1,292 @@
+//! The line against the real broker over mTLS, through a network that is cut (CR 5.2, 7.6, 9.6).
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use marram_broker::{
+    Authenticating, Authenticator, Broker, BrokerOptions, ConnectAttributes, Decision, FullAuthority, LocalClient,
+    PeerInfo, Ports, SessionAuthority, Tenant,
+};
+use marram_edge_ports::{CloudMessages, CloudPublish, PortError};
+use marram_mqtt::{Connect, QoS, TopicFilter};
+use marram_mqtt_net::listen_tls;
+use marram_pki::{CertificateAuthority, DeviceKeyPair, Validity, pem};
+use marram_tls::{Acceptor, AcceptorOptions, HandshakeGate, HandshakeLimits, Listener, ServerCertificate};
+use marram_types::SystemClock;
+use marram_uplink::{DeviceTls, LineSettings, Road, SpoolOptions, Uplink};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn day() -> Validity {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    Validity::starting(now, 86_400)
+}
+
+struct Everybody;
+
+impl Authenticator for Everybody {
+    fn authenticate<'a>(&'a self, _: &'a PeerInfo, _: &'a Connect) -> Authenticating<'a> {
+        Box::pin(async {
+            Ok(Arc::new(Guarded(FullAuthority::new(Tenant::new("a"), "core"))) as Arc<dyn SessionAuthority>)
+        })
+    }
+}
+
+/// May do everything but topics that begin with `bad`.
+struct Guarded(Arc<FullAuthority>);
+
+fn decide(name: &str) -> Decision {
+    if name.starts_with("bad") { Decision::Deny } else { Decision::Allow }
+}
+
+impl SessionAuthority for Guarded {
+    fn tenant(&self) -> &Tenant {
+        self.0.tenant()
+    }
+    fn principal(&self) -> &str {
+        self.0.principal()
+    }
+    fn version(&self) -> u64 {
+        self.0.version()
+    }
+    fn connect(&self, _: &str, _: ConnectAttributes) -> Decision {
+        Decision::Allow
+    }
+    fn publish(&self, topic: &str, _: bool) -> Decision {
+        decide(topic)
+    }
+    fn subscribe(&self, filter: &str) -> Decision {
+        decide(filter)
+    }
+    fn receive(&self, _: &str) -> Decision {
+        Decision::Allow
+    }
+}
+
+struct Site {
+    broker: Broker,
+    address: SocketAddr,
+    road: Road,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let authority = CertificateAuthority::create("site", day()).unwrap();
+        let server = authority.issue_server(&["localhost".to_owned()], day()).unwrap();
+        let certificate = ServerCertificate::from_pem(&server.chain_pem, &server.key_pem).unwrap();
+        let ports = Ports { authenticator: Arc::new(Everybody), interceptor: None, store: None };
+        let broker = Broker::start(BrokerOptions::default(), ports).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let gate = HandshakeGate::new(HandshakeLimits::default());
+        let acceptor = Acceptor::new(Listener::DeviceMqtt, &certificate, AcceptorOptions::default(), gate);
+        tokio::spawn(listen_tls(listener, acceptor, broker.clone(), std::future::pending()));
+        let key = DeviceKeyPair::generate().unwrap();
+        let device = authority.issue_device(key.public_key(), day()).unwrap();
+        let tls = DeviceTls {
+            roots_pem: authority.certificate_pem(),
+            chain_pem: pem::encode_certificate(device.der()),
+            key_pem: key.private_pem().to_owned(),
+        };
+        Site { broker, address, road: Road::new(&tls, None).unwrap() }
+    }
+
+    fn settings(&self, port: u16) -> LineSettings {
+        let mut settings = LineSettings::new("core", "localhost", port, self.road.clone());
+        settings.backoff = (Duration::from_millis(5), Duration::from_millis(40));
+        settings
+    }
+
+    fn reader(&self) -> LocalClient {
+        let client = self.broker.local_client("reader", FullAuthority::new(Tenant::new("a"), "reader"));
+        client.subscribe(&TopicFilter::new("#").unwrap(), QoS::AtLeastOnce).unwrap();
+        client
+    }
+}
+
+/// A network between the core and the control plane: `up` false cuts what is open and refuses what is new.
+async fn network(to: SocketAddr, mut up: watch::Receiver<bool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            if !*up.borrow_and_update() {
+                continue;
+            }
+            let mut up = up.clone();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(to).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = up.wait_for(|up| !up) => {}
+                }
+            });
+        }
+    });
+    port
+}
+
+fn start(settings: Option<LineSettings>, dir: &Path) -> Uplink {
+    Uplink::start(settings, SpoolOptions { dir: dir.to_owned(), max_bytes: 2_621_440 }, SystemClock::shared()).unwrap()
+}
+
+fn message(topic: &str, n: usize) -> CloudPublish {
+    CloudPublish { topic: topic.into(), qos: 1, payload: n.to_string().into_bytes().into(), ..CloudPublish::default() }
+}
+
+/// Reads until `count` different numbers came; they come in order, repeats aside.
+async fn expect_all(reader: &mut LocalClient, count: usize) -> usize {
+    let mut next = 0;
+    let mut repeats = 0;
+    while next < count {
+        let received = timeout(DEADLINE, reader.recv()).await.unwrap_or_else(|_| panic!("stuck at {next} of {count}"));
+        let n: usize = std::str::from_utf8(&received.message.payload).unwrap().parse().unwrap();
+        assert!(n <= next, "{n} came before {next}: one was lost or out of order");
+        if n == next {
+            next += 1;
+        } else {
+            repeats += 1;
+        }
+    }
+    repeats
+}
+
+/// CR 9.6: what was published offline arrives when the line is up, in order, none lost, none twice.
+#[tokio::test]
+async fn offline_messages_arrive_in_order() {
+    let site = Site::start().await;
+    let mut reader = site.reader();
+    let dir = tempfile::tempdir().unwrap();
+    let uplink = start(None, dir.path());
+    for n in 0..300 {
+        uplink.publish("c", message("t", n)).await.unwrap();
+    }
+    let qos0 = CloudPublish { qos: 0, ..message("t", 0) };
+    assert_eq!(uplink.publish("c", qos0).await, Err(PortError::service("the client is offline and QoS is 0")));
+    uplink.reconfigure(Some(site.settings(site.address.port()))).await;
+    assert_eq!(expect_all(&mut reader, 300).await, 0);
+    let mut connection = uplink.connection();
+    timeout(DEADLINE, connection.wait_for(|up| *up)).await.unwrap().unwrap();
+    uplink.stop().await;
+}
+
+/// CR 9.6, 7.6: a network that is cut again and again, and a core that dies in between, lose nothing and keep the order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cuts_lose_nothing() {
+    let site = Site::start().await;
+    let mut reader = site.reader();
+    let dir = tempfile::tempdir().unwrap();
+    let (switch, up) = watch::channel(true);
+    let port = network(site.address, up).await;
+    let mut uplink = start(Some(site.settings(port)), dir.path());
+    let mut sent = 0;
+    for round in 0..12 {
+        for _ in 0..40 {
+            uplink.publish("c", message("t", sent)).await.unwrap();
+            sent += 1;
+        }
+        switch.send_replace(round % 2 == 1);
+        if round == 6 {
+            // Dropped without a word: the spool is all that is left.
+            drop(uplink);
+            uplink = start(Some(site.settings(port)), dir.path());
+        }
+    }
+    switch.send_replace(true);
+    expect_all(&mut reader, sent).await;
+    let settled = async {
+        while uplink.spooled().0 > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, settled).await.unwrap();
+}
+
+/// Subscriptions survive a cut; a message comes once; the guard unsubscribes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_come_back() {
+    let site = Site::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (switch, up) = watch::channel(true);
+    let port = network(site.address, up).await;
+    let uplink = start(Some(site.settings(port)), dir.path());
+    let mut subscription = uplink.subscribe("c", "down/#", 1).await.unwrap();
+    let mut connection = uplink.connection();
+    timeout(DEADLINE, connection.wait_for(|up| *up)).await.unwrap().unwrap();
+    for round in 0..3 {
+        let topic = format!("down/{round}");
+        uplink.publish("c", message(&topic, round)).await.unwrap();
+        let received = timeout(DEADLINE, subscription.messages.recv()).await.unwrap().unwrap();
+        assert_eq!((received.topic, received.qos), (topic, 1));
+        switch.send_replace(false);
+        timeout(DEADLINE, connection.wait_for(|up| !*up)).await.unwrap().unwrap();
+        switch.send_replace(true);
+        timeout(DEADLINE, connection.wait_for(|up| *up)).await.unwrap().unwrap();
+    }
+    assert!(subscription.messages.try_recv().is_err(), "nothing came twice");
+    let tenant = Tenant::new("a");
+    assert_eq!(site.broker.subscriptions(&tenant), 1);
+    drop(subscription);
+    let gone = async {
+        while site.broker.subscriptions(&tenant) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, gone).await.unwrap();
+}
+
+/// CR 7.6, 10.3 (4): a forbidden topic does not block the others. MQTT 5 says so and the message is dropped; 3.1.1 can only hang
+/// up, and the topic is set aside.
+#[tokio::test]
+async fn a_forbidden_topic_does_not_block_the_others() {
+    let site = Site::start().await;
+    let mut reader = site.reader();
+    for (mqtt5, aside) in [(true, 0), (false, 1)] {
+        let dir = tempfile::tempdir().unwrap();
+        let uplink = start(None, dir.path());
+        for n in 0..20 {
+            if n == 7 {
+                uplink.publish("c", message("bad/topic", 0)).await.unwrap();
+            }
+            uplink.publish("c", message("t", n)).await.unwrap();
+        }
+        let settings = LineSettings { mqtt5, ..site.settings(site.address.port()) };
+        uplink.reconfigure(Some(settings)).await;
+        expect_all(&mut reader, 20).await;
+        assert!(uplink.subscribe("c", "bad/#", 1).await.is_err());
+        let settled = async {
+            while uplink.spooled().0 > aside {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, settled).await.unwrap();
+        assert_eq!(uplink.spooled().0, aside, "MQTT 5: {mqtt5}");
+        uplink.stop().await;
+    }
+}
+
+/// CR 5.2: what a core refuses before it bothers the control plane.
+#[tokio::test]
+async fn topics_are_checked_at_home() {
+    let dir = tempfile::tempdir().unwrap();
+    let uplink = start(None, dir.path());
+    for topic in ["", "a/+/b", "#", &"x".repeat(257), "1/2/3/4/5/6/7/8/9"] {
+        assert!(
+            matches!(uplink.publish("c", message(topic, 0)).await, Err(PortError::InvalidArguments(_))),
+            "{topic:?} was taken"
+        );
+    }
+    for topic in
+        ["$aws/things/t/jobs/1/namespace-aws-gg-deployment/update", "$aws/rules/r/1/2/3/4/5/6/7/8", "1/2/3/4/5/6/7/8"]
+    {
+        uplink.publish("c", message(topic, 0)).await.unwrap();
+    }
+    let large = CloudPublish { payload: vec![0; 131_073].into(), ..message("t", 0) };
+    assert!(matches!(uplink.publish("c", large).await, Err(PortError::InvalidArguments(_))));
+}
