@@ -89,6 +89,12 @@ struct Options {
     /// Threads of the load generator.
     #[arg(long, global = true, default_value_t = 2)]
     threads: usize,
+    /// The device's key is RSA-2048 instead of P-256; signing with it costs the generator more than all the rest.
+    #[arg(long, global = true)]
+    rsa: bool,
+    /// `connects` against the least possible server instead of our broker: the limit of handshakes on this machine.
+    #[arg(long, global = true)]
+    limit: bool,
     /// Threads of our broker.
     #[arg(long, global = true, default_value_t = 2)]
     broker_threads: usize,
@@ -100,8 +106,10 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
     let options = &cli.options;
     anyhow::ensure!(options.qos < 2, "QoS is 0 or 1");
     match cli.mode {
-        Mode::Serve => serve::run(options.out.as_deref().context("--out")?, options.tls, options.broker_threads),
-        Mode::Certs => serve::write_certificates(options.out.as_deref().context("--out names the folder")?),
+        Mode::Serve => serve::run(options.out.as_deref().context("--out")?, options),
+        Mode::Certs => {
+            serve::write_certificates(options.out.as_deref().context("--out names the folder")?, options.rsa)
+        }
         Mode::All => all(options),
         mode => one(mode, options),
     }
@@ -122,7 +130,7 @@ fn all(options: &Options) -> anyhow::Result<()> {
     ] {
         one(mode, &with(qos, tls))?;
     }
-    Ok(())
+    one(Mode::Connects, &Options { limit: true, ..with(0, true) })
 }
 
 /// Where a mode runs: our child process or somebody else's broker.
@@ -142,9 +150,15 @@ impl Target {
             let tls = if tls { Some(serve::connector(certs.context("--certs is needed for TLS")?)?) } else { None };
             return Ok(Self { name: "target", address, pid: options.pid, tls, _ours: None });
         }
-        let child = serve::Child::start(tls, options.broker_threads)?;
+        let child = serve::Child::start(tls, options)?;
         let connector = if tls { Some(serve::connector(child.folder())?) } else { None };
-        Ok(Self { name: "marram", address: child.address, pid: Some(child.pid()), tls: connector, _ours: Some(child) })
+        let name = if options.limit { "limit" } else { "marram" };
+        Ok(Self { name, address: child.address, pid: Some(child.pid()), tls: connector, _ours: Some(child) })
+    }
+
+    /// Processor time of the broker so far, seconds.
+    fn cpu(&self) -> Option<f64> {
+        cpu_of(&self.pid?.to_string())
     }
 
     /// Resident memory of the broker in KiB, and its highest since the start.
@@ -155,6 +169,17 @@ impl Target {
         };
         Some((field("VmRSS:")?, field("VmHWM:")?))
     }
+}
+
+/// Processor time of a process, user and system, in seconds.
+fn cpu_of(pid: &str) -> Option<f64> {
+    /// `sysconf(_SC_CLK_TCK)` on every Linux.
+    const TICKS_PER_SEC: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold spaces; user and system time are fields 14 and 15 of the whole.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some((next()? + next()?) / TICKS_PER_SEC)
 }
 
 fn one(mode: Mode, options: &Options) -> anyhow::Result<()> {

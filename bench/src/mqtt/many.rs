@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::wire::Wire;
-use super::{Options, Target};
+use super::{Options, Target, cpu_of};
 
 /// Handshakes in flight.
 const PARALLEL: usize = 32;
@@ -72,23 +72,27 @@ pub(super) fn idle(target: &Target, options: &Options) -> anyhow::Result<Value> 
     })
 }
 
-/// Connects per second, 32 at a time, and the median time of one alone.
+/// Connects per second, 32 at a time, the processor time of both sides per connect, and the median time of one alone.
 pub(super) fn connects(target: &Target, options: &Options) -> anyhow::Result<Value> {
     runtime(options)?.block_on(async {
         let shared = shared(target);
         drop(open(&shared, 0..WARM_UP, false).await?);
         let mut alone = Vec::new();
-        for _ in 0..100 {
+        for number in 0..100 {
             let start = Instant::now();
-            let wire = Wire::connect(&shared, "alone").await?;
+            let wire = Wire::connect(&shared, &format!("alone-{number}")).await?;
             alone.push(start.elapsed());
             drop(wire);
         }
         alone.sort_unstable();
+        let (spent, own) = (target.cpu(), cpu_of("self"));
         let start = Instant::now();
         let all = open(&shared, 0..options.connections, false).await?;
         let rate = all.len() as f64 / start.elapsed().as_secs_f64();
+        let each = |before: Option<f64>, after: Option<f64>| Some((after? - before?) / all.len() as f64 * 1e6);
         Ok(json!({
+            "broker_cpu_us": each(spent, target.cpu()).map(f64::round),
+            "generator_cpu_us": each(own, cpu_of("self")).map(f64::round),
             "connections": all.len(),
             "connects_per_s": rate.round(),
             "connect_p50_us": alone[alone.len() / 2].as_secs_f64() * 1e6,

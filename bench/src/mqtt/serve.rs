@@ -14,12 +14,15 @@ use marram_broker::{
 };
 use marram_mqtt::Connect;
 use marram_mqtt_net::{listen_plain, listen_tls};
-use marram_pki::{CertificateAuthority, DeviceKeyPair, Validity, pem};
+use marram_pki::{Certificate, CertificateAuthority, DeviceKeyPair, Validity, pem};
 use marram_tls::{
     Acceptor, AcceptorOptions, ClientIdentity, ClientOptions, Connector, HandshakeGate, HandshakeLimits, Listener,
     ServerCertificate,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+use super::Options;
 
 /// Allows what a device's policy would: its topics, as patterns that end in `*`.
 struct Patterns {
@@ -74,8 +77,10 @@ impl Authenticator for Everybody {
 }
 
 /// Serves until the parent is gone: prints the address, then waits for standard input to end.
-pub(super) fn run(folder: &Path, tls: bool, threads: usize) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+pub(super) fn run(folder: &Path, options: &Options) -> anyhow::Result<()> {
+    let tls = options.tls;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(options.broker_threads).enable_all().build()?;
     runtime.block_on(async {
         let ports = Ports { authenticator: Arc::new(Everybody), interceptor: None, store: None };
         let broker = Broker::start(BrokerOptions::default(), ports)?;
@@ -86,13 +91,35 @@ pub(super) fn run(folder: &Path, tls: bool, threads: usize) -> anyhow::Result<()
             let certificate = ServerCertificate::from_pem(&read("server.pem")?, &read("server.key")?)?;
             let gate = HandshakeGate::new(HandshakeLimits::default());
             let acceptor = Acceptor::new(Listener::DeviceMqtt, &certificate, AcceptorOptions::default(), gate);
-            tokio::spawn(listen_tls(listener, acceptor, broker, std::future::pending()));
+            if options.limit {
+                tokio::spawn(least(listener, acceptor));
+            } else {
+                tokio::spawn(listen_tls(listener, acceptor, broker, std::future::pending()));
+            }
         } else {
             tokio::spawn(listen_plain(listener, broker, std::future::pending()));
         }
         tokio::task::spawn_blocking(|| std::io::stdin().lines().for_each(drop)).await?;
         Ok(())
     })
+}
+
+/// The least a server can do: the handshake, one read, a CONNACK that looks at nothing. What a broker adds is measured
+/// against it.
+async fn least(listener: TcpListener, acceptor: Acceptor) {
+    while let Ok((socket, _)) = listener.accept().await {
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            let Ok(mut accepted) = acceptor.accept_tcp(socket).await else { return };
+            let mut received = [0; 1024];
+            while let Ok(1..) = accepted.stream.read(&mut received).await {
+                if accepted.stream.write_all(&[0x20, 2, 0, 0]).await.is_err() || accepted.stream.flush().await.is_err()
+                {
+                    return;
+                }
+            }
+        });
+    }
 }
 
 /// The broker's process; ends with this value.
@@ -103,12 +130,15 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) fn start(tls: bool, threads: usize) -> anyhow::Result<Self> {
+    pub(super) fn start(tls: bool, options: &Options) -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("marram-bench-mqtt-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        write_certificates(&folder)?;
+        write_certificates(&folder, options.rsa)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["mqtt", "serve", "--broker-threads", &threads.to_string(), "--out"]).arg(&folder);
+        command.args(["mqtt", "serve", "--broker-threads", &options.broker_threads.to_string(), "--out"]).arg(&folder);
+        if options.limit {
+            command.arg("--limit");
+        }
         if tls {
             command.arg("--tls");
         }
@@ -137,21 +167,31 @@ impl Drop for Child {
     }
 }
 
-/// Writes `ca.pem`, `server.pem`, `server.key`, `device.pem` and `device.key`.
-pub(super) fn write_certificates(folder: &Path) -> anyhow::Result<()> {
+/// Writes `ca.pem`, `server.pem`, `server.key`, `device.pem` and `device.key`; `rsa`: the device's key is RSA-2048, as the
+/// control plane's own, instead of P-256.
+pub(super) fn write_certificates(folder: &Path, rsa: bool) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
     let validity = || Validity::starting(now, 86_400);
     let authority = CertificateAuthority::create("bench", validity())?;
     let server = authority.issue_server(&["127.0.0.1".to_owned(), "localhost".to_owned()], validity())?;
-    let key = DeviceKeyPair::generate()?;
-    let device = authority.issue_device(key.public_key(), validity())?;
+    let (key, device) = if rsa {
+        let key = DeviceKeyPair::generate()?;
+        let device = authority.issue_device(key.public_key(), validity())?;
+        (key.private_pem().to_owned(), device)
+    } else {
+        // A fresh P-256 pair, as devices make them: that of a certificate nobody uses.
+        let pair = authority.issue_server(&["device".to_owned()], validity())?;
+        let chain = pem::certificates(&pair.chain_pem)?;
+        let leaf = Certificate::from_der(chain.first().context("a chain begins with its leaf")?)?;
+        (pair.key_pem, authority.issue_device(leaf.public_key(), validity())?)
+    };
     for (name, content) in [
         ("ca.pem", authority.certificate_pem()),
         ("server.pem", server.chain_pem),
         ("server.key", server.key_pem),
         ("device.pem", pem::encode_certificate(device.der())),
-        ("device.key", key.private_pem().to_owned()),
+        ("device.key", key),
     ] {
         std::fs::write(folder.join(name), content)?;
     }
