@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::task::Poll;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use marram_mqtt::{ClientId, QoS, Topic};
 use marram_mqtt_net::{PeerInfo, Serve, Transport};
 
 use crate::authorize::{Authenticator, SessionAuthority, Tenant};
 use crate::connect;
+use crate::connection::PendingWill;
 use crate::deliver::{Batch, deliver};
 use crate::intercept::Interceptor;
 use crate::local::LocalClient;
@@ -317,8 +318,32 @@ impl Core {
         position
     }
 
+    /// Makes the will of a connected client outlive the process. Returns the position that has to be durable before the
+    /// client may rely on it.
+    pub(crate) fn keep_will(&self, world: &World, session: &Session, will: &PendingWill) -> Position {
+        if self.store.is_none() {
+            return 0;
+        }
+        session.will_kept.store(true, Ordering::Relaxed);
+        self.record(Record::WillLeft {
+            tenant: world.tenant.clone(),
+            client_id: session.client_id.clone(),
+            message: Arc::new((*will.message).clone()),
+            delay_secs: will.delay_secs,
+        })
+    }
+
+    /// The will was published, or there is no reason for it any more.
+    pub(crate) fn forget_will(&self, world: &World, session: &Session) {
+        if session.will_kept.swap(false, Ordering::Relaxed) {
+            self.record(Record::WillGone { tenant: world.tenant.clone(), client_id: session.client_id.clone() });
+        }
+    }
+
     /// Publishes a will. One that cannot be retained is published all the same: its client is not there to be told.
     pub(crate) fn publish_will(&self, world: &World, will: Message) {
+        // Its expiry counts from now, not from the CONNECT that left it (MQTT 5 3.1.3.2.4).
+        let will = Message { at: Instant::now(), ..will };
         if self.publish(world, will.clone(), None).is_err() {
             tracing::warn!(topic = %will.topic, "a will is not retained: the account has as much as it may");
             let will = Message { retain: false, ..will };

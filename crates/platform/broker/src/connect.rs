@@ -275,7 +275,11 @@ async fn attach(
         }
         sweep::reset(core, &world, &session);
     }
-    let position = open(core, &world, &session, &terms);
+    let mut position = open(core, &world, &session, &terms);
+    match &will {
+        Some(will) => position = position.max(core.keep_will(&world, &session, will)),
+        None => core.forget_will(&world, &session),
+    }
     prepare(core, &session, &terms, &*authority);
     let id = uuid::Uuid::new_v4();
     let subject = Subject { client_id: &session.client_id, authority: &*authority, connection: id };

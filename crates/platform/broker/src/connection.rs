@@ -457,6 +457,7 @@ impl<T: Transport> Connection<T> {
             if let Some(will) = will {
                 self.core.publish_will(&self.world, *will.message);
             }
+            self.core.forget_will(&self.world, &self.session);
             sweep::close(&self.core, &self.world, &self.session);
         } else {
             self.linger(will, expiry_secs);
@@ -473,6 +474,7 @@ impl<T: Transport> Connection<T> {
             Some(will) => (Some(will.message), None),
             None => (None, None),
         };
+        let waits = later.is_some();
         {
             let mut standing = self.session.standing();
             standing.expires_at = Some(now.saturating_add(expiry_secs));
@@ -480,6 +482,9 @@ impl<T: Transport> Connection<T> {
         }
         if let Some(message) = at_once {
             self.core.publish_will(&self.world, *message);
+        }
+        if !waits {
+            self.core.forget_will(&self.world, &self.session);
         }
         let session = self.session.number.load(Ordering::Acquire);
         self.core.record(Record::SessionDetached { session, at_secs: epoch_secs() });

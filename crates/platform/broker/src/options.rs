@@ -34,6 +34,9 @@ pub struct BrokerOptions {
     pub patience: Duration,
     /// Time from the end of TLS to a complete CONNECT.
     pub connect_timeout: Duration,
+    /// Seconds after a start before wills are published whose connections ended with the process before: subscribers,
+    /// and the clients themselves, get that long to come back.
+    pub restart_grace_secs: u32,
     /// CONNECTs of one client id; beyond, they are refused. It bounds what two devices with the same client id cost
     /// that keep taking the session from each other, and leaves a device that lost its line for a moment alone.
     pub connects_per_client: Rate,
@@ -97,6 +100,7 @@ impl Default for BrokerOptions {
             offline_queue_bytes: 10 * 1024 * 1024,
             patience: Duration::from_millis(20),
             connect_timeout: Duration::from_secs(10),
+            restart_grace_secs: 10,
             connects_per_client: Rate { per_sec: 10, burst: 100 },
             retained_messages: 500_000,
             retained_bytes: 1 << 30,

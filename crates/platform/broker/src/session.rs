@@ -5,7 +5,7 @@
 //! fills its inbox and loses messages; it never holds a lock that a publisher waits for.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -112,6 +112,8 @@ pub(crate) struct Session {
     pub(crate) ends_at: AtomicU32,
     /// Principal of the last connection.
     principal: Mutex<Arc<str>>,
+    /// The store has a will of its client.
+    pub(crate) will_kept: AtomicBool,
     /// Number in the store; 0 while the session is not persistent.
     pub(crate) number: AtomicU64,
 }
@@ -179,6 +181,7 @@ impl Session {
             patience_secs: AtomicU32::new(0),
             ends_at: AtomicU32::new(0),
             principal: Mutex::new("".into()),
+            will_kept: AtomicBool::new(false),
             number: AtomicU64::new(0),
         }
     }

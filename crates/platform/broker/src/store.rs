@@ -94,6 +94,24 @@ pub enum Record {
         /// Which topic.
         topic: Topic,
     },
+    /// A connected client left a will. It replaces an earlier one.
+    WillLeft {
+        /// Where it lives.
+        tenant: Tenant,
+        /// Whose it is.
+        client_id: ClientId,
+        /// What to publish.
+        message: Arc<Message>,
+        /// Seconds to wait after the connection ended.
+        delay_secs: u32,
+    },
+    /// The will was published, or the client said goodbye or came back.
+    WillGone {
+        /// Where it lives.
+        tenant: Tenant,
+        /// Whose it was.
+        client_id: ClientId,
+    },
 }
 
 /// A session as it was when the process ended.
@@ -115,6 +133,19 @@ pub struct StoredSession {
     pub queue: Vec<(u64, Arc<Message>)>,
 }
 
+/// A will whose connection ended with the process, or that waited for its delay.
+#[derive(Clone, Debug)]
+pub struct StoredWill {
+    /// Where it lives.
+    pub tenant: Tenant,
+    /// Whose it is.
+    pub client_id: ClientId,
+    /// What to publish.
+    pub message: Arc<Message>,
+    /// Seconds to wait after the connection ended.
+    pub delay_secs: u32,
+}
+
 /// Everything that survived.
 #[derive(Clone, Debug, Default)]
 pub struct Stored {
@@ -122,6 +153,8 @@ pub struct Stored {
     pub sessions: Vec<StoredSession>,
     /// Retained messages.
     pub retained: Vec<(Tenant, Arc<Message>)>,
+    /// Wills nobody took back.
+    pub wills: Vec<StoredWill>,
 }
 
 /// Why durable state cannot be read or written.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::broker::{Core, WeakCore, epoch_secs};
 use crate::session::{Session, Signal};
-use crate::store::{Record, Stored, StoredSession};
+use crate::store::{Record, Stored, StoredSession, StoredWill};
 use crate::tenant::World;
 
 /// Silence after which a connection gives its caches back, seconds.
@@ -52,6 +52,7 @@ fn sweep(core: &Core, world: &World, session: &Arc<Session>, now: u32) {
     };
     if let Some((message, _)) = will {
         core.publish_will(world, *message);
+        core.forget_will(world, session);
     }
     // Whoever is about to attach holds or waits for the permit; then the session is theirs.
     if expired && let Ok(_permit) = Arc::clone(&session.attach).try_acquire_owned() {
@@ -99,6 +100,32 @@ pub(crate) fn restore(core: &Core, stored: Stored) {
     for (tenant, message) in stored.retained {
         core.world(&tenant).retained().put(message);
     }
+    for will in stored.wills {
+        restore_will(core, will);
+    }
+}
+
+/// The connection of a stored will ended with the process, if it had not before. It is published unless the client
+/// resumes its session within the will's delay, which is at least the time that subscribers get to come back
+/// (MQTT 5 3.1.2.5 lets a server that failed be late). A clean session ended with its connection: when its client
+/// returns, its will is published first, as always when a session ends.
+fn restore_will(core: &Core, will: StoredWill) {
+    let now = core.clock.now();
+    let world = core.world(&will.tenant);
+    let known = world.session(&will.client_id);
+    let session = known.unwrap_or_else(|| {
+        let window = core.options.session.receive_maximum.get().into();
+        let session = Arc::new(Session::new(will.client_id.clone(), window));
+        session.standing().expires_at = Some(now.saturating_add(core.options.restart_grace_secs));
+        world.sessions().insert(will.client_id.clone(), Arc::clone(&session));
+        session
+    });
+    session.will_kept.store(true, Ordering::Relaxed);
+    let mut standing = session.standing();
+    let left = standing.expires_at.map_or(0, |at| at.saturating_sub(now));
+    let gone_for = standing.expiry_secs.saturating_sub(left);
+    let wait = will.delay_secs.saturating_sub(gone_for).max(core.options.restart_grace_secs);
+    standing.pending_will = Some((Box::new((*will.message).clone()), now.saturating_add(wait)));
 }
 
 fn restore_session(core: &Core, stored: StoredSession, gone_for: u32) {

@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use common::{Peer, Setup, eventually, message, start_with};
-use marram_broker::{FileStore, SessionStore};
-use marram_mqtt::{Connect, Packet, Publish, QoS, ReasonCode, Version};
+use marram_broker::{BrokerOptions, FileStore, SessionStore};
+use marram_mqtt::{Connect, Disconnect, Packet, Publish, QoS, ReasonCode, Topic, Version, Will};
 
 fn sleeper(clean_start: bool) -> Connect {
     let mut connect = Connect { clean_start, ..Connect::new(Version::V5, "sleeper") };
@@ -20,7 +20,8 @@ fn sleeper(clean_start: bool) -> Connect {
 
 fn stored(folder: &Path) -> Setup {
     let store: Arc<dyn SessionStore> = Arc::new(FileStore::open(folder).unwrap());
-    Setup { store: Some(store), ..Setup::default() }
+    let options = BrokerOptions { restart_grace_secs: 1, ..BrokerOptions::default() };
+    Setup { store: Some(store), options, ..Setup::default() }
 }
 
 /// CP 5.2: subscriptions, queued and unacknowledged QoS 1 messages and retained messages outlive the broker.
@@ -132,4 +133,92 @@ async fn a_killed_broker_loses_nothing_acknowledged() {
     }
     assert_eq!(got, acknowledged);
     client.expect_only(&[]).await;
+}
+
+/// MQTT 5 3.1.2.5: the will of a connection that ended with the broker is published after the restart, once, for clean
+/// and persistent sessions; not that of a client that had said goodbye, nor of one that resumes within its delay.
+#[tokio::test]
+async fn a_killed_broker_publishes_wills() {
+    let folder = tempfile::tempdir().unwrap();
+    let leaving = |version, id: &str, expiry: Option<u32>, delay_secs| {
+        let mut connect = Connect::new(version, id);
+        connect.properties.session_expiry_secs = expiry;
+        let topic = Topic::new(&format!("gone/{id}")).unwrap();
+        let payload = id.to_owned().into();
+        connect.will = Some(Will {
+            topic,
+            payload,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            delay_secs,
+            properties: Default::default(),
+        });
+        connect
+    };
+    let (broker, address) = spawn(folder.path());
+    let connected = async |address, connect: Connect| {
+        let mut peer = Peer::dial(address, connect.version).await;
+        let connack = peer.connect(connect).await;
+        assert_eq!(connack.reason, ReasonCode::SUCCESS);
+        (peer, connack.session_present)
+    };
+    let (mut watcher, _) = connected(address, sleeper(true)).await;
+    watcher.subscribe("gone/+", 1).await;
+    let mut there = Vec::new();
+    for connect in [
+        leaving(Version::V4, "clean", None, 0),
+        leaving(Version::V5, "persistent", Some(3600), 0),
+        leaving(Version::V5, "returns", Some(3600), 600),
+    ] {
+        there.push(connected(address, connect).await.0);
+    }
+    let (mut polite, _) = connected(address, leaving(Version::V5, "polite", Some(3600), 0)).await;
+    polite.send(Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS))).await;
+    assert_eq!(polite.recv().await, None);
+    // Acknowledged only once everything before it is durable, the goodbye included.
+    there[0].publish1("gone/nobody", "before").await;
+    assert_eq!(&watcher.message().await.payload[..], b"before");
+    drop(broker);
+
+    let (broker, address) = spawn(folder.path());
+    let (_returned, present) = connected(
+        address,
+        Connect { clean_start: false, will: None, ..leaving(Version::V5, "returns", Some(3600), 0) },
+    )
+    .await;
+    assert!(present);
+    let (mut watcher, present) = connected(address, sleeper(false)).await;
+    assert!(present);
+    let mut wills = Vec::new();
+    while wills.len() < 2 {
+        let message = watcher.message().await;
+        if &message.payload[..] != b"before" {
+            wills.push(String::from_utf8(message.payload.to_vec()).unwrap());
+        }
+    }
+    wills.sort();
+    assert_eq!(wills, ["clean", "persistent"]);
+    let (mut publisher, _) = connected(address, Connect::new(Version::V4, "pub")).await;
+    publisher.publish1("gone/nobody", "after").await;
+    watcher.expect_only(&["after"]).await;
+    drop(broker);
+
+    let (_broker, address) = spawn(folder.path());
+    let (mut publisher, _) = connected(address, Connect::new(Version::V4, "pub")).await;
+    let start = std::time::Instant::now();
+    // Longer than the grace, so that a will left over would have been published.
+    while start.elapsed() < std::time::Duration::from_millis(2500) {
+        publisher.expect_only(&[]).await;
+    }
+    let (mut watcher, _) = connected(address, sleeper(false)).await;
+    let mut got = Vec::new();
+    publisher.publish1("gone/nobody", "end").await;
+    loop {
+        let payload = watcher.message().await.payload;
+        if &payload[..] == b"end" {
+            break;
+        }
+        got.push(payload);
+    }
+    assert!(got.iter().all(|payload| &payload[..] == b"after"), "{got:?}");
 }

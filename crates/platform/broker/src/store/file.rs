@@ -310,6 +310,12 @@ mod tests {
         let options = SubscribeOptions { qos: QoS::AtLeastOnce, retain_as_published: true, ..Default::default() };
         let client_id = ClientId::new("c").unwrap();
         let filter = TopicFilter::new("$share/g/a/+").unwrap();
+        let will = |client_id: &str| Record::WillLeft {
+            tenant: tenant.clone(),
+            client_id: ClientId::new(client_id).unwrap(),
+            message: message("bye"),
+            delay_secs: 30,
+        };
         vec![
             Record::SessionOpened { session: 1, tenant: tenant.clone(), client_id: client_id.clone(), expiry_secs: 60 },
             Record::SessionOpened { session: 2, tenant: tenant.clone(), client_id, expiry_secs: 60 },
@@ -324,7 +330,10 @@ mod tests {
                 message: Arc::new(Message::new(text("r"), "kept").retained().with_properties(properties)),
             },
             Record::Retained { tenant: tenant.clone(), message: Arc::new(Message::new(text("x"), "y").retained()) },
-            Record::RetainCleared { tenant, topic: text("x") },
+            Record::RetainCleared { tenant: tenant.clone(), topic: text("x") },
+            will("polite"),
+            will("gone"),
+            Record::WillGone { tenant, client_id: ClientId::new("polite").unwrap() },
             Record::SessionDetached { session: 1, at_secs: 7 },
         ]
     }
@@ -339,6 +348,8 @@ mod tests {
         let [(_, kept)] = &stored.retained[..] else { panic!("{stored:?}") };
         assert_eq!((&kept.payload[..], kept.retain), (&b"kept"[..], true));
         assert_eq!(kept.properties.as_ref().unwrap().user_properties[0].1, "v");
+        let [will] = &stored.wills[..] else { panic!("{stored:?}") };
+        assert_eq!((will.client_id.as_str(), &will.message.payload[..], will.delay_secs), ("gone", &b"bye"[..], 30));
     }
 
     async fn append_all(store: &FileStore, records: Vec<Record>) {

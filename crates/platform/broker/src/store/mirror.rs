@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use marram_mqtt::{ClientId, SubscribeOptions, Topic, TopicFilter};
 
-use super::{Record, SessionNo, Stored, StoredSession};
+use super::{Record, SessionNo, Stored, StoredSession, StoredWill};
 use crate::authorize::Tenant;
 use crate::message::Message;
 
@@ -13,6 +13,7 @@ use crate::message::Message;
 pub(super) struct Mirror {
     sessions: BTreeMap<SessionNo, Mirrored>,
     retained: HashMap<(Tenant, Topic), Arc<Message>>,
+    wills: HashMap<(Tenant, ClientId), (Arc<Message>, u32)>,
     /// Estimate of the bytes a log of only live records takes.
     live: u64,
 }
@@ -101,6 +102,17 @@ impl Mirror {
                     self.live -= weight(&old);
                 }
             }
+            Record::WillLeft { tenant, client_id, message, delay_secs } => {
+                self.live += weight(&message);
+                if let Some((old, _)) = self.wills.insert((tenant, client_id), (message, delay_secs)) {
+                    self.live -= weight(&old);
+                }
+            }
+            Record::WillGone { tenant, client_id } => {
+                if let Some((old, _)) = self.wills.remove(&(tenant, client_id)) {
+                    self.live -= weight(&old);
+                }
+            }
         }
     }
 
@@ -126,6 +138,14 @@ impl Mirror {
         for ((tenant, _), message) in &self.retained {
             each(Record::Retained { tenant: tenant.clone(), message: Arc::clone(message) });
         }
+        for ((tenant, client_id), (message, delay_secs)) in &self.wills {
+            each(Record::WillLeft {
+                tenant: tenant.clone(),
+                client_id: client_id.clone(),
+                message: Arc::clone(message),
+                delay_secs: *delay_secs,
+            });
+        }
     }
 
     pub(super) fn stored(&self) -> Stored {
@@ -139,6 +159,12 @@ impl Mirror {
             queue: mirrored.queue.iter().map(|(&sequence, message)| (sequence, Arc::clone(message))).collect(),
         });
         let retained = self.retained.iter().map(|((tenant, _), message)| (tenant.clone(), Arc::clone(message)));
-        Stored { sessions: sessions.collect(), retained: retained.collect() }
+        let wills = self.wills.iter().map(|((tenant, client_id), (message, delay_secs))| StoredWill {
+            tenant: tenant.clone(),
+            client_id: client_id.clone(),
+            message: Arc::clone(message),
+            delay_secs: *delay_secs,
+        });
+        Stored { sessions: sessions.collect(), retained: retained.collect(), wills: wills.collect() }
     }
 }

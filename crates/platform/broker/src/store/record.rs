@@ -23,6 +23,8 @@ const ENQUEUED: u8 = 6;
 const SETTLED: u8 = 7;
 const RETAINED: u8 = 8;
 const RETAIN_CLEARED: u8 = 9;
+const WILL_LEFT: u8 = 10;
+const WILL_GONE: u8 = 11;
 
 pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
     match record {
@@ -83,6 +85,18 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
             put_text(out, tenant.as_str());
             put_text(out, topic);
         }
+        Record::WillLeft { tenant, client_id, message, delay_secs } => {
+            out.push(WILL_LEFT);
+            put_text(out, tenant.as_str());
+            put_text(out, client_id);
+            put_u64(out, u64::from(*delay_secs));
+            put_message(out, message);
+        }
+        Record::WillGone { tenant, client_id } => {
+            out.push(WILL_GONE);
+            put_text(out, tenant.as_str());
+            put_text(out, client_id);
+        }
     }
 }
 
@@ -121,6 +135,16 @@ pub(super) fn decode(body: &[u8]) -> Option<Record> {
         RETAIN_CLEARED => Record::RetainCleared {
             tenant: Tenant::new(&get_text(&mut body)?),
             topic: Topic::new(&get_text(&mut body)?).ok()?,
+        },
+        WILL_LEFT => Record::WillLeft {
+            tenant: Tenant::new(&get_text(&mut body)?),
+            client_id: ClientId::new(&get_text(&mut body)?).ok()?,
+            delay_secs: u32::try_from(get_u64(&mut body)?).ok()?,
+            message: get_message(&mut body)?,
+        },
+        WILL_GONE => Record::WillGone {
+            tenant: Tenant::new(&get_text(&mut body)?),
+            client_id: ClientId::new(&get_text(&mut body)?).ok()?,
         },
         _ => return None,
     };
