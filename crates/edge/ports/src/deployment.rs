@@ -174,3 +174,37 @@ pub trait Deployments: Send + Sync {
         verdict: Result<(), Option<String>>,
     ) -> Result<(), PortError>;
 }
+
+/// Where a deployment came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentSource {
+    /// `CreateLocalDeployment`.
+    Local,
+    /// The thing's shadow.
+    Thing,
+    /// A job for one of its groups.
+    ThingGroup,
+}
+
+/// How a deployment ended, for the fleet status.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeploymentReport {
+    /// Where it came from.
+    pub source: DeploymentSource,
+    /// Id, status, details.
+    pub record: DeploymentRecord,
+    /// `configurationArn` of its document; none for local ones.
+    pub configuration_arn: Option<String>,
+    /// Root components it left as they were.
+    pub unchanged_roots: Vec<SmolStr>,
+    /// Components it removed.
+    pub removed: Vec<SmolStr>,
+}
+
+/// Told about deployments by the deployer (CR 4.13).
+pub trait DeploymentReports: Send + Sync {
+    /// One begins: component states are withheld from now on.
+    fn deployment_started(&self);
+    /// It reached its end.
+    fn deployment_ended(&self, report: DeploymentReport);
+}

@@ -19,8 +19,8 @@ pub use component::{
     ReportedState,
 };
 pub use deployment::{
-    ComponentUpdate, DeploymentRecord, DeploymentStatus, Deployments, LocalConfigurationUpdate, LocalDeploymentRequest,
-    RunWith, SystemResourceLimits, ValidationRequest,
+    ComponentUpdate, DeploymentRecord, DeploymentReport, DeploymentReports, DeploymentSource, DeploymentStatus,
+    Deployments, LocalConfigurationUpdate, LocalDeploymentRequest, RunWith, SystemResourceLimits, ValidationRequest,
 };
 pub use error::PortError;
 pub use local::{
