@@ -1,0 +1,290 @@
+//! When the control plane is told what (CR 4.13).
+//!
+//! Messages about deployments are spooled and survive an outage; all others are made anew when the line is back, because by
+//! then they would be old. During a deployment state changes wait, except that a component fails.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use marram_edge_ports::{
+    CloudMessages, CloudPublish, ComponentDetails, ComponentState, Components, DeploymentReport, DeploymentReports,
+    Nucleus, StateChange,
+};
+use marram_types::SharedClock;
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::message::{Content, CoreFacts, Trigger, component, encode, removed};
+
+/// Shortest time between two messages.
+const PACE: Duration = Duration::from_secs(3);
+/// A line that was away shorter than this, with nothing changed, is not worth a message.
+const SHORT_OUTAGE: Duration = Duration::from_secs(60);
+/// Shortest cadence.
+const CADENCE_MIN: Duration = Duration::from_secs(60);
+/// Whose name the messages bear in the spool.
+const OWNER: &str = "FleetStatusService";
+/// Where the sequence number is kept.
+const SEQUENCE: &[&str] = &["services", "FleetStatusService", "runtime", "sequenceNumber"];
+
+/// What the reporter holds.
+pub struct FleetStatusParts {
+    /// What runs.
+    pub components: Arc<dyn Components>,
+    /// Keeps the sequence number, knows groups and changes.
+    pub nucleus: Arc<dyn Nucleus>,
+    /// The line.
+    pub cloud: Arc<dyn CloudMessages>,
+    /// The core.
+    pub facts: watch::Receiver<CoreFacts>,
+    /// `fleetStatus.periodicStatusPublishIntervalSeconds`.
+    pub cadence: watch::Receiver<Duration>,
+    /// Time.
+    pub clock: SharedClock,
+}
+
+enum News {
+    Started,
+    Ended(Box<DeploymentReport>),
+}
+
+/// The handle: told about deployments.
+#[derive(Clone)]
+pub struct FleetStatus {
+    news: mpsc::UnboundedSender<News>,
+}
+
+impl FleetStatus {
+    /// Starts reporting.
+    pub fn start(parts: FleetStatusParts) -> Self {
+        let (news, receiver) = mpsc::unbounded_channel();
+        let changes = parts.nucleus.changes();
+        let connection = parts.cloud.connection();
+        let reporter = Reporter {
+            parts,
+            changed: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            deploying: false,
+            next: Instant::now(),
+            launched: false,
+        };
+        tokio::spawn(reporter.run(receiver, changes, connection));
+        FleetStatus { news }
+    }
+}
+
+impl DeploymentReports for FleetStatus {
+    fn deployment_started(&self) {
+        // A reporter that ended with the runtime needs no news.
+        let _ = self.news.send(News::Started);
+    }
+
+    fn deployment_ended(&self, report: DeploymentReport) {
+        let _ = self.news.send(News::Ended(Box::new(report)));
+    }
+}
+
+struct Reporter {
+    parts: FleetStatusParts,
+    /// Components whose state changed since the last message.
+    changed: BTreeSet<SmolStr>,
+    /// Components that are gone since then.
+    gone: BTreeSet<SmolStr>,
+    /// Components that failed and are not yet reported.
+    failed: BTreeSet<SmolStr>,
+    deploying: bool,
+    next: Instant,
+    launched: bool,
+}
+
+impl Reporter {
+    async fn run(
+        mut self,
+        mut news: mpsc::UnboundedReceiver<News>,
+        mut changes: broadcast::Receiver<StateChange>,
+        mut connection: watch::Receiver<bool>,
+    ) {
+        let mut online = *connection.borrow_and_update();
+        let mut lost_at: Option<Instant> = None;
+        let mut cadence = Instant::now() + jitter(self.cadence());
+        if online {
+            self.launch().await;
+        }
+        loop {
+            let due = online && self.launched && self.wants_to_speak();
+            tokio::select! {
+                // News of deployments first: they say whether the changes behind them may be told.
+                biased;
+                piece = news.recv() => match piece {
+                    None => return,
+                    Some(News::Started) => self.deploying = true,
+                    Some(News::Ended(report)) => {
+                        self.deploying = false;
+                        self.deployment(*report).await;
+                    }
+                },
+                change = changes.recv() => match change {
+                    Ok(change) => self.note(&change),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        self.changed.extend(self.shown().into_iter().map(|details| details.name));
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                changed = connection.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let up = *connection.borrow_and_update();
+                    if up && !online {
+                        if self.launched {
+                            let long = lost_at.is_some_and(|at| at.elapsed() >= SHORT_OUTAGE);
+                            if long || !self.changed.is_empty() {
+                                self.tell(Trigger::Reconnect, None).await;
+                            }
+                        } else {
+                            self.launch().await;
+                        }
+                    } else if !up && online {
+                        lost_at = Some(Instant::now());
+                    }
+                    online = up;
+                },
+                () = sleep_until(self.next), if due => self.tell(Trigger::StatusChange, None).await,
+                () = sleep_until(cadence) => {
+                    cadence = Instant::now() + self.cadence();
+                    if online && !self.deploying {
+                        self.tell(Trigger::Cadence, None).await;
+                    }
+                }
+                changed = self.parts.cadence.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    cadence = Instant::now() + jitter(self.cadence());
+                }
+            }
+        }
+    }
+
+    fn cadence(&self) -> Duration {
+        (*self.parts.cadence.borrow()).max(CADENCE_MIN)
+    }
+
+    async fn launch(&mut self) {
+        self.launched = true;
+        self.tell(Trigger::Launch, None).await;
+    }
+
+    fn note(&mut self, change: &StateChange) {
+        match change.to {
+            ComponentState::Uninstalled => {
+                self.changed.remove(&change.component);
+                self.gone.insert(change.component.clone());
+            }
+            ComponentState::Errored | ComponentState::Broken => {
+                self.failed.insert(change.component.clone());
+                self.changed.insert(change.component.clone());
+            }
+            _ => {
+                self.changed.insert(change.component.clone());
+            }
+        }
+    }
+
+    /// A failure is told at once; other changes once all has settled, and never during a deployment.
+    fn wants_to_speak(&self) -> bool {
+        if !self.failed.is_empty() {
+            return true;
+        }
+        !self.deploying
+            && !(self.changed.is_empty() && self.gone.is_empty())
+            && self.shown().iter().all(|details| {
+                self.parts
+                    .nucleus
+                    .state(&details.name)
+                    .is_none_or(|(state, reached)| reached || state == ComponentState::Broken)
+            })
+    }
+
+    /// Deployed components; the runtime's own parts are not listed (CR 4.13).
+    fn shown(&self) -> Vec<ComponentDetails> {
+        self.parts.components.list().into_iter().filter(|details| !details.builtin).collect()
+    }
+
+    async fn deployment(&mut self, report: DeploymentReport) {
+        self.gone.extend(report.removed.iter().cloned());
+        self.tell(Trigger::Deployment(report.source), Some(report)).await;
+    }
+
+    async fn tell(&mut self, trigger: Trigger, report: Option<DeploymentReport>) {
+        let all = self.shown();
+        let healthy = all.iter().all(|details| details.state != ComponentState::Broken);
+        let only_failed = trigger == Trigger::StatusChange && self.deploying;
+        let told = |details: &&ComponentDetails| match trigger {
+            Trigger::Launch | Trigger::Cadence => true,
+            _ if only_failed => self.failed.contains(&details.name),
+            _ => self.changed.contains(&details.name),
+        };
+        let mut components: Vec<Value> =
+            all.iter().filter(told).map(|details| component(details, &self.arns(&details.name))).collect();
+        if !only_failed {
+            components
+                .extend(self.gone.iter().filter(|name| !all.iter().any(|details| details.name == **name)).map(removed));
+        }
+        let facts = self.parts.facts.borrow().clone();
+        let sequence = self.parts.nucleus.get(SEQUENCE).and_then(|value| value.as_u64()).unwrap_or(0) + 1;
+        if let Err(error) = self.parts.nucleus.put(SEQUENCE, json!(sequence)).await {
+            tracing::error!(%error, "the sequence number of the fleet status cannot be kept");
+            return;
+        }
+        let content = Content { trigger, healthy, components, report };
+        for text in encode(&facts, &content, sequence, self.parts.clock.now().as_millis()) {
+            let message = CloudPublish {
+                topic: format!("$aws/things/{}/greengrassv2/health/json", facts.thing),
+                qos: 1,
+                payload: text.into_bytes().into(),
+                ..CloudPublish::default()
+            };
+            if let Err(error) = self.parts.cloud.publish(OWNER, message).await {
+                tracing::warn!(%error, "the fleet status cannot be sent");
+                return;
+            }
+        }
+        self.next = Instant::now() + PACE;
+        self.failed.clear();
+        if !only_failed {
+            self.changed.clear();
+            self.gone.clear();
+        }
+    }
+
+    /// Deployments that a component belongs to.
+    fn arns(&self, name: &str) -> Vec<String> {
+        let mut arns = Vec::new();
+        if let Some(groups) = self.parts.nucleus.get(&["services", "DeploymentService", "ComponentToGroups", name]) {
+            collect_arns(&groups, &mut arns);
+        }
+        arns.sort();
+        arns.dedup();
+        arns
+    }
+}
+
+fn collect_arns(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.starts_with("arn:") => into.push(text.clone()),
+        Value::Array(all) => all.iter().for_each(|one| collect_arns(one, into)),
+        Value::Object(all) => all.values().for_each(|one| collect_arns(one, into)),
+        _ => {}
+    }
+}
+
+/// Somewhere in the first period, so that a fleet does not speak in step.
+fn jitter(period: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    period.mul_f64((RandomState::new().hash_one(0_u8) % 1000) as f64 / 1000.0)
+}
