@@ -1,11 +1,14 @@
 //! `api`: signed registry calls over kept connections, start-up time and memory; side by side with a peer.
 //!
 //! Our endpoint and keys come from the environment that `marram env` prints (`AWS_ENDPOINT_URL`, `AWS_CA_BUNDLE`,
-//! `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_DEFAULT_REGION`). Each client signs each request
-//! and waits for its answer before the next one.
+//! `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_DEFAULT_REGION`). Each client waits for
+//! the answer before its next request. Requests are signed before the clock starts, so that the machine they share is the
+//! server's; results tell what clients and server took of it.
 
 mod client;
+mod limit;
 mod process;
+mod timing;
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +31,24 @@ struct Options {
     /// Seconds measured per operation, after one second of warming up.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
+    /// Threads of the clients.
+    #[arg(long, default_value_t = 1)]
+    client_threads: usize,
+    /// Process of the server, for its processor time and memory.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Measure the constant server in the same run.
+    #[arg(long)]
+    limit: bool,
+    /// Be the constant server.
+    #[arg(long, hide = true)]
+    serve_constant: bool,
+    /// Compare the time of refusals instead: a thing nobody has and one of another account.
+    #[arg(long)]
+    timing: bool,
+    /// Calls of each kind that `--timing` makes.
+    #[arg(long, default_value_t = 50_000)]
+    timing_calls: usize,
     /// Things that must exist before reads are measured; missing ones are created.
     #[arg(long, default_value_t = 1000)]
     things: u64,
@@ -60,7 +81,10 @@ struct Options {
 /// Runs the family; one JSON line per result.
 pub fn run(arguments: &[String]) -> Result<()> {
     let options = Options::parse_from(std::iter::once("api".to_owned()).chain(arguments.iter().cloned()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if options.serve_constant {
+        return limit::run();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         if let Some(command) = &options.start {
             for _ in 0..options.starts {
@@ -79,13 +103,24 @@ pub fn run(arguments: &[String]) -> Result<()> {
             bail!("--peer-only needs --peer URL");
         }
         let run = format!("b{:x}", std::process::id());
+        if options.timing {
+            return timing::run(&targets[0], options.timing_calls).await;
+        }
         for target in &targets {
             populate(target, &options).await?;
         }
+        let constant = if options.limit { Some(limit::Limit::start()?) } else { None };
         for op in &options.ops {
             for target in &targets {
-                measure(target, op, &run, &options).await?;
+                let pid = options.pid.filter(|_| target.name() == "marram");
+                measure(target, op, &run, &options, pid)?;
             }
+        }
+        if let Some((process, target)) = &constant {
+            measure(target, "describe", &run, &options, Some(process.pid()))?;
+        }
+        if let Some(kib) = options.pid.and_then(process::pss_kib) {
+            print(json!({"bench": "api", "target": "marram", "op": "memory after load", "pss_kib": kib}));
         }
         Ok(())
     })
@@ -153,46 +188,140 @@ struct Seen {
     errors: u64,
 }
 
-async fn measure(target: &Target, op: &str, run: &str, options: &Options) -> Result<()> {
-    let warm = Duration::from_secs(1);
-    let length = Duration::from_secs_f64(options.seconds);
-    let begin = Instant::now() + warm;
-    let end = begin + length;
-    let mut clients = tokio::task::JoinSet::new();
-    for client in 0..options.clients {
-        let mut connection = target.connect().await.with_context(|| format!("connect to {}", target.name()))?;
-        let make = maker(op, client as u64, run, options)?;
-        clients.spawn(async move {
-            let mut seen = Seen { micros: Vec::with_capacity(1 << 18), errors: 0 };
-            for number in 0u64.. {
-                let (method, path, body) = make(number);
-                let sent = Instant::now();
-                if sent >= end {
-                    break;
-                }
-                let status = connection.call(method, &path, body).await?;
-                if sent >= begin {
-                    seen.micros.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
-                    seen.errors += u64::from(status != 200);
-                }
+/// Most requests that a client signs ahead; a read is sent again and again, a creation is signed on the way beyond it.
+const SIGNED_AHEAD: u64 = 20_000;
+
+/// What the clients of one thread are told and answer.
+struct Lane<'o> {
+    target: &'o Target,
+    op: &'o str,
+    run: &'o str,
+    options: &'o Options,
+    /// Numbers of its clients.
+    clients: Vec<usize>,
+    /// Passed by every thread when its requests are signed.
+    ready: &'o std::sync::Barrier,
+}
+
+impl Lane<'_> {
+    fn work(&self) -> Result<Vec<Seen>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let tasks = tokio::task::LocalSet::new();
+        let prepared = runtime.block_on(async {
+            let mut prepared = Vec::new();
+            for client in &self.clients {
+                prepared.push(self.prepare(*client).await?);
             }
-            Ok::<Seen, anyhow::Error>(seen)
+            Ok::<_, anyhow::Error>(prepared)
         });
+        self.ready.wait();
+        let begin = Instant::now() + Duration::from_secs(1);
+        let end = begin + Duration::from_secs_f64(self.options.seconds);
+        tasks.block_on(&runtime, async {
+            let clients: Vec<_> = prepared?
+                .into_iter()
+                .map(|(connection, requests, make)| {
+                    tokio::task::spawn_local(drive(connection, requests, make, begin, end))
+                })
+                .collect();
+            let mut seen = Vec::new();
+            for client in clients {
+                seen.push(client.await??);
+            }
+            Ok(seen)
+        })
     }
+
+    /// A connection, its first requests signed, and how to make more (of creations).
+    async fn prepare(&self, client: usize) -> Result<(Connection, Vec<Vec<u8>>, Option<Make>)> {
+        let connection = self.target.connect().await.with_context(|| format!("connect to {}", self.target.name()))?;
+        let make = maker(self.op, client as u64, self.run, self.options)?;
+        let distinct = match self.op {
+            "describe" => self.options.things.clamp(1, SIGNED_AHEAD / 4),
+            "create" => SIGNED_AHEAD,
+            _ => 1,
+        };
+        let requests = (0..distinct)
+            .map(|number| {
+                let (method, path, body) = make(number);
+                connection.sign(method, &path, body)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok((connection, requests, (self.op == "create").then_some(make)))
+    }
+}
+
+/// One client: a request, its answer, the next request.
+async fn drive(
+    mut connection: Connection,
+    requests: Vec<Vec<u8>>,
+    make: Option<Make>,
+    begin: Instant,
+    end: Instant,
+) -> Result<Seen> {
+    let mut seen = Seen { micros: Vec::with_capacity(1 << 18), errors: 0 };
+    for number in 0u64.. {
+        let mut made = Vec::new();
+        let request = match (requests.get(number as usize), &make) {
+            (Some(request), _) => request,
+            (None, None) => &requests[number as usize % requests.len()],
+            (None, Some(make)) => {
+                let (method, path, body) = make(number);
+                made.extend(connection.sign(method, &path, body)?);
+                &made
+            }
+        };
+        let sent = Instant::now();
+        if sent >= end {
+            break;
+        }
+        let status = connection.exchange(request).await?;
+        if sent >= begin {
+            seen.micros.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
+            seen.errors += u64::from(status != 200);
+        }
+    }
+    Ok(seen)
+}
+
+fn measure(target: &Target, op: &str, run: &str, options: &Options, pid: Option<u32>) -> Result<()> {
+    let threads = options.client_threads.clamp(1, options.clients.max(1));
+    let ready = std::sync::Barrier::new(threads + 1);
+    let (seen, processor) = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..threads)
+            .map(|thread| {
+                let clients = (thread..options.clients).step_by(threads).collect();
+                let lane = Lane { target, op, run, options, clients, ready: &ready };
+                scope.spawn(move || lane.work())
+            })
+            .collect();
+        ready.wait();
+        let own = std::process::id();
+        // The warm-up second is left out, as in the calls.
+        std::thread::sleep(Duration::from_secs(1));
+        let before = (process::processor_seconds(own), pid.and_then(process::processor_seconds));
+        std::thread::sleep(Duration::from_secs_f64(options.seconds));
+        let after = (process::processor_seconds(own), pid.and_then(process::processor_seconds));
+        let mut seen = Vec::new();
+        for lane in lanes {
+            seen.extend(lane.join().map_err(|_| anyhow::anyhow!("a client panicked"))??);
+        }
+        Ok::<_, anyhow::Error>((seen, (span(before.0, after.0), span(before.1, after.1))))
+    })?;
     let mut micros = Vec::new();
     let mut errors = 0;
-    while let Some(done) = clients.join_next().await {
-        let seen = done??;
+    for seen in seen {
         micros.extend(seen.micros);
         errors += seen.errors;
     }
     micros.sort_unstable();
     let at =
         |share: f64| micros.get(((micros.len() as f64 * share) as usize).min(micros.len().saturating_sub(1))).copied();
+    let each = |seconds: Option<f64>| seconds.map(|seconds| round(seconds * 1e6 / micros.len().max(1) as f64));
     print(json!({
         "bench": "api",
         "target": target.name(),
-        "op": operation_name(op),
+        "op": if target.name() == "limit" { "constant" } else { operation_name(op) },
         "clients": options.clients,
         "things": options.things,
         "seconds": options.seconds,
@@ -201,8 +330,14 @@ async fn measure(target: &Target, op: &str, run: &str, options: &Options) -> Res
         "per_second": round(micros.len() as f64 / options.seconds),
         "p50_us": at(0.5),
         "p99_us": at(0.99),
+        "client_cpu_us": each(processor.0),
+        "server_cpu_us": each(processor.1),
     }));
     Ok(())
+}
+
+fn span(before: Option<f64>, after: Option<f64>) -> Option<f64> {
+    Some(after? - before?)
 }
 
 /// Method, path and body of a client's n-th call.

@@ -19,12 +19,20 @@ pub struct Keys {
 
 impl Keys {
     fn from_environment() -> Result<Keys> {
-        let need = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set; see `marram env`"));
+        Keys::from_prefixed_environment("")
+    }
+
+    /// `{prefix}AWS_ACCESS_KEY_ID`, `{prefix}AWS_SECRET_ACCESS_KEY` and, where set, `{prefix}AWS_SESSION_TOKEN`.
+    pub fn from_prefixed_environment(prefix: &str) -> Result<Keys> {
+        let need = |name: &str| {
+            let name = format!("{prefix}{name}");
+            std::env::var(&name).with_context(|| format!("{name} is not set; see `marram env`"))
+        };
         Ok(Keys {
             credentials: Credentials {
                 access_key_id: need("AWS_ACCESS_KEY_ID")?,
                 secret: SecretString::new(need("AWS_SECRET_ACCESS_KEY")?),
-                session_token: std::env::var("AWS_SESSION_TOKEN").ok().filter(|token| !token.is_empty()),
+                session_token: need("AWS_SESSION_TOKEN").ok().filter(|token| !token.is_empty()),
             },
             region: std::env::var("AWS_DEFAULT_REGION").unwrap_or_else(|_| "us-east-1".to_owned()),
         })
@@ -32,14 +40,18 @@ impl Keys {
 
     /// A peer may check nothing; it still reads the scope to find the service.
     pub fn from_environment_or_dummy() -> Keys {
-        Keys::from_environment().unwrap_or_else(|_| Keys {
+        Keys::from_environment().unwrap_or_else(|_| Keys::dummy())
+    }
+
+    fn dummy() -> Keys {
+        Keys {
             credentials: Credentials {
                 access_key_id: "AKIDEXAMPLE".to_owned(),
                 secret: SecretString::new("example"),
                 session_token: None,
             },
             region: "us-east-1".to_owned(),
-        })
+        }
     }
 }
 
@@ -67,6 +79,12 @@ impl Target {
         Ok(Target { name: name.to_owned(), tls, host, port, keys })
     }
 
+    /// A server behind these roots, which checks no signature.
+    pub fn trusting(name: &str, host: &str, port: u16, roots_pem: String) -> Result<Target> {
+        let tls = Connector::new(ClientOptions { roots_pem, ..ClientOptions::default() })?;
+        Ok(Target { name: name.to_owned(), tls: Some(tls), host: host.to_owned(), port, keys: Keys::dummy() })
+    }
+
     /// For the results.
     pub fn name(&self) -> &str {
         &self.name
@@ -87,6 +105,11 @@ impl Target {
             input: Vec::with_capacity(16 << 10),
             body: 0..0,
         })
+    }
+
+    /// The same server with other keys.
+    pub fn with_keys(&self, keys: Keys) -> Target {
+        Target { keys, ..self.clone() }
     }
 
     async fn dial(&self) -> Result<Box<dyn Stream>> {
@@ -140,13 +163,19 @@ pub struct Connection {
 impl Connection {
     /// Sends one signed `iot` request and reads its answer; gives the status.
     pub async fn call(&mut self, method: &str, target: &str, body: &[u8]) -> Result<u16> {
+        let request = self.sign(method, target, body)?;
+        self.exchange(&request).await
+    }
+
+    /// The bytes of one signed `iot` request, good for five minutes: signing need not share the measured time.
+    pub fn sign(&self, method: &str, target: &str, body: &[u8]) -> Result<Vec<u8>> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let time = AmzTime::from_epoch(i64::try_from(seconds)?).ok_or_else(|| anyhow!("the clock is off"))?;
         let keys = &self.target.keys;
         let signer = Signer { credentials: &keys.credentials, region: &keys.region, service: "iot" };
         let headers: [(&str, &[u8]); 1] = [("host", self.host.as_bytes())];
         let signed = signer.sign(&ToSign { method, target, headers: &headers, payload: PayloadHash::Of(body) }, &time);
-        let mut output = Vec::with_capacity(1024);
+        let mut output = Vec::with_capacity(512);
         output.extend_from_slice(format!("{method} {target} HTTP/1.1\r\nhost: {}\r\n", self.host).as_bytes());
         for (name, value) in &signed {
             output.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -158,11 +187,17 @@ impl Connection {
         }
         output.extend_from_slice(b"\r\n");
         output.extend_from_slice(body);
+        output.shrink_to_fit();
+        Ok(output)
+    }
+
+    /// Sends the bytes of one request and reads its answer; gives the status.
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<u16> {
         if self.closing {
             self.stream = self.target.dial().await?;
             self.closing = false;
         }
-        self.stream.write_all(&output).await?;
+        self.stream.write_all(request).await?;
         self.stream.flush().await?;
         self.read().await
     }
@@ -174,30 +209,59 @@ impl Connection {
 
     async fn read(&mut self) -> Result<u16> {
         self.input.clear();
-        let mut head_end = None;
+        let mut head = None;
         loop {
             if self.stream.read_buf(&mut self.input).await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
-            if head_end.is_none() {
-                head_end = self.input.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4);
+            if head.is_none() {
+                head = Head::read(&self.input)?;
             }
-            let Some(head_end) = head_end else { continue };
-            let head = std::str::from_utf8(&self.input[..head_end])?;
-            let length = content_length(head).ok_or_else(|| anyhow!("the answer announces no length:\n{head}"))?;
-            if self.input.len() >= head_end + length {
-                self.closing = head.to_ascii_lowercase().contains("\r\nconnection: close");
-                self.body = head_end..head_end + length;
-                let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-                return status.ok_or_else(|| anyhow!("no status in {head}"));
+            let Some(head) = &head else { continue };
+            if self.input.len() >= head.length + head.body_length {
+                self.closing = head.closing;
+                self.body = head.length..head.length + head.body_length;
+                return Ok(head.status);
             }
         }
     }
 }
 
-fn content_length(head: &str) -> Option<usize> {
-    head.lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse().ok())
+/// What of an answer's head matters here.
+struct Head {
+    status: u16,
+    /// Bytes up to the body.
+    length: usize,
+    body_length: usize,
+    closing: bool,
+}
+
+impl Head {
+    /// `None` when the head is not complete.
+    fn read(input: &[u8]) -> Result<Option<Head>> {
+        let mut head = Head { status: 0, length: 0, body_length: usize::MAX, closing: false };
+        for line in input.split_inclusive(|byte| *byte == b'\n') {
+            head.length += line.len();
+            if line == b"\r\n" {
+                if head.body_length == usize::MAX {
+                    bail!("the answer announces no length");
+                }
+                return Ok(Some(head));
+            }
+            if head.status == 0 {
+                let status = line.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
+                head.status = status.and_then(|digits| digits.parse().ok()).context("the answer has no status")?;
+            } else if let Some(value) = value_of(line, b"content-length:") {
+                head.body_length = value.parse().context("content-length")?;
+            } else if let Some(value) = value_of(line, b"connection:") {
+                head.closing = value.eq_ignore_ascii_case("close");
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn value_of<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l str> {
+    let (start, value) = line.split_at_checked(name.len())?;
+    if start.eq_ignore_ascii_case(name) { std::str::from_utf8(value).ok().map(str::trim) } else { None }
 }

@@ -106,7 +106,18 @@ fn children(process: u32) -> Vec<u32> {
         .collect()
 }
 
-fn pss_kib(process: u32) -> Option<u64> {
+/// Processor time a process has taken so far, in seconds; the kernel counts hundredths.
+pub fn processor_seconds(process: u32) -> Option<f64> {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the program stands in parentheses and may hold blanks; user and system time are fields 14 and 15.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+    Some(ticks / TICKS_PER_SECOND)
+}
+
+/// Proportional set size of one process in KiB.
+pub fn pss_kib(process: u32) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
     let line = rollup.lines().find(|line| line.starts_with("Pss:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
