@@ -1,5 +1,6 @@
 //! Statements inside a snapshot or a transaction.
 
+use std::any::Any;
 use std::ops::Deref;
 use std::str::FromStr;
 
@@ -18,9 +19,14 @@ pub struct Snapshot<'c> {
 /// functions that take `&Snapshot` can be called with it.
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,
+    memo: Memo,
     after_commit: Vec<Box<dyn FnOnce() + Send>>,
     failure: Option<StoreError>,
 }
+
+/// Values that transactions of one group remember for those behind them, by type.
+#[derive(Default)]
+pub(crate) struct Memo(Vec<Box<dyn Any + Send>>);
 
 /// One row of a result. Columns are counted from 0.
 #[derive(Debug)]
@@ -136,8 +142,19 @@ impl<'c> Snapshot<'c> {
 }
 
 impl<'c> Tx<'c> {
-    pub(crate) fn new(connection: &'c Connection) -> Self {
-        Self { snapshot: Snapshot::new(connection), after_commit: Vec::new(), failure: None }
+    pub(crate) fn new(connection: &'c Connection, memo: Memo) -> Self {
+        Self { snapshot: Snapshot::new(connection), memo, after_commit: Vec::new(), failure: None }
+    }
+
+    /// What a transaction committed together with this one remembered of its own writes, or the default. Nobody else
+    /// writes in between, and everything is forgotten as soon as one of them is undone, so it is as good as a query.
+    pub fn memo<T: Any + Send + Default>(&mut self) -> &mut T {
+        let known = self.memo.0.iter().position(|value| value.is::<T>());
+        let index = known.unwrap_or_else(|| {
+            self.memo.0.push(Box::<T>::default());
+            self.memo.0.len() - 1
+        });
+        self.memo.0[index].downcast_mut().expect("found or made as this type")
     }
 
     /// Runs a statement that returns no rows; answers how many rows it changed.
@@ -176,8 +193,8 @@ impl<'c> Tx<'c> {
         self.failure
     }
 
-    pub(crate) fn into_after_commit(self) -> Vec<Box<dyn FnOnce() + Send>> {
-        self.after_commit
+    pub(crate) fn into_parts(self) -> (Vec<Box<dyn FnOnce() + Send>>, Memo) {
+        (self.after_commit, self.memo)
     }
 }
 

@@ -33,7 +33,8 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { read_connections: 8, read_cache_kib: 2048, write_cache_kib: 8192, queue: 4096, max_bytes: None }
+        // A commit empties the caches of readers, so more than a way through the trees is seldom used.
+        Self { read_connections: 4, read_cache_kib: 1024, write_cache_kib: 8192, queue: 4096, max_bytes: None }
     }
 }
 
@@ -201,6 +202,11 @@ impl Store {
             transactions: stats.transactions.load(Ordering::Relaxed),
             failed_commits: stats.failed_commits.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether the last commit failed: the disk is full or broken. Turns false with the next one that succeeds.
+    pub fn is_failing(&self) -> bool {
+        self.inner.stats.failing.load(Ordering::Relaxed)
     }
 
     /// Commits what is queued and closes the writer; later writes answer [`StoreError::Closed`]. Blocks shortly.

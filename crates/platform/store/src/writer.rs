@@ -6,14 +6,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
-use crate::query::Tx;
+use crate::query::{Memo, Tx};
 
 /// Transactions in one commit at most.
 const BATCH_MAX: usize = 1024;
@@ -23,8 +23,8 @@ const BATCH_TIME_MAX: Duration = Duration::from_millis(10);
 
 /// One queued transaction.
 pub(crate) trait Job: Send {
-    /// Runs the closure. `Err`: undo its changes; with the last failure of the engine, if there was one.
-    fn run(&mut self, connection: &Connection) -> Result<(), Option<StoreError>>;
+    /// Runs the closure. `Err`: undo its changes, `memo` is empty then; with the last failure of the engine, if there was one.
+    fn run(&mut self, connection: &Connection, memo: &mut Memo) -> Result<(), Option<StoreError>>;
 
     /// Tells the caller, once the commit is through or has failed.
     fn finish(self: Box<Self>, commit: Result<(), StoreError>);
@@ -36,6 +36,21 @@ pub(crate) struct WriterStats {
     pub(crate) commits: AtomicU64,
     pub(crate) transactions: AtomicU64,
     pub(crate) failed_commits: AtomicU64,
+    /// The last commit failed.
+    pub(crate) failing: AtomicBool,
+}
+
+impl WriterStats {
+    fn failed(&self) {
+        self.failed_commits.fetch_add(1, Ordering::Relaxed);
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    fn committed(&self, transactions: usize) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.transactions.fetch_add(transactions as u64, Ordering::Relaxed);
+        self.failing.store(false, Ordering::Relaxed);
+    }
 }
 
 /// A closure, its result once it ran, and who waits for it.
@@ -59,13 +74,13 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
-    fn run(&mut self, connection: &Connection) -> Result<(), Option<StoreError>> {
+    fn run(&mut self, connection: &Connection, memo: &mut Memo) -> Result<(), Option<StoreError>> {
         let Some(closure) = self.closure.take() else { return Err(None) };
-        let mut tx = Tx::new(connection);
+        let mut tx = Tx::new(connection, std::mem::take(memo));
         let result =
             catch_unwind(AssertUnwindSafe(|| closure(&mut tx))).unwrap_or_else(|_| Err(E::from(StoreError::Panicked)));
         let outcome = if result.is_ok() {
-            self.after_commit = tx.into_after_commit();
+            (self.after_commit, *memo) = tx.into_parts();
             Ok(())
         } else {
             Err(tx.into_failure())
@@ -105,16 +120,17 @@ pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>
 /// Runs one commit: the first job and those that wait behind it.
 fn batch(connection: &Connection, first: Box<dyn Job>, queue: &mut mpsc::Receiver<Box<dyn Job>>, stats: &WriterStats) {
     if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
-        stats.failed_commits.fetch_add(1, Ordering::Relaxed);
+        stats.failed();
         first.finish(Err(error));
         return;
     }
     let started = Instant::now();
     let mut done = Vec::new();
+    let mut memo = Memo::default();
     let mut waiting = Some(first);
     let mut outcome = Ok(());
     while let Some(job) = waiting.take() {
-        outcome = run_one(connection, job, &mut done);
+        outcome = run_one(connection, job, &mut done, &mut memo);
         if outcome.is_err() {
             break;
         }
@@ -124,13 +140,12 @@ fn batch(connection: &Connection, first: Box<dyn Job>, queue: &mut mpsc::Receive
     }
     let outcome = outcome.and_then(|()| execute(connection, "COMMIT"));
     if outcome.is_err() {
-        stats.failed_commits.fetch_add(1, Ordering::Relaxed);
+        stats.failed();
         if !connection.is_autocommit() {
             let _ = execute(connection, "ROLLBACK");
         }
     } else {
-        stats.commits.fetch_add(1, Ordering::Relaxed);
-        stats.transactions.fetch_add(done.len() as u64, Ordering::Relaxed);
+        stats.committed(done.len());
     }
     for job in done {
         job.finish(outcome.clone());
@@ -138,12 +153,17 @@ fn batch(connection: &Connection, first: Box<dyn Job>, queue: &mut mpsc::Receive
 }
 
 /// Runs one job in a savepoint. `Err`: the transaction around it is lost.
-fn run_one(connection: &Connection, mut job: Box<dyn Job>, done: &mut Vec<Box<dyn Job>>) -> Result<(), StoreError> {
+fn run_one(
+    connection: &Connection,
+    mut job: Box<dyn Job>,
+    done: &mut Vec<Box<dyn Job>>,
+    memo: &mut Memo,
+) -> Result<(), StoreError> {
     if let Err(error) = execute(connection, "SAVEPOINT job") {
         job.finish(Err(error.clone()));
         return Err(error);
     }
-    let outcome = job.run(connection);
+    let outcome = job.run(connection, memo);
     done.push(job);
     // On a full disk or an I/O failure the engine may roll back everything by itself.
     if connection.is_autocommit() {
