@@ -152,7 +152,7 @@ impl Stack {
         let device_door = FrontDoor::new(gate.clone(), services.clone(), front());
         let device_door = Arc::new(DeviceDoor::new(device_door, certificates));
         let mut api = front();
-        api.pages = Arc::new(StatusPages::new(metrics, broker.clone()));
+        api.pages = Arc::new(StatusPages::new(metrics, broker.clone(), store.clone(), audit.clone()));
         let door = Arc::new(FrontDoor::new(gate, services.clone(), api));
 
         let (shutdown, stopped) = watch::channel(false);

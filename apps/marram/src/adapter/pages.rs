@@ -1,20 +1,41 @@
 //! Unsigned pages of the API port: `/healthz` and `/metrics`.
 
+use marram_audit::Audit;
 use marram_broker::Broker;
 use marram_front::{Page, Pages};
 use marram_obs::Metrics;
+use marram_store::Store;
 use serde_json::json;
 
 /// Health and metrics of this installation; nothing of any account.
 pub struct StatusPages {
     metrics: Metrics,
     broker: Broker,
+    store: Store,
+    audit: Audit,
 }
 
 impl StatusPages {
     /// Pages that show these.
-    pub fn new(metrics: Metrics, broker: Broker) -> StatusPages {
-        StatusPages { metrics, broker }
+    pub fn new(metrics: Metrics, broker: Broker, store: Store, audit: Audit) -> StatusPages {
+        StatusPages { metrics, broker, store, audit }
+    }
+
+    /// 503 while nothing can be stored or recorded: a balancer should send calls elsewhere.
+    fn health(&self) -> Page {
+        let is_recording = !matches!(self.audit.room_now(), Some(Err(_)));
+        let is_storing = !self.store.is_failing();
+        let ok = is_recording && is_storing;
+        Page::json(
+            if ok { 200 } else { 503 },
+            &json!({
+                "status": if ok { "ok" } else { "failing" },
+                "version": env!("CARGO_PKG_VERSION"),
+                "store": if is_storing { "ok" } else { "cannot be written" },
+                "audit": if is_recording { "ok" } else { "cannot be written" },
+                "mqtt_connections": self.broker.connected(),
+            }),
+        )
     }
 }
 
@@ -36,14 +57,7 @@ impl StatusPages {
 impl Pages for StatusPages {
     fn page(&self, path: &str) -> Option<Page> {
         match path {
-            "/healthz" => Some(Page::json(
-                200,
-                &json!({
-                    "status": "ok",
-                    "version": env!("CARGO_PKG_VERSION"),
-                    "mqtt_connections": self.broker.connected(),
-                }),
-            )),
+            "/healthz" => Some(self.health()),
             "/metrics" => Some(Page::metrics(self.metrics_text())),
             _ => None,
         }

@@ -5,26 +5,34 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use marram_store::{Snapshot, Store, StoreError, Tx, params};
 use marram_types::{AccountId, Region, SharedClock};
+use tokio::sync::Notify;
 
-use crate::chain::{Prepared, append, append_prepared, head};
+use crate::chain::{Prepared, append, head, link};
 use crate::checkpoint::{Checkpoint, complete_length};
 use crate::key::AuditKey;
 use crate::record::{AuditRecord, Decision, EventType, UserIdentity};
 use crate::tree::Frontier;
 
-/// Records that may wait to be written; more are counted and the count is written instead.
-const QUEUE: usize = 16_384;
+/// Records that may wait to be written. [`Audit::room`] keeps callers from filling it while the disk works; once it is
+/// full all the same, records are counted and the count is written instead.
+const QUEUE: usize = 8_192;
+
+/// Waiting records beyond which [`Audit::room`] makes new calls wait.
+const ROOM: usize = 1_024;
 
 /// Records written in one transaction.
 const BATCH: usize = 256;
+
+/// Pause before the log is tried again that could not be written.
+const RETRY: Duration = Duration::from_millis(200);
 
 /// A log that grew by this much gets a checkpoint at once (security.md 7.2).
 const CHECKPOINT_RECORDS: u64 = 1_000;
@@ -32,7 +40,7 @@ const CHECKPOINT_RECORDS: u64 = 1_000;
 /// A log that grew at all gets a checkpoint this often (security.md 7.2).
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often the keeper looks whether a checkpoint is due.
+/// How often the notary looks whether a checkpoint is due, and the keeper whether it owes records.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Directory under the data directory that holds key and checkpoints.
@@ -61,12 +69,17 @@ pub enum AuditError {
     Store(#[from] StoreError),
 }
 
+/// The log cannot be written at present. Calls that would leave a record must be refused until it can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log cannot be written")]
+pub struct AuditUnavailable;
+
 /// Counts since the log was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditStats {
     /// Records taken by [`Audit::enqueue`].
     pub enqueued: u64,
-    /// Records that found the queue full.
+    /// Records that never came to stand in the log: lost while the disk refused them, or not taken.
     pub dropped: u64,
     /// Checkpoints made.
     pub checkpoints: u64,
@@ -82,6 +95,8 @@ pub struct Audit {
 struct Inner {
     queue: SyncSender<Message>,
     keeper: Mutex<Option<thread::JoinHandle<()>>>,
+    /// Asks the notary for checkpoints; the answer comes when they are made. Dropping it ends the notary.
+    notary: Mutex<Option<(Sender<SyncSender<()>>, thread::JoinHandle<()>)>>,
     shared: Arc<Shared>,
     dir: PathBuf,
 }
@@ -91,16 +106,34 @@ struct Shared {
     enqueued: AtomicU64,
     dropped: AtomicU64,
     checkpoints: AtomicU64,
-    /// Dropped records not yet told about, per account.
+    /// Records enqueued and not yet written.
+    waiting: AtomicUsize,
+    /// The last attempt to write failed.
+    failing: AtomicBool,
+    /// Nobody will wait for the disk any longer.
+    closing: AtomicBool,
+    /// Told when records were written, or could not be.
+    moved: Notify,
+    /// Records that will not be written and are not yet told about, per account.
     owed: Mutex<BTreeMap<(AccountId, Region), u64>>,
 }
 
+impl Shared {
+    fn owe(&self, realm: (AccountId, Region), count: u64) {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        *owed.entry(realm).or_insert(0) += count;
+    }
+
+    fn lose(&self, realm: (AccountId, Region)) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.owe(realm, 1);
+    }
+}
+
 enum Message {
-    Record(Box<Prepared>),
+    Record(Box<AuditRecord>),
     /// Write what came before, then answer.
     Flush(SyncSender<()>),
-    /// As `Flush`, and make checkpoints.
-    Checkpoint(SyncSender<()>),
     Close,
 }
 
@@ -121,48 +154,105 @@ impl Audit {
         let file = open_checkpoints(&dir.join(CHECKPOINT_FILE))?;
         let shared = Arc::new(Shared::default());
         let (queue, receiver) = sync_channel(QUEUE);
-        let keeper = Keeper { store, clock, key, file, shared: Arc::clone(&shared), last: Instant::now() };
+        let keeper = Keeper { store: store.clone(), clock: clock.clone(), shared: Arc::clone(&shared) };
+        let notary = Notary { store, clock, key, file, shared: Arc::clone(&shared), last: Instant::now() };
+        let (ask, asked) = channel();
+        let failed = |error| AuditError::File { path: dir.clone(), error };
         let keeper = thread::Builder::new()
             .name("audit-keeper".to_owned())
             .spawn(move || keeper.run(&receiver))
-            .map_err(|error| AuditError::File { path: dir.clone(), error })?;
-        Ok(Self { inner: Arc::new(Inner { queue, keeper: Mutex::new(Some(keeper)), shared, dir }) })
+            .map_err(failed)?;
+        let notary =
+            thread::Builder::new().name("audit-notary".to_owned()).spawn(move || notary.run(&asked)).map_err(failed)?;
+        let (keeper, notary) = (Mutex::new(Some(keeper)), Mutex::new(Some((ask, notary))));
+        Ok(Self { inner: Arc::new(Inner { queue, keeper, notary, shared, dir }) })
     }
 
-    /// Hands over the record of a call that changed nothing. Never waits: when the queue is full the record is counted,
-    /// and the count becomes a record of its own as soon as there is room.
+    /// Hands over the record of a call that changed nothing. Never waits: rendering, chaining and writing are the keeper's.
+    /// While the disk refuses, records wait; when the queue is full the record is counted, and the count becomes a record
+    /// of its own as soon as there is room. Who asks [`Audit::room`] first does not fill the queue.
     pub fn enqueue(&self, record: AuditRecord) {
         let shared = &self.inner.shared;
-        let (account, region) = (record.account.clone(), record.region.clone());
-        match self.inner.queue.try_send(Message::Record(Box::new(record.prepare()))) {
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        match self.inner.queue.try_send(Message::Record(Box::new(record))) {
             Ok(()) => {
                 shared.enqueued.fetch_add(1, Ordering::Relaxed);
             }
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                shared.dropped.fetch_add(1, Ordering::Relaxed);
-                let mut owed = shared.owed.lock().unwrap_or_else(PoisonError::into_inner);
-                *owed.entry((account, region)).or_insert(0) += 1;
+            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
+                shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                if let Message::Record(record) = message {
+                    shared.lose((record.account, record.region));
+                }
             }
         }
     }
 
+    /// Whether a record may be enqueued now: `None` when the caller has to wait for [`Audit::room`].
+    pub fn room_now(&self) -> Option<Result<(), AuditUnavailable>> {
+        let shared = &self.inner.shared;
+        if shared.failing.load(Ordering::Relaxed) {
+            return Some(Err(AuditUnavailable));
+        }
+        (shared.waiting.load(Ordering::Relaxed) < ROOM).then_some(Ok(()))
+    }
+
+    /// Waits until the keeper has caught up far enough to take another record.
+    ///
+    /// # Errors
+    /// [`AuditUnavailable`] while the log cannot be written: what asks for room must not go on without its record.
+    pub async fn room(&self) -> Result<(), AuditUnavailable> {
+        loop {
+            let moved = self.inner.shared.moved.notified();
+            let mut moved = std::pin::pin!(moved);
+            moved.as_mut().enable();
+            match self.room_now() {
+                Some(answer) => return answer,
+                None => moved.await,
+            }
+        }
+    }
+
+    /// Counts a call that was refused without a record because there was no room; the count becomes a record.
+    pub fn note_unrecorded(&self, account: &AccountId, region: &Region) {
+        self.inner.shared.lose((account.clone(), region.clone()));
+    }
+
     /// Waits until everything enqueued before is durable. Blocks.
     pub fn flush(&self) {
-        self.ask(Message::Flush);
+        let (done, wait) = sync_channel(1);
+        if self.inner.queue.send(Message::Flush(done)).is_ok() {
+            // An error means that the keeper is gone, and with it what it would have waited for.
+            let _ = wait.recv();
+        }
     }
 
     /// Waits until every log is covered by a checkpoint up to what was enqueued before. Blocks.
     pub fn checkpoint(&self) {
-        self.ask(Message::Checkpoint);
+        self.flush();
+        let (done, wait) = sync_channel(1);
+        let notary = self.inner.notary.lock().unwrap_or_else(PoisonError::into_inner);
+        if notary.as_ref().is_some_and(|(ask, _)| ask.send(done).is_ok()) {
+            drop(notary);
+            let _ = wait.recv();
+        }
     }
 
     /// Writes what is queued, makes the last checkpoints and stops. Later records are counted as dropped. Blocks.
     pub fn close(&self) {
-        let keeper = self.inner.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let inner = &self.inner;
+        let keeper = inner.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keeper) = keeper {
-            let _ = self.inner.queue.send(Message::Close);
+            inner.shared.closing.store(true, Ordering::Relaxed);
+            let _ = inner.queue.send(Message::Close);
             if keeper.join().is_err() {
                 tracing::error!("the audit keeper panicked");
+            }
+        }
+        let notary = inner.notary.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((ask, notary)) = notary {
+            drop(ask);
+            if notary.join().is_err() {
+                tracing::error!("the audit notary panicked");
             }
         }
     }
@@ -191,14 +281,6 @@ impl Audit {
     pub fn checkpoint_file_of(data_dir: &Path) -> PathBuf {
         data_dir.join(AUDIT_DIR).join(CHECKPOINT_FILE)
     }
-
-    fn ask(&self, message: impl FnOnce(SyncSender<()>) -> Message) {
-        let (done, wait) = sync_channel(1);
-        if self.inner.queue.send(message(done)).is_ok() {
-            // An error means that the keeper is gone, and with it what it would have waited for.
-            let _ = wait.recv();
-        }
-    }
 }
 
 fn open_checkpoints(path: &Path) -> Result<File, AuditError> {
@@ -214,8 +296,15 @@ fn open_checkpoints(path: &Path) -> Result<File, AuditError> {
     Ok(file)
 }
 
-/// The thread behind [`Audit`].
+/// The thread that writes what was enqueued.
 struct Keeper {
+    store: Store,
+    clock: SharedClock,
+    shared: Arc<Shared>,
+}
+
+/// The thread that makes checkpoints. Walking over what is new may take a while, and records should not wait for it.
+struct Notary {
     store: Store,
     clock: SharedClock,
     key: AuditKey,
@@ -226,17 +315,17 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn run(mut self, queue: &Receiver<Message>) {
+    fn run(self, queue: &Receiver<Message>) {
         let mut next_look = Instant::now() + TICK;
         loop {
             let message = queue.recv_timeout(next_look.saturating_duration_since(Instant::now()));
             match message {
                 Ok(Message::Record(record)) => {
-                    let mut batch = vec![*record];
+                    let mut batch = vec![record.prepare()];
                     let mut then = None;
                     while batch.len() < BATCH && then.is_none() {
                         match queue.try_recv() {
-                            Ok(Message::Record(record)) => batch.push(*record),
+                            Ok(Message::Record(record)) => batch.push(record.prepare()),
                             Ok(other) => then = Some(other),
                             Err(_) => break,
                         }
@@ -259,51 +348,64 @@ impl Keeper {
             }
             if Instant::now() >= next_look {
                 self.write_owed();
-                self.checkpoint(false);
+                self.probe();
                 next_look = Instant::now() + TICK;
             }
         }
     }
 
     /// Answers whether to stop.
-    fn answer(&mut self, message: Message) -> bool {
+    fn answer(&self, message: Message) -> bool {
         self.write_owed();
         match message {
-            Message::Record(record) => self.write(vec![*record]),
+            Message::Record(record) => self.write(vec![record.prepare()]),
             Message::Flush(done) => {
                 let _ = done.send(());
             }
-            Message::Checkpoint(done) => {
-                self.checkpoint(true);
-                let _ = done.send(());
-            }
-            Message::Close => {
-                self.checkpoint(true);
-                return true;
-            }
+            Message::Close => return true,
         }
         false
     }
 
+    /// Writes a batch, however long the disk takes to recover; nothing is given up but at the end of the process.
     fn write(&self, batch: Vec<Prepared>) {
+        let shared = &self.shared;
         let batch = Arc::new(batch);
-        let again = Arc::clone(&batch);
-        let attempt = |batch: Arc<Vec<Prepared>>| {
-            self.store.write_blocking(move |tx: &mut Tx<'_>| {
-                batch.iter().try_for_each(|record| append_prepared(tx, record.clone(), None).map(|_| ()))
-            })
-        };
-        let outcome = attempt(batch).or_else(|error: StoreError| {
-            tracing::warn!(%error, "audit records could not be written; trying once more");
-            attempt(Arc::clone(&again))
-        });
-        if let Err(error) = outcome {
-            tracing::error!(%error, count = again.len(), "audit records lost");
-            self.shared.dropped.fetch_add(again.len() as u64, Ordering::Relaxed);
-            let mut owed = self.shared.owed.lock().unwrap_or_else(PoisonError::into_inner);
-            for record in again.iter() {
-                *owed.entry(record.realm()).or_insert(0) += 1;
+        while let Err(error) = self.attempt(&batch) {
+            if is_hopeless(&error) || shared.closing.load(Ordering::Relaxed) {
+                tracing::error!(%error, "the audit log refuses records; they are written one by one");
+                batch.iter().for_each(|record| self.write_alone(record));
+                break;
             }
+            if !shared.failing.swap(true, Ordering::Relaxed) {
+                tracing::error!(%error, "the audit log cannot be written; calls are refused until it can");
+                shared.moved.notify_waiters();
+            }
+            thread::sleep(RETRY);
+        }
+        if shared.failing.swap(false, Ordering::Relaxed) {
+            tracing::warn!("the audit log can be written again");
+        }
+        shared.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+        shared.moved.notify_waiters();
+    }
+
+    fn attempt(&self, batch: &Arc<Vec<Prepared>>) -> Result<(), StoreError> {
+        let batch = Arc::clone(batch);
+        self.store.write_blocking(move |tx: &mut Tx<'_>| {
+            batch.iter().try_for_each(|record| link(tx, record, None).map(|_| ()))
+        })
+    }
+
+    /// The last attempt for one record: lost and counted when it fails.
+    fn write_alone(&self, record: &Prepared) {
+        let written = self.store.write_blocking({
+            let record = record.clone();
+            move |tx: &mut Tx<'_>| link(tx, &record, None)
+        });
+        if let Err(error) = written {
+            tracing::error!(%error, "an audit record is lost");
+            self.shared.lose(record.realm());
         }
     }
 
@@ -325,9 +427,40 @@ impl Keeper {
             let written = self.store.write_blocking(move |tx: &mut Tx<'_>| append(tx, record));
             if let Err(error) = written {
                 let error: StoreError = error;
-                tracing::error!(%error, %account, count, "audit records lost");
-                let mut owed = self.shared.owed.lock().unwrap_or_else(PoisonError::into_inner);
-                *owed.entry((account, region)).or_insert(0) += count;
+                tracing::error!(%error, %account, count, "the count of missing audit records cannot be written");
+                self.shared.owe((account, region), count);
+            }
+        }
+    }
+
+    /// A store that failed somebody else is asked whether it has recovered, so that nobody has to risk a call for that.
+    fn probe(&self) {
+        if !self.store.is_failing() {
+            return;
+        }
+        let written = self
+            .store
+            .write_blocking(|tx: &mut Tx<'_>| tx.execute("UPDATE audit_tree SET size = size", params![]).map(|_| ()));
+        if let Err(error) = written {
+            let error: StoreError = error;
+            tracing::warn!(%error, "the store still cannot be written");
+        }
+    }
+}
+
+impl Notary {
+    fn run(mut self, asked: &Receiver<SyncSender<()>>) {
+        loop {
+            match asked.recv_timeout(TICK) {
+                Ok(done) => {
+                    self.checkpoint(true);
+                    let _ = done.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => self.checkpoint(false),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.checkpoint(true);
+                    return;
+                }
             }
         }
     }
@@ -374,6 +507,11 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// Failures that time does not heal: trying the whole batch again would stop the log for the sake of one record.
+fn is_hopeless(error: &StoreError) -> bool {
+    !matches!(error, StoreError::NoSpace | StoreError::Io(_) | StoreError::Busy)
 }
 
 /// Accounts with records, by one index seek each.

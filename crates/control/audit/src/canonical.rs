@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The canonical text of a value.
 pub fn to_canonical_json(value: &Value) -> String {
@@ -35,24 +35,45 @@ pub(crate) fn write_value(text: &mut String, value: &Value) {
             text.push(']');
         }
         Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-            text.push('{');
-            for (index, (name, member)) in sorted.into_iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                write_string(text, name);
-                text.push(':');
-                write_value(text, member);
-            }
-            text.push('}');
+            write_members(text, members, |text, _, member| write_value(text, member));
         }
     }
 }
 
+/// An object whose members `write` writes, in canonical order.
+pub(crate) fn write_members(
+    text: &mut String,
+    members: &Map<String, Value>,
+    mut write: impl FnMut(&mut String, &str, &Value),
+) {
+    text.push('{');
+    let mut first = true;
+    let mut put = |name: &String, member: &Value| {
+        if !std::mem::take(&mut first) {
+            text.push(',');
+        }
+        write_string(text, name);
+        text.push(':');
+        write(text, name, member);
+    };
+    // Between ASCII names the order of bytes is that of UTF-16, and the map keeps it already.
+    if members.keys().all(|name| name.is_ascii()) && members.keys().is_sorted() {
+        members.iter().for_each(|(name, member)| put(name, member));
+    } else {
+        let mut sorted: Vec<_> = members.iter().collect();
+        sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+        sorted.into_iter().for_each(|(name, member)| put(name, member));
+    }
+    text.push('}');
+}
+
 pub(crate) fn write_string(text: &mut String, string: &str) {
     text.push('"');
+    if string.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        text.push_str(string);
+        text.push('"');
+        return;
+    }
     for c in string.chars() {
         match c {
             '"' => text.push_str("\\\""),

@@ -8,9 +8,9 @@ use marram_types::{AccountId, Region, Timestamp};
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use crate::canonical::{write_string, write_value};
-use crate::record::AuditRecord;
-use crate::redact::redact;
+use crate::canonical::write_string;
+use crate::record::{AuditRecord, Rendered};
+use crate::redact::write_redacted;
 use crate::tree::{Hash, leaf_hash};
 
 /// `prev` of an account's first record.
@@ -43,10 +43,13 @@ pub struct Prepared {
     resources: String,
     /// `"class":..,"decision":..,"matchedStatements":[..]`, the members of `marram` that sort before its place.
     marram: String,
-    /// Canonical text up to `marram`, between it and `responseElements`, and from there on; commas included.
-    texts: [String; 3],
-    response: String,
+    texts: Rendered,
 }
+
+/// Where the logs end that this group of transactions has appended to, so that only the first append of an account asks
+/// the database.
+#[derive(Default)]
+struct Heads(Vec<(AccountId, i64, Hash)>);
 
 impl Prepared {
     /// Whose log it goes to, and the region of the call.
@@ -68,18 +71,48 @@ pub fn append(tx: &mut Tx<'_>, record: AuditRecord) -> Result<Appended, StoreErr
 /// # Errors
 /// As [`append`].
 pub fn append_prepared(tx: &mut Tx<'_>, prepared: Prepared, response: Option<Value>) -> Result<Appended, StoreError> {
-    let (last_seq, prev) = head(tx, &prepared.account)?;
-    let seq = last_seq + 1;
-    let response = match response {
-        Some(response) if !prepared.read_only => canonical(&redact(response)),
-        _ => prepared.response,
+    let (seq, leaf) = link(tx, &prepared, response.as_ref())?;
+    Ok(Appended { seq, event_id: prepared.event_id, leaf })
+}
+
+/// Gives a record its place and stores it; answers number and leaf.
+pub(crate) fn link(tx: &mut Tx<'_>, prepared: &Prepared, response: Option<&Value>) -> Result<(i64, Hash), StoreError> {
+    let known = tx.memo::<Heads>().0.iter().find(|(account, ..)| *account == prepared.account);
+    let (last_seq, prev) = match known {
+        Some((_, seq, leaf)) => (*seq, *leaf),
+        None => head(tx, &prepared.account)?,
     };
-    let [before, between, after] = &prepared.texts;
-    let text = format!(
-        "{{{before}\"marram\":{{{},\"prev\":\"{}\",\"seq\":{seq}}}{between},\"responseElements\":{response}{after}}}",
-        prepared.marram,
-        hex::encode(prev),
-    );
+    let seq = last_seq + 1;
+    let texts = &prepared.texts;
+    let mut later = String::new();
+    let response = match response {
+        Some(response) if !prepared.read_only => {
+            write_redacted(&mut later, response);
+            &later
+        }
+        _ => &texts.response,
+    };
+    let mut prev_hex = [0; 64];
+    hex::encode_to_slice(prev, &mut prev_hex).expect("two digits per byte");
+    let prev_hex = std::str::from_utf8(&prev_hex).expect("hex digits are ASCII");
+    let number = seq.to_string();
+    let pieces = [
+        "{",
+        &texts.before,
+        "\"marram\":{",
+        &prepared.marram,
+        ",\"prev\":\"",
+        prev_hex,
+        "\",\"seq\":",
+        &number,
+        "}",
+        &texts.between,
+        ",\"responseElements\":",
+        response,
+        &texts.after,
+        "}",
+    ];
+    let text = pieces.concat();
     let leaf = leaf_hash(text.as_bytes());
     tx.execute(
         "INSERT INTO audit_record (account, seq, time, region, event_id, event_source, event_name, read_only,
@@ -102,68 +135,50 @@ pub fn append_prepared(tx: &mut Tx<'_>, prepared: Prepared, response: Option<Val
             text
         ],
     )?;
-    Ok(Appended { seq, event_id: prepared.event_id, leaf })
+    let heads = &mut tx.memo::<Heads>().0;
+    match heads.iter_mut().find(|(account, ..)| *account == prepared.account) {
+        Some(head) => (head.1, head.2) = (seq, leaf),
+        None => heads.push((prepared.account.clone(), seq, leaf)),
+    }
+    Ok((seq, leaf))
 }
 
 impl AuditRecord {
     /// Renders the record ahead of its transaction: redaction and canonical JSON, all but its place.
     pub fn prepare(self) -> Prepared {
         let event_id = event_id(&self);
+        let texts = self.render(&event_id);
         let mut marram = String::from("\"class\":");
         write_string(&mut marram, if self.management { "management" } else { "data" });
         marram.push_str(",\"decision\":");
         write_string(&mut marram, self.decision.as_str());
-        marram.push_str(",\"matchedStatements\":");
-        write_value(&mut marram, &Value::from(self.matched_statements.clone()));
+        marram.push_str(",\"matchedStatements\":[");
+        for (index, statement) in self.matched_statements.iter().enumerate() {
+            if index > 0 {
+                marram.push(',');
+            }
+            write_string(&mut marram, statement);
+        }
+        marram.push(']');
         let resources =
             resource_lines(self.resources.iter().map(|resource| (resource.arn.as_str(), resource.kind.as_deref())));
-        let (account, region, time) = (self.account.clone(), self.region.clone(), self.time);
-        let (event_source, event_name) = (self.event_source.clone(), self.event_name.clone());
-        let (read_only, management) = (self.read_only, self.management);
         let username = self.username().map(str::to_owned);
-        let access_key_id = self.user_identity.access_key_id.clone();
-        let mut members = self.into_members(&event_id);
-        let response = canonical(&members.remove("responseElements").unwrap_or(Value::Null));
-        let mut texts = [const { String::new() }; 3];
-        // The members' names are ASCII, so their order is that of their bytes.
-        let mut sorted: Vec<_> = members.iter().collect();
-        sorted.sort_unstable_by_key(|(name, _)| name.as_str());
-        for (name, value) in sorted {
-            let part = usize::from(name.as_str() > "marram") + usize::from(name.as_str() > "responseElements");
-            let text = &mut texts[part];
-            if part > 0 {
-                text.push(',');
-            }
-            write_string(text, name);
-            text.push(':');
-            write_value(text, value);
-            if part == 0 {
-                text.push(',');
-            }
-        }
         Prepared {
-            account,
-            region,
-            time,
+            account: self.account,
+            region: self.region,
+            time: self.time,
             event_id,
-            event_source,
-            event_name,
-            read_only,
-            management,
+            event_source: self.event_source,
+            event_name: self.event_name,
+            read_only: self.read_only,
+            management: self.management,
             username,
-            access_key_id,
+            access_key_id: self.user_identity.access_key_id,
             resources,
             marram,
             texts,
-            response,
         }
     }
-}
-
-fn canonical(value: &Value) -> String {
-    let mut text = String::new();
-    write_value(&mut text, value);
-    text
 }
 
 /// Number and leaf of the account's last record; 0 and [`GENESIS`] when there is none.

@@ -6,7 +6,8 @@
 //! (security.md 7.2).
 //!
 //! [`append`] writes inside the caller's transaction: no change without its record. [`Audit::enqueue`] takes records of
-//! calls that changed nothing (reads, refusals) and never waits. [`verify()`] recomputes everything.
+//! calls that changed nothing (reads, refusals) and never waits; [`Audit::room`] is where their callers wait, or learn that
+//! nothing can be recorded and so nothing may be done. [`verify()`] recomputes everything.
 //!
 //! Not here: LookupEvents as a service (it needs identity, which needs this crate); [`lookup()`] is its query.
 
@@ -22,7 +23,7 @@ mod schema;
 mod tree;
 mod verify;
 
-pub use audit::{Audit, AuditError, AuditStats};
+pub use audit::{Audit, AuditError, AuditStats, AuditUnavailable};
 pub use canonical::to_canonical_json;
 pub use chain::{Appended, Prepared, append, append_prepared};
 pub use checkpoint::{Checkpoint, CheckpointError, read_checkpoints};

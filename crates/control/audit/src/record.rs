@@ -1,10 +1,11 @@
 //! What is written about one call: the fields of a CloudTrail event (control-plane-api.md 10.2).
 
 use marram_types::{AccountId, Region, RequestId, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
-use crate::redact::redact;
+use crate::canonical::{write_members, write_string};
+use crate::redact::{write_redacted, write_redacted_text};
 
 /// One call or one event of the house, before it has a place in the chain.
 #[derive(Debug, Clone)]
@@ -109,11 +110,11 @@ pub struct Resource {
 #[derive(Debug, Clone, Default)]
 pub struct Tls {
     /// `TLSv1.3`.
-    pub version: String,
+    pub version: SmolStr,
     /// `TLS_AES_128_GCM_SHA256`.
-    pub cipher_suite: String,
+    pub cipher_suite: SmolStr,
     /// The `Host` the client asked for.
-    pub host: String,
+    pub host: SmolStr,
 }
 
 /// `eventType`.
@@ -196,99 +197,172 @@ impl AuditRecord {
         })
     }
 
-    /// The members of the record as JSON, `marram` apart.
-    pub(crate) fn into_members(self, event_id: &str) -> Map<String, Value> {
-        let mut members = Map::new();
-        let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
-        // things-graph.md 11.8 gives its own version, control-plane-api.md 10.2 that of all others.
-        let version = if self.event_source == "iotthingsgraph.amazonaws.com" { "1.05" } else { "1.08" };
-        put("eventVersion", version.into());
-        put("userIdentity", self.user_identity.into_json());
-        put("eventTime", self.time.rfc3339().into());
-        put("eventSource", self.event_source.as_str().into());
-        put("eventName", self.event_name.as_str().into());
-        put("awsRegion", self.region.as_str().into());
-        put("sourceIPAddress", self.source_ip_address.into());
-        put("userAgent", self.user_agent.into());
-        put("requestParameters", redact(self.request_parameters));
-        put("responseElements", if self.read_only { Value::Null } else { redact(self.response_elements) });
-        if let Some((code, message)) = self.error {
-            put("errorCode", code.into());
-            put("errorMessage", redact(message.into()));
-        }
+    /// The record's canonical text but for its place in the chain and for an answer that comes later.
+    ///
+    /// Members are written in the order of their names, which is the canonical one.
+    pub(crate) fn render(&self, event_id: &str) -> Rendered {
+        let mut rendered = Rendered::default();
+        let mut before = Members::part(&mut rendered.before, false);
         if !self.additional.is_empty() {
-            put("additionalEventData", redact(Value::Object(self.additional)));
-        }
-        if let Some(id) = self.request_id {
-            put("requestID", id.to_string().into());
-        }
-        put("eventID", event_id.into());
-        put("readOnly", self.read_only.into());
-        if !self.resources.is_empty() {
-            let account = self.account.as_str();
-            let entries = self.resources.into_iter().map(|resource| {
-                let mut entry = json!({"ARN": resource.arn, "accountId": account});
-                if let Some(kind) = resource.kind {
-                    entry["type"] = kind.as_str().into();
-                }
-                entry
+            write_members(before.name("additionalEventData"), &self.additional, |text, _, value| {
+                write_redacted(text, value);
             });
-            put("resources", entries.collect());
         }
-        put(
+        before.text("awsRegion", self.region.as_str());
+        if let Some((code, message)) = &self.error {
+            before.text("errorCode", code);
+            write_redacted_text(before.name("errorMessage"), message);
+        }
+        before.text("eventCategory", if self.management { "Management" } else { "Data" });
+        before.text("eventID", event_id);
+        before.text("eventName", &self.event_name);
+        before.text("eventSource", &self.event_source);
+        before.text("eventTime", &self.time.rfc3339());
+        before.text(
             "eventType",
             match self.event_type {
-                EventType::ApiCall => "AwsApiCall".into(),
-                EventType::ServiceEvent => "AwsServiceEvent".into(),
+                EventType::ApiCall => "AwsApiCall",
+                EventType::ServiceEvent => "AwsServiceEvent",
             },
         );
-        put("managementEvent", self.management.into());
-        put("eventCategory", if self.management { "Management".into() } else { "Data".into() });
-        put("recipientAccountId", self.account.as_str().into());
-        if let Some(tls) = self.tls {
-            put(
-                "tlsDetails",
-                json!({"tlsVersion": tls.version, "cipherSuite": tls.cipher_suite, "clientProvidedHostHeader": tls.host}),
-            );
+        // things-graph.md 11.8 gives its own version, control-plane-api.md 10.2 that of all others.
+        let of_things_graph = self.event_source == "iotthingsgraph.amazonaws.com";
+        before.text("eventVersion", if of_things_graph { "1.05" } else { "1.08" });
+        before.flag("managementEvent", self.management);
+        rendered.before.push(',');
+
+        let mut between = Members::part(&mut rendered.between, true);
+        between.flag("readOnly", self.read_only);
+        between.text("recipientAccountId", self.account.as_str());
+        if let Some(id) = &self.request_id {
+            between.text("requestID", &id.to_string());
         }
-        members
+        write_redacted(between.name("requestParameters"), &self.request_parameters);
+        if !self.resources.is_empty() {
+            let text = between.name("resources");
+            text.push('[');
+            for (index, resource) in self.resources.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                let mut entry = Members::open(text);
+                entry.text("ARN", &resource.arn);
+                entry.text("accountId", self.account.as_str());
+                entry.text_opt("type", resource.kind.as_deref());
+                entry.close();
+            }
+            text.push(']');
+        }
+
+        if self.read_only {
+            rendered.response.push_str("null");
+        } else {
+            write_redacted(&mut rendered.response, &self.response_elements);
+        }
+
+        let mut after = Members::part(&mut rendered.after, true);
+        after.text("sourceIPAddress", &self.source_ip_address);
+        if let Some(tls) = &self.tls {
+            let mut details = Members::open(after.name("tlsDetails"));
+            details.text("cipherSuite", &tls.cipher_suite);
+            details.text("clientProvidedHostHeader", &tls.host);
+            details.text("tlsVersion", &tls.version);
+            details.close();
+        }
+        after.text("userAgent", &self.user_agent);
+        self.user_identity.write(after.name("userIdentity"));
+        rendered
+    }
+}
+
+/// A record's canonical text in four pieces. The first ends with a comma, the second and the last begin with one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rendered {
+    /// The members up to `marram`.
+    pub(crate) before: String,
+    /// Those between `marram` and `responseElements`.
+    pub(crate) between: String,
+    /// The value of `responseElements`.
+    pub(crate) response: String,
+    /// Those behind it.
+    pub(crate) after: String,
+}
+
+/// Members of an object, written one behind the other.
+struct Members<'t> {
+    text: &'t mut String,
+    separate: bool,
+}
+
+impl<'t> Members<'t> {
+    /// Of an object that begins here.
+    fn open(text: &'t mut String) -> Members<'t> {
+        text.push('{');
+        Members { text, separate: false }
+    }
+
+    /// Of an object begun before; `separate`: members stand in front.
+    fn part(text: &'t mut String, separate: bool) -> Members<'t> {
+        Members { text, separate }
+    }
+
+    fn close(self) {
+        self.text.push('}');
+    }
+
+    /// Writes a member's name and hands over the text for its value. Names need no escapes.
+    fn name(&mut self, name: &str) -> &mut String {
+        if std::mem::replace(&mut self.separate, true) {
+            self.text.push(',');
+        }
+        self.text.push('"');
+        self.text.push_str(name);
+        self.text.push_str("\":");
+        self.text
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        write_string(self.name(name), value);
+    }
+
+    fn text_opt(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    fn flag(&mut self, name: &str, value: bool) {
+        self.name(name).push_str(if value { "true" } else { "false" });
     }
 }
 
 impl UserIdentity {
-    fn into_json(self) -> Value {
-        let mut identity = Map::new();
-        identity.insert("type".to_owned(), self.kind.as_str().into());
-        for (name, value) in [
-            ("principalId", self.principal_id),
-            ("arn", self.arn),
-            ("accountId", self.account_id),
-            ("accessKeyId", self.access_key_id),
-            ("userName", self.user_name),
-            ("invokedBy", self.invoked_by),
-        ] {
-            if let Some(value) = value {
-                identity.insert(name.to_owned(), value.as_str().into());
+    fn write(&self, text: &mut String) {
+        let mut identity = Members::open(text);
+        identity.text_opt("accessKeyId", self.access_key_id.as_deref());
+        identity.text_opt("accountId", self.account_id.as_deref());
+        identity.text_opt("arn", self.arn.as_deref());
+        identity.text_opt("invokedBy", self.invoked_by.as_deref());
+        identity.text_opt("principalId", self.principal_id.as_deref());
+        if let Some(session) = &self.session {
+            let mut context = Members::open(identity.name("sessionContext"));
+            let mut attributes = Members::open(context.name("attributes"));
+            attributes.text("creationDate", &session.created.rfc3339());
+            attributes.text("mfaAuthenticated", if session.mfa { "true" } else { "false" });
+            attributes.close();
+            if let Some(issuer) = &session.issuer {
+                let mut role = Members::open(context.name("sessionIssuer"));
+                role.text("accountId", &issuer.account_id);
+                role.text("arn", &issuer.arn);
+                role.text("principalId", &issuer.principal_id);
+                role.text("type", "Role");
+                role.text("userName", &issuer.user_name);
+                role.close();
             }
+            context.close();
         }
-        if let Some(session) = self.session {
-            let mut context = json!({
-                "attributes": {
-                    "creationDate": session.created.rfc3339(),
-                    "mfaAuthenticated": if session.mfa { "true" } else { "false" },
-                }
-            });
-            if let Some(issuer) = session.issuer {
-                context["sessionIssuer"] = json!({
-                    "type": "Role",
-                    "principalId": issuer.principal_id.as_str(),
-                    "arn": issuer.arn.as_str(),
-                    "accountId": issuer.account_id.as_str(),
-                    "userName": issuer.user_name.as_str(),
-                });
-            }
-            identity.insert("sessionContext".to_owned(), context);
-        }
-        identity.into()
+        identity.text("type", &self.kind);
+        identity.text_opt("userName", self.user_name.as_deref());
+        identity.close();
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::canonical::{write_members, write_string, write_value};
+
 /// Stands where a secret stood (control-plane-api.md 10.2).
 pub const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
 
@@ -27,32 +29,52 @@ const SECRET_MEMBERS: &[&str] = &[
 /// Shallower than any request can be (security.md 12.2: JSON depth 64); deeper values are hidden.
 const MAX_DEPTH: usize = 128;
 
-/// A copy of `value` that may be logged.
-pub(crate) fn redact(value: Value) -> Value {
-    walk(value, 0)
+/// Writes the canonical text of `value` as it may be logged.
+pub(crate) fn write_redacted(text: &mut String, value: &Value) {
+    walk(text, value, 0);
 }
 
-fn walk(value: Value, depth: usize) -> Value {
+/// As [`write_redacted`], of a text.
+pub(crate) fn write_redacted_text(text: &mut String, string: &str) {
+    if string.contains("PRIVATE KEY-----") {
+        write_string(text, HIDDEN);
+    } else if string.len() > MAX_TEXT_BYTES {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, string.as_bytes());
+        write_value(text, &json!({"length": string.len(), "sha256": hex::encode(digest)}));
+    } else {
+        write_string(text, string);
+    }
+}
+
+fn walk(text: &mut String, value: &Value, depth: usize) {
     if depth > MAX_DEPTH {
-        return HIDDEN.into();
+        return write_string(text, HIDDEN);
     }
     match value {
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, member)| {
-                let secret = !member.is_null() && SECRET_MEMBERS.contains(&name.to_ascii_lowercase().as_str());
-                let member = if secret { HIDDEN.into() } else { walk(member, depth + 1) };
-                (name, member)
-            })
-            .collect(),
-        Value::Array(items) => items.into_iter().map(|item| walk(item, depth + 1)).collect(),
-        Value::String(text) if text.contains("PRIVATE KEY-----") => HIDDEN.into(),
-        Value::String(text) if text.len() > MAX_TEXT_BYTES => {
-            let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-            json!({"sha256": hex::encode(digest), "length": text.len()})
+        Value::Object(members) => write_members(text, members, |text, name, member| {
+            if !member.is_null() && is_secret(name) {
+                write_string(text, HIDDEN);
+            } else {
+                walk(text, member, depth + 1);
+            }
+        }),
+        Value::Array(items) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                walk(text, item, depth + 1);
+            }
+            text.push(']');
         }
-        other => other,
+        Value::String(string) => write_redacted_text(text, string),
+        plain => write_value(text, plain),
     }
+}
+
+fn is_secret(name: &str) -> bool {
+    SECRET_MEMBERS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -63,13 +85,16 @@ mod tests {
     #[test]
     fn secrets_and_long_texts_do_not_enter() {
         let long = "x".repeat(MAX_TEXT_BYTES + 1);
-        let redacted = redact(json!({
+        let mut text = String::new();
+        let value = json!({
             "keyPair": {"PublicKey": "p", "PrivateKey": "s"},
             "credentials": [{"SecretAccessKey": "s", "sessionToken": null}],
             "note": "-----BEGIN EC PRIVATE KEY-----",
             "definition": {"text": long},
             "fits": "y".repeat(MAX_TEXT_BYTES),
-        }));
+        });
+        write_redacted(&mut text, &value);
+        let redacted: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(redacted["keyPair"], json!({"PublicKey": "p", "PrivateKey": HIDDEN}));
         assert_eq!(redacted["credentials"], json!([{"SecretAccessKey": HIDDEN, "sessionToken": null}]));
         assert_eq!(redacted["note"], HIDDEN);

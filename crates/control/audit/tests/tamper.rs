@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use marram_audit::{
-    Audit, AuditRecord, Decision, Filter, LookupQuery, Problem, PublicKey, Report, Resource, UserIdentity, append,
-    lookup, read_checkpoints, verify,
+    Audit, AuditRecord, Decision, Filter, LookupQuery, Problem, PublicKey, Report, Resource, SessionContext,
+    SessionIssuer, Tls, UserIdentity, append, lookup, read_checkpoints, verify,
 };
 use marram_store::{Store, StoreError, StoreOptions, Tx, params};
 use marram_types::{AccountId, ManualClock, Region, RequestId, Timestamp};
@@ -226,6 +226,20 @@ fn a_record_has_the_fields_of_a_cloudtrail_event() {
     second.event_source = "iotthingsgraph.amazonaws.com".into();
     second.read_only = true;
     second.error = Some(("AccessDeniedException".to_owned(), "no".to_owned()));
+    second.tls =
+        Some(Tls { version: "TLSv1.3".into(), cipher_suite: "TLS_AES_128_GCM_SHA256".into(), host: "a\"b".into() });
+    second.additional.insert("note".to_owned(), json!({"password": "s3cr3t", "é": [1, "\u{1}"], "z": null}));
+    second.resources.push(second.resources[0].clone());
+    second.user_identity.session = Some(SessionContext {
+        issuer: Some(SessionIssuer {
+            principal_id: "AROAEXAMPLE".into(),
+            arn: "arn:aws:iam::000000000001:role/Fleet".into(),
+            account_id: "000000000001".into(),
+            user_name: "Fleet".into(),
+        }),
+        created: Timestamp::EPOCH,
+        mfa: true,
+    });
     house.store.write_blocking(move |tx| append(tx, first).and_then(|_| append(tx, second)).map(|_| ())).unwrap();
     let texts = house
         .store
@@ -250,6 +264,13 @@ fn a_record_has_the_fields_of_a_cloudtrail_event() {
     assert_eq!(second["errorCode"], "AccessDeniedException");
     assert_eq!(second["marram"]["prev"].as_str().unwrap(), texts[0].1.map(|b| format!("{b:02x}")).concat());
     assert_eq!(texts[0].0, marram_audit::to_canonical_json(&first));
+    assert_eq!(second["tlsDetails"]["clientProvidedHostHeader"], "a\"b");
+    assert_eq!(second["additionalEventData"]["note"]["password"], marram_audit::HIDDEN);
+    assert_eq!(second["userIdentity"]["sessionContext"]["sessionIssuer"]["userName"], "Fleet");
+    assert_eq!(second["userIdentity"]["sessionContext"]["attributes"]["mfaAuthenticated"], "true");
+    assert_eq!(second["resources"].as_array().map(Vec::len), Some(2));
+    // Written member by member, and canonical all the same.
+    assert_eq!(texts[1].0, marram_audit::to_canonical_json(&second));
 }
 
 /// CP 10.2: each attribute LookupEvents filters by, newest first, in pages, within one account and region.

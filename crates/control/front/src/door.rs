@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
+use marram_audit::AuditUnavailable;
 use marram_aws_api::model::DEFAULT_BODY_LIMIT;
 use marram_aws_api::redact::redact;
 use marram_aws_api::route::{Matched, guess, route, services_signing_as};
@@ -20,7 +21,9 @@ use marram_identity::{CallFacts, Principal, Service, TlsDetails};
 use marram_sigv4::{AuthFailure, ErrorStyle, Expectation, Presented, Request as SignedRequest};
 use marram_types::{Region, RequestId, SharedClock, Timestamp};
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 
+use crate::fair::{DEFAULT_PRINCIPAL_RATE, Fairness};
 use crate::gate::{Admission, Gate, Refused};
 use crate::metric::{FrontMetrics, Outcome};
 use crate::page::{Health, Page, Pages};
@@ -40,6 +43,8 @@ pub struct FrontOptions {
     pub clock: SharedClock,
     /// Call rates.
     pub quotas: Quotas,
+    /// Calls per second and principal, reads counted once and changes twice; protective, whatever the quotas.
+    pub principal_rate: u32,
     /// Unsigned pages.
     pub pages: Arc<dyn Pages>,
     /// Counters.
@@ -53,6 +58,7 @@ impl FrontOptions {
             regions: vec![region],
             clock,
             quotas: Quotas::off(),
+            principal_rate: DEFAULT_PRINCIPAL_RATE,
             pages: Arc::new(Health),
             metrics: FrontMetrics::default(),
         }
@@ -63,6 +69,7 @@ impl FrontOptions {
 pub struct FrontDoor {
     gate: Arc<dyn Gate>,
     services: HashMap<ServiceId, Vec<Arc<dyn Service>>>,
+    fairness: Fairness,
     options: FrontOptions,
 }
 
@@ -130,7 +137,8 @@ impl FrontDoor {
         for service in services {
             by_id.entry(service.id()).or_default().push(service);
         }
-        FrontDoor { gate, services: by_id, options }
+        let fairness = Fairness::new(options.principal_rate);
+        FrontDoor { gate, services: by_id, fairness, options }
     }
 
     /// The present moment.
@@ -220,6 +228,8 @@ impl FrontDoor {
             Ok(matched) => matched.operation.service,
             Err(refusal) => refusal.service,
         };
+        // Before the signature, since a refusal leaves a record too; whether there is none the call itself asks.
+        let _ = self.room().await;
         let principal = match self.admit(reading, presented, service, peer, now) {
             Ok(principal) => principal,
             Err(failure) => {
@@ -275,6 +285,14 @@ impl FrontDoor {
         })
     }
 
+    /// Waits until a record finds room; `Err` while nothing can be recorded.
+    async fn room(&self) -> Result<(), AuditUnavailable> {
+        match self.gate.room_now() {
+            Some(answer) => answer,
+            None => self.gate.room().await,
+        }
+    }
+
     /// The region a call happens in: the signed one when it is served here, else home.
     fn region_of(&self, signed: &str) -> Region {
         let regions = &self.options.regions;
@@ -294,10 +312,17 @@ impl FrontDoor {
     ) -> marram_aws_api::Response {
         let operation = matched.operation;
         let started = Instant::now();
+        // Messages of the data plane go on: only their failures are recorded, and those wait for the log.
+        let is_message = matches!(operation.service, ServiceId::IotData | ServiceId::IotJobsData);
+        if self.room().await.is_err() && !is_message {
+            self.gate.unrecorded(&principal, &region);
+            self.options.metrics.count(operation.service, Outcome::Failed);
+            return encode::error(operation.service, &no_record(), &request_id.to_string());
+        }
         let decoded = self
-            .options
-            .quotas
-            .take(&principal.account, operation, now)
+            .fairness
+            .take(&principal.unique_id, operation.read_only, now)
+            .and_then(|()| self.options.quotas.take(&principal.account, operation, now))
             .and_then(|()| decode::decode(matched, &reading.api));
         let request_parameters = match (&decoded, operation.input) {
             (Ok(input), Some(shape)) if input.as_object().is_some_and(|members| !members.is_empty()) => {
@@ -316,9 +341,9 @@ impl FrontDoor {
                 operation,
                 request_parameters,
                 tls: TlsDetails {
-                    version: peer.tls_version.to_owned(),
-                    cipher_suite: peer.cipher_suite.to_owned(),
-                    host: reading.host.to_owned(),
+                    version: SmolStr::new_static(peer.tls_version),
+                    cipher_suite: SmolStr::new_static(peer.cipher_suite),
+                    host: SmolStr::new(reading.host),
                 },
             },
         );
@@ -373,6 +398,14 @@ fn spell(service: ServiceId, failure: &AuthFailure) -> ApiError {
     };
     let refusal = failure.refusal(style);
     ApiError::new(refusal.code, refusal.status, refusal.message)
+}
+
+/// What a call is answered that cannot be recorded (security 7.2: calls fail closed).
+fn no_record() -> ApiError {
+    let message = "The audit log cannot be written; calls are refused until it can";
+    let mut error = ApiError::new("ServiceUnavailableException", 503, message);
+    error.retry_after_secs = Some(1);
+    error
 }
 
 /// The service in the credential scope of the `Authorization` header, unverified.

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use marram_audit::AuditUnavailable;
 use marram_aws_api::ApiError;
-use marram_identity::{CallContext, CallFacts, Identity, Principal, RefusedFacts};
+use marram_identity::{BoxFuture, CallContext, CallFacts, Identity, Principal, RefusedFacts};
 use marram_sigv4::{AuthFailure, Expectation, Payload, Presented, Request};
 use marram_types::{Region, RequestId, Timestamp};
 use serde_json::Value;
@@ -32,6 +33,18 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// Why not; in the same time whether or not the key exists.
     fn admit(&self, admission: &Admission<'_>) -> Result<Principal, AuthFailure>;
+
+    /// Whether the call's record will find room: `None` when that takes waiting.
+    fn room_now(&self) -> Option<Result<(), AuditUnavailable>>;
+
+    /// Waits until the call's record will find room.
+    ///
+    /// # Errors
+    /// Nothing can be recorded, so nothing may be done (security 7.2).
+    fn room(&self) -> BoxFuture<'_, Result<(), AuditUnavailable>>;
+
+    /// Counts a call of an admitted principal that was refused because nothing can be recorded.
+    fn unrecorded(&self, principal: &Principal, region: &Region);
 
     /// Begins the call of an admitted principal.
     fn begin(&self, principal: Principal, facts: CallFacts) -> CallContext;
@@ -91,6 +104,18 @@ impl Gate for IdentityGate {
             now: admission.now,
         };
         self.identity.admit(&asked).map(|(principal, _)| principal)
+    }
+
+    fn room_now(&self) -> Option<Result<(), AuditUnavailable>> {
+        self.identity.audit().room_now()
+    }
+
+    fn room(&self) -> BoxFuture<'_, Result<(), AuditUnavailable>> {
+        Box::pin(self.identity.audit().room())
+    }
+
+    fn unrecorded(&self, principal: &Principal, region: &Region) {
+        self.identity.audit().note_unrecorded(&principal.account, region);
     }
 
     fn begin(&self, principal: Principal, facts: CallFacts) -> CallContext {

@@ -15,6 +15,7 @@
 mod connection;
 mod device;
 mod door;
+mod fair;
 mod gate;
 mod listener;
 mod metric;
@@ -23,6 +24,7 @@ mod quota;
 
 pub use device::{CertificateGate, DeviceDoor};
 pub use door::{FrontDoor, FrontOptions};
+pub use fair::DEFAULT_PRINCIPAL_RATE;
 pub use gate::{Admission, Gate, IdentityGate, Refused};
 pub use listener::{ApiListener, Handover};
 pub use metric::FrontMetrics;

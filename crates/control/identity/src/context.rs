@@ -11,6 +11,7 @@ use marram_aws_api::{ApiError, Operation, Protocol, ServiceId};
 use marram_store::{Snapshot, Tx};
 use marram_types::{AccountId, Partition, Region, RequestId, Timestamp};
 use serde_json::Value;
+use smol_str::SmolStr;
 
 use crate::error::CallError;
 use crate::facts::CallFactsView;
@@ -43,11 +44,11 @@ pub struct CallFacts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsDetails {
     /// `TLSv1.3`.
-    pub version: String,
+    pub version: SmolStr,
     /// `TLS_AES_128_GCM_SHA256`.
-    pub cipher_suite: String,
+    pub cipher_suite: SmolStr,
     /// The `Host` the client asked for.
-    pub host: String,
+    pub host: SmolStr,
 }
 
 /// One call of one operation by one principal.

@@ -18,6 +18,7 @@ use smol_str::SmolStr;
 use crate::keyring::{Keyring, Purpose};
 use crate::managed;
 use crate::model::{Entity, Group, Kind, ManagedPolicy, Role, User, fold};
+use crate::principal::{Principal, PrincipalKind};
 
 /// Signing keys kept per access key: one per day, region and service in use.
 const KEPT_SIGNING_KEYS: usize = 8;
@@ -51,6 +52,8 @@ pub(crate) struct AccountDir {
     /// Policies by ARN, as attachments name them.
     by_arn: HashMap<String, Arc<HeldPolicy>>,
     authorities: HashMap<(Kind2, String), Authority>,
+    /// The users as callers, each made once: a call only takes a copy.
+    principals: HashMap<String, Principal>,
 }
 
 /// `Kind` restricted to what can act.
@@ -357,6 +360,7 @@ impl AccountDir {
             policies: BTreeMap::new(),
             by_arn: HashMap::new(),
             authorities: HashMap::new(),
+            principals: HashMap::new(),
         }
     }
 
@@ -440,6 +444,23 @@ impl AccountDir {
                 .insert((Kind2::Role, key.clone()), Authority { identity: policies.into(), boundary, session: None });
         }
         self.authorities = authorities;
+        let principals = self.users.iter().map(|(key, user)| (key.clone(), self.principal_of(key, user)));
+        self.principals = principals.collect();
+    }
+
+    fn principal_of(&self, folded: &str, user: &Held<User>) -> Principal {
+        let kind = PrincipalKind::User { name: SmolStr::new(&user.entity.name) };
+        let mut principal =
+            Principal::bare(self.account.clone(), kind, SmolStr::new(&user.arn), SmolStr::new(&user.entity.id));
+        principal.tags =
+            Arc::new(user.entity.tags.iter().map(|tag| ((&tag.key).into(), (&tag.value).into())).collect());
+        principal.authority = self.user_authority(folded).cloned().unwrap_or_default();
+        principal
+    }
+
+    /// The user of this folded name as a caller.
+    pub(crate) fn user_principal(&self, folded: &str) -> Option<&Principal> {
+        self.principals.get(folded)
     }
 
     fn policies_of(&self, inline: &[Arc<Policy>], attached: &[String], partition: &str) -> Vec<Arc<Policy>> {
@@ -466,7 +487,7 @@ impl AccountDir {
         self.by_arn.get(arn)
     }
 
-    pub(crate) fn user_authority(&self, folded: &str) -> Option<&Authority> {
+    fn user_authority(&self, folded: &str) -> Option<&Authority> {
         self.authorities.get(&(Kind2::User, folded.to_owned()))
     }
 

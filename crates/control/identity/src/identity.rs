@@ -14,7 +14,7 @@ use crate::directory::{Change, Directory};
 use crate::error::CallError;
 use crate::keyring::{Keyring, KeyringError};
 use crate::model::fold;
-use crate::principal::{Principal, PrincipalKind};
+use crate::principal::Principal;
 use crate::session::{KeptSession, SessionDocuments, compile_documents};
 use crate::system::SystemContext;
 use crate::throttle::Throttle;
@@ -258,13 +258,7 @@ impl Identity {
 
 /// The principal of a user; `None` when there is no such user.
 pub(crate) fn user_principal(directory: &Directory, account: &AccountId, folded: &str) -> Option<Principal> {
-    let dir = directory.account(account)?;
-    let user = dir.users.get(folded)?;
-    let kind = PrincipalKind::User { name: SmolStr::new(&user.entity.name) };
-    let mut principal = Principal::bare(account.clone(), kind, SmolStr::new(&user.arn), SmolStr::new(&user.entity.id));
-    principal.tags = Arc::new(user.entity.tags.iter().map(|tag| ((&tag.key).into(), (&tag.value).into())).collect());
-    principal.authority = dir.user_authority(folded)?.clone();
-    Some(principal)
+    directory.account(account)?.user_principal(folded).cloned()
 }
 
 fn load_sessions(

@@ -233,8 +233,19 @@ impl Bench {
 
     /// Every audit record of an account, as the CloudTrail event it is.
     pub fn records(&self, account: &AccountId) -> Vec<Value> {
+        self.records_up_to(account, 50)
+    }
+
+    /// Bytes of the store's write-ahead log.
+    #[allow(dead_code, reason = "not every test binary fills a disk")]
+    pub fn log_bytes(&self) -> u64 {
+        std::fs::metadata(self.store.dir().join("marram.db-wal")).unwrap().len()
+    }
+
+    /// The newest audit records of an account, as the CloudTrail events they are.
+    pub fn records_up_to(&self, account: &AccountId, limit: usize) -> Vec<Value> {
         self.audit.flush();
-        let query = LookupQuery { limit: 50, ..LookupQuery::default() };
+        let query = LookupQuery { limit, ..LookupQuery::default() };
         let page = self.store.read(|snapshot| lookup(snapshot, account, &Region::default_region(), &query)).unwrap();
         page.records.into_iter().map(|record| serde_json::from_str(&record.record).unwrap()).collect()
     }
