@@ -46,6 +46,9 @@ pub(crate) enum Match {
     Unresolved,
 }
 
+/// Tokens of a pattern with variables that are matched without an allocation; longer patterns take one.
+const PIECES_ON_STACK: usize = 12;
+
 /// A token whose variables have been replaced.
 enum Piece<'a> {
     Text(Cow<'a, str>),
@@ -146,14 +149,26 @@ impl Pattern {
     /// Matches the whole of `text`.
     pub(crate) fn matches(&self, text: &str, facts: &dyn Facts) -> Match {
         let matched = if self.has_variables {
-            match self.resolve(facts) {
-                Some(pieces) => glob(&pieces, text, false),
+            match self.matches_resolved(text, facts) {
+                Some(matched) => matched,
                 None => return Match::Unresolved,
             }
         } else {
             glob(&self.tokens, text, false)
         };
         if matched { Match::Yes } else { Match::No }
+    }
+
+    /// Matches with the variables replaced, on the stack where the pattern is as short as patterns are.
+    fn matches_resolved(&self, text: &str, facts: &dyn Facts) -> Option<bool> {
+        let mut room = [const { Piece::Star }; PIECES_ON_STACK];
+        let Some(pieces) = room.get_mut(..self.tokens.len()) else {
+            return self.resolve(facts).map(|pieces| glob(&pieces, text, false));
+        };
+        for (piece, token) in pieces.iter_mut().zip(&self.tokens) {
+            *piece = self.piece(token, facts)?;
+        }
+        Some(glob(pieces, text, false))
     }
 
     /// Matches the whole of `text` without regard to ASCII case. Variables never match here.
@@ -198,15 +213,16 @@ impl Pattern {
     }
 
     fn resolve<'a>(&'a self, facts: &'a dyn Facts) -> Option<Vec<Piece<'a>>> {
-        self.tokens
-            .iter()
-            .map(|token| match token {
-                Token::Text(text) => Some(Piece::Text(Cow::Borrowed(text.as_str()))),
-                Token::Star => Some(Piece::Star),
-                Token::One => Some(Piece::One),
-                Token::Variable { .. } => self.value_of(token, facts).map(Piece::Text),
-            })
-            .collect()
+        self.tokens.iter().map(|token| self.piece(token, facts)).collect()
+    }
+
+    fn piece<'a>(&self, token: &'a Token, facts: &'a dyn Facts) -> Option<Piece<'a>> {
+        match token {
+            Token::Text(text) => Some(Piece::Text(Cow::Borrowed(text.as_str()))),
+            Token::Star => Some(Piece::Star),
+            Token::One => Some(Piece::One),
+            Token::Variable { .. } => self.value_of(token, facts).map(Piece::Text),
+        }
     }
 
     fn value_of<'a>(&self, token: &'a Token, facts: &'a dyn Facts) -> Option<Cow<'a, str>> {

@@ -104,11 +104,11 @@ impl Policy {
 }
 
 impl ActionPattern {
-    pub(crate) fn matches(&self, action: &str) -> bool {
+    /// Whether it matches an action, which comes split at its colon.
+    fn matches(&self, action: Option<(&str, &str)>) -> bool {
         match self {
             ActionPattern::Everything => true,
             ActionPattern::Named { service, name } => action
-                .split_once(':')
                 .is_some_and(|(prefix, rest)| prefix.eq_ignore_ascii_case(service) && name.matches_ignore_case(rest)),
         }
     }
@@ -132,7 +132,8 @@ impl Statement {
     }
 
     pub(crate) fn action_matches(&self, action: &str) -> bool {
-        self.actions.iter().any(|pattern| pattern.matches(action)) != self.not_actions
+        let split = action.split_once(':');
+        self.actions.iter().any(|pattern| pattern.matches(split)) != self.not_actions
     }
 
     fn resource_matches(&self, question: &Question<'_>, missing: Option<&mut Vec<SmolStr>>) -> bool {
