@@ -176,20 +176,33 @@ pub fn request_hash(
     context.update(b"\n");
     context.update(headers);
     context.update(b"\n");
-    context.update(signed.join(";").as_bytes());
+    for (index, name) in signed.iter().enumerate() {
+        if index > 0 {
+            context.update(b";");
+        }
+        context.update(name.as_bytes());
+    }
     context.update(b"\n");
     context.update(body_hash.as_bytes());
-    hex::encode(context.finish().as_ref())
+    hex_of(context.finish().as_ref())
+}
+
+/// Lower-case hex of a SHA-256.
+pub(crate) fn hex_of(digest: &[u8]) -> String {
+    let mut digits = vec![0; digest.len().saturating_mul(2)];
+    // The room is exactly what the digits take, and digits are ASCII.
+    let _ = hex::encode_to_slice(digest, &mut digits);
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// Lower-case hex of the SHA-256 of `bytes`.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
+    hex_of(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
 }
 
 /// The string to sign.
 pub fn string_to_sign(time: &str, scope: &str, request_hash: &str) -> String {
-    format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{request_hash}")
+    ["AWS4-HMAC-SHA256\n", time, "\n", scope, "\n", request_hash].concat()
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ pub struct Scope {
 impl Scope {
     /// The text of the scope as it stands in the string to sign.
     pub fn text(&self) -> String {
-        format!("{}/{}/{}/aws4_request", self.date, self.region, self.service)
+        [self.date.as_str(), "/", &self.region, "/", &self.service, "/aws4_request"].concat()
     }
 }
 

@@ -447,7 +447,7 @@ impl Presented {
                 };
             }
             return Ok(match actual {
-                Some(hash) => BodyPlan { signed_hash: hex::encode(hash), outcome: Ok(BodyCheck::Verified) },
+                Some(hash) => BodyPlan { signed_hash: canonical::hex_of(&hash), outcome: Ok(BodyCheck::Verified) },
                 // Nothing announced and nothing read: only an empty body can have been signed.
                 None => {
                     BodyPlan { signed_hash: EMPTY_SHA256.to_owned(), outcome: Ok(BodyCheck::MustHash(sha256(b""))) }
