@@ -6,8 +6,8 @@
 use marram_aws_api::ApiError;
 use marram_identity::{CallContext, CallError};
 use marram_store::{Row, params};
-use marram_types::{ThingName, ThingTypeName};
-use serde_json::{Value, json};
+use marram_types::ThingTypeName;
+use serde_json::{Map, Value};
 
 use crate::attribute;
 use crate::input::Input;
@@ -44,9 +44,13 @@ pub(crate) async fn list_things(registry: &Registry, ctx: &CallContext, input: I
     let rows = ctx.read(|snapshot| {
         let mut rows = Vec::with_capacity(page.limit + 1);
         let limit = page.fetch();
+        let arn_prefix = realm.arn("thing/");
         if attribute.is_empty() {
             let each = |row: &Row<'_>| {
-                rows.push((vec![row.text(0)?.to_owned()], item(&realm, row)?));
+                // Only the last row of a page is ever asked for its key.
+                let is_last = rows.len() + 1 == page.limit;
+                let key = if is_last { vec![row.text(0)?.to_owned()] } else { Vec::new() };
+                rows.push((key, item(&arn_prefix, row)?));
                 Ok::<_, CallError>(true)
             };
             if type_name.is_empty() {
@@ -64,7 +68,7 @@ pub(crate) async fn list_things(registry: &Registry, ctx: &CallContext, input: I
             let (after_value, after_name) = (page.after(0), page.after(1));
             let values = params![account, region, after_name, limit, attribute, value, behind, after_value, type_name];
             snapshot.query_each(BY_ATTRIBUTE, values, |row: &Row<'_>| {
-                rows.push((vec![row.text(4)?.to_owned(), row.text(0)?.to_owned()], item(&realm, row)?));
+                rows.push((vec![row.text(4)?.to_owned(), row.text(0)?.to_owned()], item(&arn_prefix, row)?));
                 Ok::<_, CallError>(true)
             })?;
         }
@@ -73,16 +77,16 @@ pub(crate) async fn list_things(registry: &Registry, ctx: &CallContext, input: I
     Ok(page.answer("things", rows))
 }
 
-fn item(realm: &Realm, row: &Row<'_>) -> Result<Value, CallError> {
-    let name: ThingName = row.parse(0)?;
-    let mut item = json!({
-        "thingName": name.as_str(),
-        "thingArn": realm.thing_arn(&name),
-        "attributes": attribute::column_value(row.text(2)?),
-        "version": row.get::<i64>(3)?,
-    });
+/// `arn_prefix`: `arn:…:thing/`. Members are put in the order of the map, one by one: this runs for each row.
+fn item(arn_prefix: &str, row: &Row<'_>) -> Result<Value, CallError> {
+    let name = row.text(0)?;
+    let mut item = Map::new();
+    item.insert("attributes".to_owned(), attribute::column_value(row.text(2)?));
+    item.insert("thingArn".to_owned(), [arn_prefix, name].concat().into());
+    item.insert("thingName".to_owned(), name.into());
     if let Some(type_name) = row.get::<Option<String>>(1)? {
-        item["thingTypeName"] = type_name.into();
+        item.insert("thingTypeName".to_owned(), type_name.into());
     }
-    Ok(item)
+    item.insert("version".to_owned(), row.get::<i64>(3)?.into());
+    Ok(Value::Object(item))
 }
