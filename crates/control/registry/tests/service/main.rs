@@ -6,6 +6,7 @@ mod bench;
 mod certificates;
 mod data;
 mod groups;
+mod isolation;
 mod live;
 mod policies;
 mod things;
