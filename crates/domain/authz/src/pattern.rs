@@ -305,6 +305,9 @@ fn glob<P: AsPiece>(pieces: &[P], text: &str, ignore_case: bool) -> bool {
             }
             (None, Some((star, from))) => {
                 let Some(from) = skip_char(from) else { return false };
+                // Behind a `*` stands mostly a literal: straight to where it comes next.
+                let literal = pieces.get(star).and_then(AsPiece::literal).filter(|_| !ignore_case);
+                let Some(from) = literal.map_or(Some(from), |literal| from_next(from, literal)) else { return false };
                 retry = Some((star, from));
                 at = star;
                 rest = from;
@@ -320,6 +323,23 @@ fn strip<'t>(text: &'t str, literal: &str, ignore_case: bool) -> Option<&'t str>
     }
     let start = text.get(..literal.len())?;
     if start.eq_ignore_ascii_case(literal) { text.get(literal.len()..) } else { None }
+}
+
+/// `text` from the first place on where `literal` stands. Literals are short: looking for their first byte beats preparing
+/// a search.
+fn from_next<'t>(text: &'t str, literal: &str) -> Option<&'t str> {
+    // The value of a variable may be empty, and stands anywhere.
+    let Some(&first) = literal.as_bytes().first() else { return Some(text) };
+    let mut from = 0_usize;
+    loop {
+        let tail = text.as_bytes().get(from..)?;
+        from = from.checked_add(tail.iter().position(|byte| *byte == first)?)?;
+        // A place inside a character is not one where a literal begins.
+        if let Some(found) = text.get(from..).filter(|rest| rest.starts_with(literal)) {
+            return Some(found);
+        }
+        from = from.checked_add(1)?;
+    }
 }
 
 fn skip_char(text: &str) -> Option<&str> {
@@ -358,6 +378,9 @@ mod tests {
             ("a/+", "a/b", false),
             ("a/#", "a/#", true),
             ("**a", "xa", true),
+            ("*é*aé", "xéyaaé", true),
+            ("*:b/*/c", "a:b:b/x/c", true),
+            ("*:b/*/c", "a:b:b/x/cd", false),
         ] {
             let want = if want { Match::Yes } else { Match::No };
             assert_eq!(check(pattern, text, &NoFacts), want, "{pattern} ~ {text}");
@@ -368,10 +391,12 @@ mod tests {
     #[test]
     fn variables() {
         let mut facts = ConditionValues::new();
-        facts.set("aws:username", "a*b").set_all("aws:TagKeys", ["x", "y"]);
+        facts.set("aws:username", "a*b").set("aws:empty", "").set_all("aws:TagKeys", ["x", "y"]);
         for (pattern, text, want) in [
             ("home/${aws:UserName}/*", "home/a*b/x", Match::Yes),
             ("home/${aws:username}/*", "home/aXb/x", Match::No),
+            ("x*${aws:empty}y", "xzy", Match::Yes),
+            ("x*${aws:empty}", "xz", Match::Yes),
             ("${aws:missing}", "x", Match::Unresolved),
             ("${aws:missing, 'none'}", "none", Match::Yes),
             ("${aws:TagKeys}", "x", Match::Unresolved),
