@@ -1,0 +1,200 @@
+//! Real processes through the real launcher: what a component may keep, and that nothing escapes its end.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use marram_supervisor::{
+    Launcher, LogSettings, Logs, ResourceLimits, RunAs, StepEnd, StepLaunch, Supervisor, Users,
+};
+
+struct Host {
+    dir: tempfile::TempDir,
+    supervisor: Supervisor,
+}
+
+fn supervisor(root: &Path) -> Supervisor {
+    let launcher = Launcher { program: PathBuf::from(env!("CARGO_BIN_EXE_marram-jail")), arguments: Vec::new() };
+    let logs = Arc::new(Logs::new(LogSettings::new(root.join("logs"))));
+    let id = root.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
+    Supervisor::new(launcher, logs, &id, &root.join("processes")).unwrap()
+}
+
+impl Host {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self { supervisor: supervisor(dir.path()), dir }
+    }
+
+    fn launch(&self, component: &str, step: &'static str, script: &str) -> StepLaunch {
+        StepLaunch {
+            component: component.into(),
+            step,
+            script: script.to_owned(),
+            shell: "sh".to_owned(),
+            user: user(),
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into()), ("SVCUID".into(), "t0ken".into())],
+            work_dir: self.dir.path().join(component),
+            timeout: None,
+            limits: ResourceLimits::default(),
+            no_new_privileges: true,
+        }
+    }
+
+    async fn run(&self, launch: StepLaunch) -> StepEnd {
+        self.supervisor.start(launch).unwrap().wait().await
+    }
+
+    fn log(&self, component: &str) -> String {
+        fs::read_to_string(self.dir.path().join(format!("logs/{component}.log"))).unwrap_or_default()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // A test that failed half-way leaves nothing behind either.
+        drop(supervisor(self.dir.path()));
+    }
+}
+
+/// `nobody` where the test may become it, else the test's own user.
+fn user() -> RunAs {
+    let configured = if rustix::process::geteuid().is_root() { Some("nobody") } else { None };
+    Users::default().resolve(&[configured], false).unwrap()
+}
+
+/// Waits for a file that a script writes, and answers the process ids in it.
+async fn pids(file: &Path, count: usize) -> Vec<u32> {
+    let start = Instant::now();
+    loop {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let pids: Vec<u32> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        if pids.len() >= count {
+            return pids;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{} holds {text:?}", file.display());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+/// CR 2.8-2.10, SEC-130: user, groups, environment, directory, session and privileges of a step are those asked for.
+#[tokio::test]
+async fn a_step_runs_as_asked() {
+    let host = Host::new();
+    let script = "echo $(id -u):$(id -g) $SVCUID ${HOME-none} $PWD; echo oops >&2; \
+                  grep -E 'NoNewPrivs|CapEff|Groups' /proc/self/status; ulimit -c; exit 7";
+    assert_eq!(host.run(host.launch("a", "run", script)).await, StepEnd::Exited(7));
+    let log = host.log("a");
+    let user = user().identity;
+    let work = host.dir.path().join("a");
+    let line = format!("[INFO] (Copier) a: stdout. {}:{} t0ken none {}. {{scriptName=services.a.lifecycle.run.Script", user.uid, user.gid, work.display());
+    assert!(log.contains(&line), "{line} in {log}");
+    assert!(log.contains("[WARN] (Copier) a: stderr. oops. "), "{log}");
+    assert!(log.contains("NoNewPrivs:\t1"), "{log}");
+    if user.uid != 0 {
+        assert!(log.contains("CapEff:\t0000000000000000"), "{log}");
+        assert_eq!(fs::metadata(&work).unwrap().uid(), user.uid);
+    }
+    assert_eq!(fs::metadata(&work).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+/// CR 2.8: SIGTERM, then SIGKILL; children in the background, in other sessions and without a parent end as well.
+#[tokio::test]
+async fn nothing_escapes_the_stop() {
+    let host = Host::new();
+    let script = "trap '' TERM; (trap '' TERM; sleep 300 & echo $! >> pids; wait) & \
+                  setsid sh -c 'echo $$ >> pids; trap \"\" TERM; while :; do sleep 300; done' & \
+                  (setsid sleep 300 & echo $! >> pids) & echo $$ >> pids; while :; do sleep 300; done";
+    let process = host.supervisor.start(host.launch("a", "run", script)).unwrap();
+    let other = host.supervisor.start(host.launch("b", "run", "echo $$ > pids; exec sleep 300")).unwrap();
+    let all = pids(&host.dir.path().join("a/pids"), 4).await;
+    let others = pids(&host.dir.path().join("b/pids"), 1).await;
+    for pid in &all {
+        assert_eq!(host.supervisor.owner_of(*pid).as_deref(), Some("a"), "SEC-133: {pid}");
+    }
+    assert_eq!(host.supervisor.owner_of(others[0]).as_deref(), Some("b"));
+    assert_eq!(host.supervisor.owner_of(std::process::id()), None);
+    let end = tokio::spawn(process.wait());
+    assert!(host.supervisor.stop("a").await);
+    assert_eq!(end.await.unwrap(), StepEnd::Signaled(9));
+    assert!(!all.iter().any(|pid| is_alive(*pid)), "{all:?}");
+    assert!(is_alive(others[0]), "the other component lives");
+    assert!(host.supervisor.stop("b").await);
+    assert_eq!(other.wait().await, StepEnd::Signaled(15));
+}
+
+/// CR 1.7: a step that takes too long is killed with what it started.
+#[tokio::test]
+async fn a_step_out_of_time_is_killed() {
+    let host = Host::new();
+    let mut launch = host.launch("a", "install", "sleep 300 & echo $! > pids; sleep 300");
+    launch.timeout = Some(Duration::from_millis(300));
+    let process = host.supervisor.start(launch).unwrap();
+    let child = pids(&host.dir.path().join("a/pids"), 1).await[0];
+    assert_eq!(process.wait().await, StepEnd::TimedOut);
+    assert!(!is_alive(child));
+}
+
+/// CR 2.11: a paused component does nothing, and a stop gets through to it.
+#[tokio::test]
+async fn a_paused_component_stands_still_and_can_be_stopped() {
+    let host = Host::new();
+    let script = "echo $$ > pids; while :; do echo x >> ticks; sleep 0.01; done";
+    let process = host.supervisor.start(host.launch("a", "run", script)).unwrap();
+    let ticks = host.dir.path().join("a/ticks");
+    let size = || fs::metadata(&ticks).map_or(0, |found| found.len());
+    let grows = async |from: u64| {
+        let start = Instant::now();
+        while size() <= from && start.elapsed() < Duration::from_secs(10) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        size() > from
+    };
+    assert!(grows(2).await);
+    host.supervisor.set_frozen("a", true).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let frozen = size();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(size(), frozen);
+    host.supervisor.set_frozen("a", false).unwrap();
+    assert!(grows(frozen).await);
+    host.supervisor.set_frozen("a", true).unwrap();
+    assert!(host.supervisor.stop("a").await);
+    assert_eq!(process.wait().await, StepEnd::Signaled(15));
+}
+
+/// CR 2.11, 10.3 (13): a memory limit holds whatever the kernel offers for it.
+#[tokio::test]
+async fn a_memory_limit_holds() {
+    let host = Host::new();
+    let mut launch = host.launch("a", "run", "exec awk 'BEGIN { s = \"xxxxxxxxxxxxxxxx\"; while (1) s = s s }'");
+    launch.limits = ResourceLimits { memory_kb: Some(16 * 1024), cpus: Some(1.0) };
+    launch.timeout = Some(Duration::from_secs(30));
+    let end = host.run(launch).await;
+    assert!(!matches!(end, StepEnd::TimedOut | StepEnd::Exited(0)), "{end:?}");
+}
+
+/// SEC-130: what cannot be bound is not started.
+#[tokio::test]
+async fn the_launcher_fails_closed() {
+    let host = Host::new();
+    let mut launch = host.launch("a", "run", "echo started");
+    launch.shell = "no-such-shell".to_owned();
+    assert_eq!(host.run(launch).await, StepEnd::Exited(125));
+    let log = host.log("a");
+    assert!(log.contains("marram-jail: cannot execute no-such-shell"), "{log}");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_marram-jail"))
+        .args(["--cgroup", "/no/such/group/cgroup.procs", "--", "sh", "-c", "echo started"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    assert!(output.stdout.is_empty());
+}

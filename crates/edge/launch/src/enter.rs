@@ -1,0 +1,77 @@
+//! Applying the bounds to the calling process, which has one thread and is about to execute something else.
+
+use std::path::PathBuf;
+
+use rustix::process::{
+    Gid, Pid, Resource, Rlimit, Signal, Uid, getppid, set_parent_process_death_signal, setrlimit, setsid,
+};
+use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use crate::bounds::{Bounds, Limit};
+
+/// Which bound could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum EnterError {
+    /// The cgroup cannot be joined.
+    #[error("cannot join the cgroup {file}: {source}")]
+    Cgroup {
+        /// Its `cgroup.procs`.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A system call was refused.
+    #[error("cannot {what}: {source}")]
+    Call {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        source: rustix::io::Errno,
+    },
+    /// The core died while the component was being started.
+    #[error("the core is gone")]
+    Orphan,
+}
+
+/// Applies `bounds`; what needs privileges comes before they are given up.
+pub(crate) fn enter(bounds: &Bounds) -> Result<(), EnterError> {
+    if let Some(file) = &bounds.cgroup {
+        std::fs::write(file, "0").map_err(|source| EnterError::Cgroup { file: file.clone(), source })?;
+    }
+    setsid().map_err(call("open a session"))?;
+    for (limit, value) in &bounds.limits {
+        let limits = Rlimit { current: Some(*value), maximum: Some(*value) };
+        setrlimit(resource(*limit), limits).map_err(call("lower a resource limit"))?;
+    }
+    if let Some(identity) = &bounds.identity {
+        let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
+        let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+        set_thread_groups(&groups).map_err(call("set the supplementary groups"))?;
+        set_thread_res_gid(gid, gid, gid).map_err(call("set the group"))?;
+        set_thread_res_uid(uid, uid, uid).map_err(call("set the user"))?;
+    }
+    if bounds.no_new_privileges {
+        set_no_new_privs(true).map_err(call("give up new privileges"))?;
+    }
+    if let Some(core) = bounds.dies_with {
+        // After the change of user, which clears it.
+        set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("tie the process to the core"))?;
+        if getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().cast_unsigned()) != Some(core) {
+            return Err(EnterError::Orphan);
+        }
+    }
+    Ok(())
+}
+
+fn resource(limit: Limit) -> Resource {
+    match limit {
+        Limit::Data => Resource::Data,
+        Limit::Core => Resource::Core,
+        Limit::Files => Resource::Nofile,
+        Limit::Processes => Resource::Nproc,
+    }
+}
+
+fn call(what: &'static str) -> impl Fn(rustix::io::Errno) -> EnterError {
+    move |source| EnterError::Call { what, source }
+}

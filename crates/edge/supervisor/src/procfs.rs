@@ -1,0 +1,72 @@
+//! What `/proc` tells about processes.
+
+use std::fs;
+use std::path::Path;
+
+/// A process as `/proc/<pid>/stat` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) pid: u32,
+    pub(crate) parent: u32,
+    pub(crate) session: u32,
+    /// Clock ticks since boot; tells a process from a later one with the same id.
+    pub(crate) started: u64,
+    /// Ended, but not yet waited for.
+    pub(crate) zombie: bool,
+}
+
+pub(crate) fn stat(pid: u32) -> Option<Stat> {
+    parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// All processes that can be seen.
+pub(crate) fn all() -> Vec<Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.flatten().filter_map(|entry| stat(entry.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+/// The path below the cgroup v2 root, `/a/b`.
+pub(crate) fn cgroup(pid: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
+}
+
+/// Where the cgroup v2 hierarchy is mounted.
+pub(crate) fn cgroup_mount() -> Option<String> {
+    let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    text.lines().find_map(|line| {
+        let (mount, source) = line.split_once(" - ")?;
+        let path = mount.split(' ').nth(4)?;
+        (source.starts_with("cgroup2 ") && Path::new(path).is_absolute()).then(|| path.to_owned())
+    })
+}
+
+/// Differs after each boot.
+pub(crate) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+fn parse(pid: u32, text: &str) -> Option<Stat> {
+    // The program's name stands in parentheses and may itself hold spaces and parentheses.
+    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    let started = fields.nth(15)?.parse().ok()?;
+    Some(Stat { pid, parent, session, started, zombie: matches!(state, "Z" | "X") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_name_cannot_forge_its_session() {
+        let text = "7 (a) S 1 7 9 0 -1 (b) Z 3 7 8 0 -1 4194560 9 0 0 0 0 0 0 0 20 0 1 0 1234 5 6";
+        let expected = Stat { pid: 7, parent: 3, session: 8, started: 1234, zombie: true };
+        assert_eq!(parse(7, text), Some(expected));
+        let own = stat(std::process::id()).unwrap();
+        assert!(!own.zombie && own.started > 0);
+        assert_eq!(own.parent, rustix::process::getppid().unwrap().as_raw_nonzero().get().cast_unsigned());
+    }
+}

@@ -1,0 +1,342 @@
+//! The door: start a step, stop a component, pause it, tell whose a process is.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use marram_launch::{Bounds, Limit};
+use rustix::process::Signal;
+use smol_str::SmolStr;
+use tokio::process::Command;
+
+use crate::cgroup::{Cgroups, Group, ResourceLimits};
+use crate::children::{Sessions, signal};
+use crate::log::{ComponentLog, Level, Logs};
+use crate::process::{StartError, StepLaunch, StepProcess, copy_output};
+
+/// Between SIGTERM and SIGKILL, and again until the core gives up waiting (CR 2.8).
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a dying component is looked at, at first and at most.
+const POLL_MIN: Duration = Duration::from_millis(2);
+const POLL_MAX: Duration = Duration::from_millis(50);
+
+/// The program that binds itself and becomes the component.
+#[derive(Debug, Clone)]
+pub struct Launcher {
+    /// Absolute path.
+    pub program: PathBuf,
+    /// Arguments before the bounds, when another program answers as launcher.
+    pub arguments: Vec<OsString>,
+}
+
+/// A supervisor could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep the record of processes {file}: {source}")]
+pub struct SupervisorError {
+    /// The record.
+    pub file: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Starts and ends the processes of all components; a cheap clone.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    launcher: Launcher,
+    logs: Arc<Logs>,
+    cgroups: Option<Cgroups>,
+    sessions: Sessions,
+}
+
+impl Supervisor {
+    /// `id` names this core among those of the host; `record` is a file in a private directory. Blocks until what an
+    /// earlier run with the same record left behind is dead.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn new(launcher: Launcher, logs: Arc<Logs>, id: &str, record: &Path) -> Result<Self, SupervisorError> {
+        // The old base is swept before the new one, often the same, is made.
+        let failed = |source| SupervisorError { file: record.to_owned(), source };
+        drop(Sessions::open(record.to_owned(), None, STOP_PATIENCE).map_err(failed)?);
+        let cgroups = Cgroups::open(id);
+        let base = cgroups.as_ref().map(Cgroups::base);
+        let sessions = Sessions::open(record.to_owned(), base, Duration::ZERO).map_err(failed)?;
+        if cgroups.is_none() {
+            tracing::info!("no cgroup can be written: components are held by sessions and resource limits");
+        }
+        Ok(Self { inner: Arc::new(Inner { launcher, logs, cgroups, sessions }) })
+    }
+
+    /// The logs of components.
+    pub fn logs(&self) -> &Logs {
+        &self.inner.logs
+    }
+
+    /// Whether components have cgroups (else sessions and resource limits).
+    pub fn has_cgroups(&self) -> bool {
+        self.inner.cgroups.is_some()
+    }
+
+    /// Starts a step. Call it on the thread that lives as long as the core: its end would end the process.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(&self, launch: StepLaunch) -> Result<StepProcess, StartError> {
+        prepare_work_dir(&launch)
+            .map_err(|source| StartError::WorkDir { dir: launch.work_dir.clone(), source })?;
+        let mut bounds = Bounds {
+            no_new_privileges: launch.no_new_privileges,
+            dies_with: Some(std::process::id()),
+            limits: vec![(Limit::Core, 0)],
+            ..Bounds::default()
+        };
+        let own = rustix::process::geteuid().as_raw();
+        if own == 0 {
+            bounds.identity = Some(launch.user.identity.clone());
+        }
+        let group = self.enter_group(&launch.component, launch.limits);
+        let memory_held = match &group {
+            Some((group, memory_held)) => {
+                bounds.cgroup = Some(group.procs_file());
+                *memory_held
+            }
+            None => false,
+        };
+        if let Some(kb) = launch.limits.memory_kb.filter(|_| !memory_held) {
+            bounds.limits.push((Limit::Data, kb.saturating_mul(1024)));
+        }
+        let launcher = &self.inner.launcher;
+        let mut child = Command::new(&launcher.program)
+            .args(&launcher.arguments)
+            .args(bounds.to_arguments())
+            .args([&launch.shell, "-c", &launch.script])
+            .env_clear()
+            .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&launch.work_dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(StartError::Spawn)?;
+        let pid = child.id().unwrap_or(0);
+        self.inner.sessions.add(&launch.component, pid);
+        let log = self.inner.logs.of(&launch.component);
+        let script = script_name(&launch);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let output = [
+            copy(stdout, &log, Level::Info, "stdout", script.clone()),
+            copy(stderr, &log, Level::Warn, "stderr", script),
+        ];
+        Ok(StepProcess {
+            supervisor: self.clone(),
+            pid,
+            oom_kills: group.map_or(0, |(group, _)| group.oom_kills()),
+            stdin: child.stdin.take(),
+            child,
+            output,
+            launch: Arc::new(launch),
+        })
+    }
+
+    /// Ends every process of a component: SIGTERM, five seconds, SIGKILL (CR 2.8). Answers whether all are gone.
+    pub async fn stop(&self, component: &str) -> bool {
+        let group = self.group(component);
+        if let Some(group) = &group {
+            let _ = group.freeze(false);
+        }
+        let pids = self.members(component);
+        if !pids.is_empty() {
+            for pid in &pids {
+                signal(*pid, Signal::TERM);
+                // A stopped process takes its SIGTERM only once it runs again.
+                signal(*pid, Signal::CONT);
+            }
+            if !self.gone(|| self.members(component), STOP_PATIENCE, |_| {}).await {
+                tracing::warn!(%component, "killing processes that did not end within 5 s");
+                if let Some(group) = &group {
+                    group.kill();
+                }
+                let kill = |pids: &[u32]| pids.iter().for_each(|pid| signal(*pid, Signal::KILL));
+                if !self.gone(|| self.members(component), STOP_PATIENCE, kill).await {
+                    return false;
+                }
+            }
+        }
+        self.inner.sessions.remove(component);
+        if let Some(group) = group {
+            group.remove();
+        }
+        true
+    }
+
+    /// Whether any process of a component is alive.
+    pub fn is_alive(&self, component: &str) -> bool {
+        !self.members(component).is_empty()
+    }
+
+    /// Freezes or thaws a component's processes.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn set_frozen(&self, component: &str, frozen: bool) -> io::Result<()> {
+        match self.group(component) {
+            Some(group) => group.freeze(frozen),
+            None => {
+                let word = if frozen { Signal::STOP } else { Signal::CONT };
+                self.members(component).into_iter().for_each(|pid| signal(pid, word));
+                Ok(())
+            }
+        }
+    }
+
+    /// Applies limits to a component that runs.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn set_limits(&self, component: &str, limits: ResourceLimits) -> io::Result<()> {
+        self.group(component).map_or(Ok(()), |group| group.limit(limits).map(drop))
+    }
+
+    /// The component that a process belongs to, by the kernel's word (SEC-133).
+    pub fn owner_of(&self, pid: u32) -> Option<SmolStr> {
+        match &self.inner.cgroups {
+            Some(groups) => groups.component_of(pid).map(SmolStr::from),
+            None => self.inner.sessions.component_of(pid),
+        }
+    }
+
+    /// Removes what is left of a component that was removed.
+    pub fn forget(&self, component: &str) {
+        self.inner.sessions.remove(component);
+        self.inner.logs.forget(component);
+        if let Some(group) = self.group(component) {
+            group.remove();
+        }
+    }
+
+    pub(crate) fn oom_kills(&self, component: &str) -> u64 {
+        self.group(component).map_or(0, |group| group.oom_kills())
+    }
+
+    /// Ends one step of a component that may have others.
+    pub(crate) async fn kill_session(&self, leader: u32) {
+        let members = || self.inner.sessions.members_of(leader);
+        members().into_iter().for_each(|pid| signal(pid, Signal::TERM));
+        if !self.gone(members, STOP_PATIENCE, |_| {}).await {
+            let kill = |pids: &[u32]| pids.iter().for_each(|pid| signal(*pid, Signal::KILL));
+            self.gone(members, STOP_PATIENCE, kill).await;
+        }
+    }
+
+    fn enter_group(&self, component: &str, limits: ResourceLimits) -> Option<(Group, bool)> {
+        let groups = self.inner.cgroups.as_ref()?;
+        let entered = groups.enter(component).and_then(|group| Ok((group.clone(), group.limit(limits)?)));
+        match entered {
+            Ok(entered) => Some(entered),
+            Err(error) => {
+                tracing::warn!(%component, %error, "the component's cgroup cannot be set up");
+                None
+            }
+        }
+    }
+
+    fn group(&self, component: &str) -> Option<Group> {
+        Some(self.inner.cgroups.as_ref()?.group(component)).filter(Group::exists)
+    }
+
+    /// Members of the group and of the sessions: either finds what the other may miss.
+    fn members(&self, component: &str) -> Vec<u32> {
+        let mut pids = self.group(component).filter(Group::populated).map_or(Vec::new(), |group| group.pids());
+        let by_session = self.inner.sessions.members(component);
+        pids.retain(|pid| !by_session.contains(pid));
+        pids.extend(by_session);
+        pids
+    }
+
+    async fn gone(&self, members: impl Fn() -> Vec<u32>, patience: Duration, each: impl Fn(&[u32])) -> bool {
+        let start = Instant::now();
+        let mut pause = POLL_MIN;
+        loop {
+            let left = members();
+            if left.is_empty() {
+                return true;
+            }
+            if start.elapsed() >= patience {
+                return false;
+            }
+            each(&left);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+        }
+    }
+}
+
+/// `services.<name>.lifecycle.<step>.Script`, the name that log lines carry.
+fn script_name(launch: &StepLaunch) -> String {
+    format!("services.{}.lifecycle.{}.Script", launch.component, launch.step)
+}
+
+fn copy(
+    pipe: Option<impl tokio::io::AsyncReadExt + Unpin + Send + 'static>,
+    log: &Arc<ComponentLog>,
+    level: Level,
+    event: &'static str,
+    script: String,
+) -> tokio::task::JoinHandle<()> {
+    let log = Arc::clone(log);
+    tokio::spawn(async move {
+        if let Some(pipe) = pipe {
+            copy_output(pipe, log, level, event, script).await;
+        }
+    })
+}
+
+/// Makes the work directory 0700 for the run-as user; when the user changed, what the old one owned goes to the new one.
+fn prepare_work_dir(launch: &StepLaunch) -> io::Result<()> {
+    let dir = &launch.work_dir;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = dir.symlink_metadata()?;
+    if !found.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "is not a directory"));
+    }
+    let wanted = &launch.user.identity;
+    // Privileged steps of a component leave the directory with its user.
+    let privileged = wanted.uid == 0 && launch.step != "run";
+    if rustix::process::geteuid().is_root() && found.uid() != wanted.uid && !(privileged && found.uid() != 0) {
+        give(dir, found.uid(), wanted.uid, wanted.gid)?;
+    }
+    Ok(())
+}
+
+/// Only what `from` owned changes hands, and links are not followed: a planted link cannot give away other files.
+fn give(path: &Path, from: u32, uid: u32, gid: u32) -> io::Result<()> {
+    let found = path.symlink_metadata()?;
+    if found.uid() != from {
+        return Ok(());
+    }
+    // Another name of a file outside would change hands with it.
+    if found.is_file() && found.nlink() > 1 {
+        return Ok(());
+    }
+    lchown(path, Some(uid), Some(gid))?;
+    if found.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give(&entry?.path(), from, uid, gid)?;
+        }
+    }
+    Ok(())
+}
