@@ -251,6 +251,11 @@ impl Lifecycle {
         )
     }
 
+    /// Whether nothing more happens to it by itself: BROKEN, with its processes ended.
+    pub fn is_given_up(&self) -> bool {
+        self.state == State::Broken && self.activity == Activity::Idle
+    }
+
     /// When the next [`Input::Tick`] is due.
     pub fn wake_at(&self) -> Option<i64> {
         let backoff = match (self.state, self.activity) {

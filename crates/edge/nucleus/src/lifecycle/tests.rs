@@ -55,13 +55,17 @@ impl Component {
             if self.waiting.is_empty() {
                 return;
             }
-            match self.waiting.remove(0) {
-                Effect::Run { step, number } => self.input(Input::Script { number, end: end(step) }),
-                Effect::Kill { number } => self.input(Input::Killed { number }),
-                _ => {}
-            }
+            self.answer_one(&end);
         }
         assert!(self.waiting.is_empty(), "it goes on for ever: {:?}", self.states);
+    }
+
+    fn answer_one(&mut self, end: impl Fn(Step) -> ScriptEnd) {
+        match self.waiting.remove(0) {
+            Effect::Run { step, number } => self.input(Input::Script { number, end: end(step) }),
+            Effect::Kill { number } => self.input(Input::Killed { number }),
+            _ => {}
+        }
     }
 
     fn started(ends: impl Fn(Step) -> ScriptEnd) -> Self {
@@ -144,7 +148,7 @@ fn the_end_of_run_finishes_the_component() {
 fn startup_may_report_running_early() {
     let mut component = Component::new();
     component.input(Input::Start);
-    component.answer(1, ok);
+    component.answer_one(ok);
     component.input(Input::Reported(ReportedState::Running));
     assert_eq!(component.machine.state(), Running);
     assert_eq!(component.machine.wake_at(), None, "the startup time limit is over");
@@ -157,7 +161,7 @@ fn startup_may_report_running_early() {
 fn a_start_that_hangs_times_out() {
     let mut component = Component::new();
     component.input(Input::Start);
-    component.answer(1, ok);
+    component.answer_one(ok);
     assert_eq!(component.machine.wake_at(), Some(component.now + 120_000));
     component.now += 120_000;
     component.input(Input::Tick);

@@ -1,0 +1,50 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The edge runtime: components, IPC, deployments, local broker, flows.
+#[derive(Debug, Parser)]
+#[command(name = "marram-core", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Runs the core in the foreground until SIGTERM.
+    Run(Run),
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Root directory; made when missing.
+    #[arg(long)]
+    pub(crate) root: PathBuf,
+    /// Configuration merged at the first start only.
+    #[arg(long, visible_alias = "init")]
+    pub(crate) init_config: Option<PathBuf>,
+    /// Configuration that replaces everything.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// How the core's own log lines on standard error look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// Level of the core's own log.
+    #[arg(long, env = "MARRAM_LOG", default_value = "info")]
+    pub(crate) log: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,128 @@
+//! The parts of a core and the order in which they start: the one place that knows every crate.
+//!
+//! Configuration, supervisor, nucleus; then whatever components rely on (IPC, token exchange); then the components.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use marram_configuration::{Origin, Tree, Write};
+use marram_nucleus::configuration::{ConfigurationError, ConfigurationStore, first_tree, merge_file};
+use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle, NucleusOptions};
+use marram_supervisor::{Launcher, LogSettings, Logs, Supervisor};
+use serde_json::json;
+
+use crate::cli::Run;
+use crate::root;
+
+/// The running parts.
+pub(crate) struct Core {
+    nucleus: NucleusHandle,
+    /// The root directory.
+    pub(crate) root: PathBuf,
+    /// Where components connect.
+    pub(crate) ipc_socket: PathBuf,
+}
+
+impl Core {
+    /// Starts everything that components rely on, but no component yet.
+    pub(crate) async fn start(flags: &Run) -> anyhow::Result<Self> {
+        let root = root::prepare(&flags.root)?;
+        let store = open_configuration(&root, flags).await?;
+        check_key(&store)?;
+        let ipc_socket = ipc_socket(&store, &root);
+        let logs = Arc::new(Logs::new(LogSettings::new(root.join("logs"))));
+        let supervisor = Supervisor::new(launcher()?, logs, &root::id(&root), &root.join("config/processes"))?;
+        let options = NucleusOptions {
+            root: root.clone(),
+            ipc_socket: ipc_socket.clone(),
+            version: NUCLEUS_VERSION.to_owned(),
+            own_environment: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        };
+        let nucleus = NucleusHandle::start(options, store, supervisor);
+        Ok(Self { nucleus, root, ipc_socket })
+    }
+
+    /// Starts the components.
+    pub(crate) async fn start_components(&self) {
+        self.nucleus.start_components().await;
+    }
+
+    /// Stops components in reverse order, then the parts.
+    pub(crate) async fn close(self) {
+        self.nucleus.close().await;
+    }
+}
+
+/// The tree of this root: what is stored; at the first start that of another runtime or of `--init-config`.
+async fn open_configuration(root: &Path, flags: &Run) -> anyhow::Result<ConfigurationStore> {
+    let dir = root.join("config");
+    let store = match ConfigurationStore::open(&dir) {
+        Err(ConfigurationError::Store { source: marram_store::StoreError::Locked { .. }, .. }) => {
+            return Err(crate::run::EnvironmentError(format!("{} is in use by another core", root.display())).into());
+        }
+        opened => opened?,
+    };
+    let first = if store.is_empty() { first_tree(&dir) } else { None };
+    let mut given = None;
+    if let Some(file) = &flags.config {
+        let mut tree = Tree::new();
+        merge_file(&mut tree, file)?;
+        given = Some(tree);
+    } else if let Some(tree) = first {
+        given = Some(tree);
+    } else if let Some(file) = flags.init_config.as_ref().filter(|_| store.is_empty()) {
+        let mut tree = Tree::new();
+        merge_file(&mut tree, file)?;
+        given = Some(tree);
+    }
+    let own = json!({
+        "system": {"rootpath": root.to_string_lossy()},
+        "services": {"aws.greengrass.Nucleus": {"componentType": "NUCLEUS", "version": NUCLEUS_VERSION}},
+    });
+    let write = Write { time: 1, origin: Origin::Runtime, force: true };
+    let is_current = store.read(&["system", "rootpath"]) == Some(own["system"]["rootpath"].clone())
+        && store.read(&["services", "aws.greengrass.Nucleus", "version"]) == Some(json!(NUCLEUS_VERSION));
+    if given.is_some() || !is_current {
+        let replace = |tree: &mut Tree| {
+            if let Some(given) = given {
+                *tree = given;
+            }
+            let nowhere: &[&str] = &[];
+            tree.merge(nowhere, &own, &write)
+        };
+        store.replace(replace).await?;
+    }
+    Ok(store)
+}
+
+/// The device's private key must be private (CR 9.1).
+fn check_key(store: &ConfigurationStore) -> anyhow::Result<()> {
+    let Some(serde_json::Value::String(key)) = store.read(&["system", "privateKeyPath"]) else { return Ok(()) };
+    if key.is_empty() || key.starts_with("pkcs11:") {
+        return Ok(());
+    }
+    let path = Path::new(key.strip_prefix("file://").or_else(|| key.strip_prefix("file:")).unwrap_or(&key));
+    Ok(root::refuse_exposed(path)?)
+}
+
+/// `system.ipcSocketPath`, else `<root>/ipc.socket`.
+fn ipc_socket(store: &ConfigurationStore, root: &Path) -> PathBuf {
+    match store.read(&["system", "ipcSocketPath"]) {
+        Some(serde_json::Value::String(path)) if !path.is_empty() => PathBuf::from(path),
+        _ => root.join("ipc.socket"),
+    }
+}
+
+/// The small launcher beside this program, else this program as its own launcher.
+fn launcher() -> anyhow::Result<Launcher> {
+    let own = std::env::current_exe().context("cannot find the path of this program")?;
+    let beside = own.with_file_name("marram-jail");
+    Ok(if beside.is_file() {
+        Launcher { program: beside, arguments: Vec::new() }
+    } else {
+        Launcher { program: own, arguments: vec!["jail".into()] }
+    })
+}

@@ -1,0 +1,107 @@
+//! The life of the process: start, ready, stop.
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::Context;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{LogFormat, Run};
+use crate::compose::Core;
+use crate::root::RootError;
+
+/// Wrong arguments or input: the user can fix it and try again.
+const EXIT_USAGE: u8 = 2;
+/// Something in the environment: root in use, unreadable or exposed, disk full.
+const EXIT_ENVIRONMENT: u8 = 3;
+
+/// Threads that blocking file work may use at once; they end when idle.
+const BLOCKING_THREADS: usize = 4;
+
+/// Stack of a blocking thread; only touched pages count.
+const BLOCKING_STACK_BYTES: usize = 256 * 1024;
+
+/// Something outside the program stands in the way.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct EnvironmentError(pub(crate) String);
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) fn run(flags: &Run) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let format = match flags.log_format {
+        LogFormat::Text => marram_obs::LogFormat::Text,
+        LogFormat::Json => marram_obs::LogFormat::Json,
+    };
+    marram_obs::init_log(format, &flags.log)?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(BLOCKING_STACK_BYTES)
+        .build()
+        .context("cannot start the async runtime")?
+        .block_on(live(flags, began))
+}
+
+async fn live(flags: &Run, began: Instant) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let core = Core::start(flags).await?;
+    tell_ready(&core, began)?;
+    core.start_components().await;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    core.close().await;
+    Ok(())
+}
+
+/// One JSON line on standard output once components could connect.
+fn tell_ready(core: &Core, began: Instant) -> anyhow::Result<()> {
+    let line = json!({
+        "ready": true,
+        "root": core.root,
+        "ipcSocket": core.ipc_socket,
+        "pid": std::process::id(),
+        "startMillis": began.elapsed().as_secs_f64() * 1000.0,
+    });
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")
+}
+
+/// The chain of causes as one line, none repeated.
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if line.ends_with(&text) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&text.replace('\n', " "));
+    }
+    line
+}
+
+/// The exit code an error stands for.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    use marram_nucleus::configuration::{ConfigurationError, ImportFileError};
+    let usage = error.chain().any(|cause| cause.is::<ImportFileError>() || cause.is::<marram_obs::LogError>());
+    let environment = error.chain().any(|cause| {
+        cause.is::<EnvironmentError>()
+            || cause.is::<RootError>()
+            || cause.is::<ConfigurationError>()
+            || cause.is::<marram_supervisor::SupervisorError>()
+            || cause.is::<std::io::Error>()
+    });
+    match (usage, environment) {
+        (true, _) => EXIT_USAGE,
+        (false, true) => EXIT_ENVIRONMENT,
+        (false, false) => 1,
+    }
+}

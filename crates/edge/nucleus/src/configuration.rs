@@ -1,0 +1,221 @@
+//! The durable configuration tree of a core (CR 3).
+//!
+//! The tree lives in memory; each write changes it, puts the changed places into one SQLite transaction, and is acknowledged
+//! and told to watchers once that is on disk. Writers take turns; readers never wait for the disk. A write that the disk
+//! refuses is taken back by reading the tree anew.
+//!
+//! Not here: the rules of merging (`marram-configuration`), what a change asks of a component ([`crate::reaction`]).
+
+mod dump;
+mod import;
+mod rows;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use marram_configuration::{Change, ChangeKind, Tree};
+use marram_store::{Store, StoreError, StoreOptions};
+use serde_json::Value;
+use smol_str::SmolStr;
+use tokio::sync::Notify;
+
+pub use dump::redacted;
+pub use import::{ImportFileError, first_tree, merge_file};
+
+use watch::Watchers;
+
+/// Why the configuration could not be opened or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigurationError {
+    /// The file.
+    #[error("configuration store {dir}: {source}")]
+    Store {
+        /// Its directory.
+        dir: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// A row is not what was written.
+    #[error("configuration store {dir}: the row of {path} cannot be read")]
+    Row {
+        /// Its directory.
+        dir: PathBuf,
+        /// The row's place.
+        path: String,
+    },
+}
+
+/// The tree, its file, and who wants to know.
+#[derive(Debug)]
+pub struct ConfigurationStore {
+    dir: PathBuf,
+    store: Store,
+    tree: RwLock<Tree>,
+    /// Held while a write goes to disk.
+    turn: tokio::sync::Mutex<()>,
+    watchers: Watchers,
+    /// Told after each durable change, for the dump.
+    changed: Notify,
+}
+
+impl ConfigurationStore {
+    /// Opens or creates the store in `dir` (0700).
+    ///
+    /// # Errors
+    /// [`ConfigurationError`]; `Store(Locked)` when another core runs on it.
+    pub fn open(dir: &Path) -> Result<Self, ConfigurationError> {
+        // One connection of each kind and little cache: the tree is in memory, the file is read once.
+        let options = StoreOptions {
+            read_connections: 0,
+            read_cache_kib: 64,
+            write_cache_kib: 128,
+            queue: 64,
+            max_bytes: None,
+        };
+        let failed = |source| ConfigurationError::Store { dir: dir.to_owned(), source };
+        let store = Store::open(dir, options).map_err(failed)?;
+        store.migrate(rows::MIGRATIONS).map_err(failed)?;
+        let tree = rows::load(&store, dir)?;
+        let watchers = Watchers::new(&tree);
+        Ok(Self {
+            dir: dir.to_owned(),
+            store,
+            tree: RwLock::new(tree),
+            turn: tokio::sync::Mutex::new(()),
+            watchers,
+            changed: Notify::new(),
+        })
+    }
+
+    /// The tree as it is; keep the guard short.
+    pub fn tree(&self) -> RwLockReadGuard<'_, Tree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing was ever written.
+    pub fn is_empty(&self) -> bool {
+        self.tree().root().is_empty()
+    }
+
+    /// Plain JSON of what is at `path`.
+    pub fn read(&self, path: &[&str]) -> Option<Value> {
+        self.tree().read(path)
+    }
+
+    /// Runs `write`; what it changed is durable, and watchers know, when the future resolves. A write that answers an error
+    /// must not have changed the tree.
+    ///
+    /// # Errors
+    /// What `write` answered, or the disk did; then the tree is as before.
+    pub async fn write<T, E>(
+        &self,
+        write: impl FnOnce(&mut Tree) -> Result<(T, Vec<Change>), E>,
+    ) -> Result<T, E>
+    where
+        E: From<ConfigurationError>,
+    {
+        let _turn = self.turn.lock().await;
+        let (answer, changes, operations) = {
+            let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+            let (answer, changes) = write(&mut tree)?;
+            let operations = rows::operations(&tree, &changes);
+            (answer, changes, operations)
+        };
+        self.commit(operations).await?;
+        self.tell(&changes);
+        Ok(answer)
+    }
+
+    /// Puts another tree in the place of this one; watchers learn what `changes` says.
+    ///
+    /// # Errors
+    /// The disk refused; then the tree is as before.
+    pub async fn replace(
+        &self,
+        replace: impl FnOnce(&mut Tree) -> Vec<Change>,
+    ) -> Result<(), ConfigurationError> {
+        let _turn = self.turn.lock().await;
+        let (changes, operations) = {
+            let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
+            let changes = replace(&mut tree);
+            // Times move without a change of their own here, so everything is written.
+            (changes, rows::everything(&tree))
+        };
+        self.commit(operations).await?;
+        self.watchers.tell(&changes);
+        self.watchers.refresh_rights(&self.tree());
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Changes of a component's configuration at or below `path` from now on.
+    pub fn watch(
+        &self,
+        component: &str,
+        path: &[SmolStr],
+    ) -> tokio::sync::mpsc::Receiver<marram_edge_ports::ChangedPath> {
+        self.watchers.add(component, path)
+    }
+
+    /// `accessControl` of every component.
+    pub fn access_control(&self) -> tokio::sync::watch::Receiver<Arc<BTreeMap<SmolStr, Value>>> {
+        self.watchers.access_control()
+    }
+
+    /// Keeps `effectiveConfig.yaml` up to date until dropped: at once, then 5 s after a change, and in between not.
+    pub async fn keep_dump(&self) {
+        loop {
+            let changed = self.changed.notified();
+            self.dump();
+            changed.await;
+            tokio::time::sleep(dump::DEBOUNCE).await;
+        }
+    }
+
+    /// Writes `effectiveConfig.yaml`: for people, secrets redacted, never read back.
+    pub fn dump(&self) {
+        let value = redacted(self.tree().to_public_value());
+        if let Err(error) = dump::write(&self.dir, &value) {
+            tracing::warn!(%error, "cannot write effectiveConfig.yaml");
+        }
+    }
+
+    /// Commits what is queued and closes the file.
+    pub fn close(&self) {
+        self.store.close();
+    }
+
+    async fn commit(&self, operations: Vec<rows::Operation>) -> Result<(), ConfigurationError> {
+        if operations.is_empty() {
+            return Ok(());
+        }
+        let done = self.store.write(move |tx| rows::apply(tx, &operations)).await;
+        if let Err(source) = done {
+            match rows::load(&self.store, &self.dir) {
+                Ok(stored) => *self.tree.write().unwrap_or_else(PoisonError::into_inner) = stored,
+                Err(error) => tracing::error!(%error, "the configuration in memory is ahead of the disk"),
+            }
+            return Err(ConfigurationError::Store { dir: self.dir.clone(), source });
+        }
+        Ok(())
+    }
+
+    fn tell(&self, changes: &[Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        self.watchers.tell(changes);
+        if changes.iter().any(Watchers::may_change_rights) {
+            self.watchers.refresh_rights(&self.tree());
+        }
+        if changes.iter().any(|change| change.kind != ChangeKind::TimestampUpdated) {
+            self.changed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Starting the scripts that a machine asks for.
+
+use std::sync::Arc;
+
+use marram_supervisor::{Level, StepEnd, StepLaunch, StepProcess, UserError, should_skip};
+use serde_json::Value;
+use smol_str::SmolStr;
+
+use super::{Command, Engine};
+use crate::lifecycle::{Failure, Input, ScriptEnd, Step};
+use crate::plan;
+use crate::settings::{self, Surroundings};
+use crate::shared::Shared;
+
+impl Engine {
+    /// Runs a script; its end comes back through the queue, or at once when there is nothing to run.
+    pub(super) fn run_step(&mut self, name: &SmolStr, step: Step, number: u64) {
+        let Some(component) = self.components.get_mut(name) else { return };
+        if step == Step::Startup {
+            component.started = Arc::clone(&component.service);
+        }
+        let service = match step {
+            Step::Shutdown => Arc::clone(&component.started),
+            _ => Arc::clone(&component.service),
+        };
+        if step == Step::Shutdown && std::mem::take(&mut component.paused) {
+            // A frozen process would not see what its shutdown script asks of it.
+            let _ = self.shared.supervisor.set_frozen(name, false);
+        }
+        let process = match launch(&self.shared, name, &service, step) {
+            Ok(Some(process)) => process,
+            Ok(None) => return self.due.push_back((name.clone(), Input::Script { number, end: ScriptEnd::Absent })),
+            Err(failure) => {
+                let end = ScriptEnd::Failed(failure);
+                return self.due.push_back((name.clone(), Input::Script { number, end }));
+            }
+        };
+        if step == Step::Run {
+            self.due.push_back((name.clone(), Input::Script { number, end: ScriptEnd::Spawned }));
+        }
+        let (shared, component) = (Arc::clone(&self.shared), name.clone());
+        tokio::spawn(async move {
+            let end = script_end(step, process.wait().await);
+            shared.send(Command::Script { component, number, end }).await;
+        });
+    }
+}
+
+fn script_end(step: Step, end: StepEnd) -> ScriptEnd {
+    match end {
+        StepEnd::Exited(0) => ScriptEnd::Done,
+        StepEnd::Exited(code) => ScriptEnd::Failed(Failure::exit(step, code)),
+        StepEnd::Signaled(signal) => ScriptEnd::Failed(Failure::signal(step, signal)),
+        StepEnd::OutOfMemory => ScriptEnd::Failed(Failure::out_of_memory(step)),
+        StepEnd::TimedOut => ScriptEnd::Failed(Failure::timeout(step)),
+    }
+}
+
+/// Starts a script as the tree says now; none when the component has none or it is to be skipped.
+pub(super) fn launch(
+    shared: &Arc<Shared>,
+    name: &SmolStr,
+    service: &Value,
+    step: Step,
+) -> Result<Option<StepProcess>, Failure> {
+    let Some(plan) = plan::step(service, step).map_err(|cause| Failure::not_valid(step, &cause))? else {
+        return Ok(None);
+    };
+    let work_dir = shared.root.join("work").join(name.as_str());
+    let launch = {
+        let tree = shared.store.tree();
+        if plan.privileged && !settings::may_be_privileged(&tree, name) {
+            let cause = "The step requires privileges that the configuration of this core does not allow.";
+            return Err(Failure::not_valid(step, cause));
+        }
+        let configured = settings::users(&tree, service);
+        let configured = configured.each_ref().map(Option::as_deref);
+        let user = shared.users.resolve(&configured, plan.privileged).map_err(|error| match error {
+            UserError::NotConfigured => Failure::missing_run_with(step, &error.to_string()),
+            _ => Failure::not_valid(step, &error.to_string()),
+        })?;
+        let mut extra = plan.environment;
+        if step == Step::Uninstall
+            && let Some(version) = crate::reaction::at(service, &["version"]).and_then(Value::as_str)
+        {
+            extra.push(("GREENGRASS_COMPONENT_VERSION".to_owned(), version.to_owned()));
+        }
+        let credentials_uri = shared.credentials_uri();
+        let environment = settings::environment(&tree, service, &extra, &Surroundings {
+            token: &shared.tokens.of_component(name),
+            user: &user,
+            ipc_socket: &shared.ipc_socket,
+            runtime_version: &shared.version,
+            credentials_uri: credentials_uri.as_deref(),
+            own: &shared.own_environment,
+        });
+        StepLaunch {
+            component: name.clone(),
+            step: step.as_str(),
+            script: plan.script,
+            shell: settings::shell(&tree),
+            environment,
+            work_dir,
+            // The start as a whole has its limit in the machine, because a component may report RUNNING before its
+            // `startup` script ends.
+            timeout: plan.timeout.filter(|_| step != Step::Startup),
+            limits: settings::limits(&tree, service),
+            no_new_privileges: settings::no_new_privileges(service, &user),
+            user,
+        }
+    };
+    if let Some(condition) = &plan.skip_if {
+        let path = launch.environment.iter().find(|(name, _)| name == "PATH").map_or("", |(_, path)| path);
+        if should_skip(condition, path, &launch.work_dir).map_err(|error| Failure::not_valid(step, &error.to_string()))? {
+            shared.supervisor.logs().of(name).note(Level::Info, "step-skipped", step.as_str());
+            return Ok(None);
+        }
+    }
+    let started = shared.supervisor.start(launch);
+    started.map(Some).map_err(|error| Failure::io(step, &error.to_string()))
+}

@@ -1,0 +1,187 @@
+//! What the actor and the ports have in common.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use marram_configuration::{Origin, Write};
+use marram_edge_ports::{ComponentState as State, PortError, StateChange};
+use marram_supervisor::{Supervisor, Users};
+use serde_json::Value;
+use smol_str::SmolStr;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::configuration::{ConfigurationError, ConfigurationStore};
+use crate::engine::Command;
+use crate::lifecycle::{Failure, Lifecycle};
+use crate::reaction::at;
+use crate::tokens::Tokens;
+
+/// Parts of the runtime that stand in the tree and in lists without being deployed (CR 4.6).
+const BUILTIN: [&str; 5] = [
+    "DeploymentService",
+    "FleetStatusService",
+    "UpdateSystemPolicyService",
+    "TelemetryAgent",
+    "aws.greengrass.Nucleus",
+];
+
+/// Components of the original that this program does itself: when deployed they run without a process.
+const NATIVE: [&str; 14] = [
+    "aws.greengrass.NucleusLite",
+    "aws.greengrass.TokenExchangeService",
+    "aws.greengrass.Cli",
+    "aws.greengrass.ShadowManager",
+    "aws.greengrass.SecretManager",
+    "aws.greengrass.StreamManager",
+    "aws.greengrass.DiskSpooler",
+    "aws.greengrass.LogManager",
+    "aws.greengrass.clientdevices.Auth",
+    "aws.greengrass.clientdevices.IPDetector",
+    "aws.greengrass.clientdevices.mqtt.Bridge",
+    "aws.greengrass.clientdevices.mqtt.Moquette",
+    "aws.greengrass.clientdevices.mqtt.EMQX",
+    "aws.greengrass.crypto.Pkcs11Provider",
+];
+
+/// The pseudo-component that all roots hang on.
+const MAIN: &str = "main";
+
+/// State changes a slow listener may be behind.
+pub(crate) const CHANGES_PENDING: usize = 256;
+
+pub(crate) fn builtin_services() -> impl Iterator<Item = &'static str> {
+    BUILTIN.into_iter().filter(|name| !name.starts_with("aws."))
+}
+
+/// Whether a part of the runtime stands behind this name.
+pub(crate) fn is_builtin(name: &str) -> bool {
+    BUILTIN.contains(&name)
+}
+
+/// A component's state as others see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub(crate) state: State,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) reached: bool,
+}
+
+impl Shown {
+    pub(crate) fn of(machine: &Lifecycle) -> Self {
+        Self { state: machine.state(), failure: machine.failure().cloned(), reached: machine.is_reached() }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) root: PathBuf,
+    pub(crate) ipc_socket: PathBuf,
+    pub(crate) version: String,
+    pub(crate) own_environment: Vec<(String, String)>,
+    pub(crate) store: ConfigurationStore,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) users: Users,
+    pub(crate) tokens: Tokens,
+    pub(crate) states: RwLock<BTreeMap<SmolStr, Shown>>,
+    pub(crate) changes: broadcast::Sender<StateChange>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) credentials: RwLock<Option<String>>,
+}
+
+impl Shared {
+    pub(crate) async fn send(&self, command: Command) {
+        // The actor is gone only after everything was closed.
+        let _ = self.commands.send(command).await;
+    }
+
+    pub(crate) fn credentials_uri(&self) -> Option<String> {
+        self.credentials.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn show(&self, name: &SmolStr, shown: Shown) {
+        self.states.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), shown);
+    }
+
+    pub(crate) fn shown(&self, name: &str) -> Option<Shown> {
+        self.states.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn announce(&self, change: StateChange) {
+        // Nobody may be listening.
+        let _ = self.changes.send(change);
+    }
+
+    /// Whether `name` is a part of the runtime: always there, or deployed and done by this program.
+    pub(crate) fn has_part(&self, name: &str) -> bool {
+        is_builtin(name) || self.deployed_part(name)
+    }
+
+    fn deployed_part(&self, name: &str) -> bool {
+        self.store.tree().read(&["services", name]).is_some_and(|service| is_part(name, &service))
+    }
+
+    /// Parts of the runtime to list, with their trees.
+    pub(crate) fn parts(&self) -> BTreeMap<SmolStr, Value> {
+        let services = self.store.read(&["services"]).unwrap_or_default();
+        let deployed = services.as_object().into_iter().flatten().filter(|(name, service)| is_part(name, service));
+        let mut parts: BTreeMap<SmolStr, Value> =
+            deployed.map(|(name, service)| (name.into(), service.clone())).collect();
+        for name in BUILTIN {
+            parts.entry(name.into()).or_default();
+        }
+        parts
+    }
+
+    /// Components that have processes, with their trees.
+    pub(crate) fn components(&self) -> BTreeMap<SmolStr, Value> {
+        let services = match self.store.read(&["services"]) {
+            Some(Value::Object(services)) => services,
+            _ => return BTreeMap::new(),
+        };
+        services
+            .into_iter()
+            .filter(|(name, service)| name != MAIN && !name.starts_with('_') && service.is_object())
+            .filter(|(name, service)| !is_part(name, service))
+            .map(|(name, service)| (name.into(), service))
+            .collect()
+    }
+
+    /// Removes a component from the tree.
+    pub(crate) async fn forget(&self, name: &str) -> Result<(), PortError> {
+        self.states.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.tokens.revoke(name);
+        let write = Write { time: wall_ms(), origin: Origin::Runtime, force: true };
+        let removed = self.store.write::<_, ConfigurationError>(|tree| {
+            Ok(((), tree.remove(&["services", name], &write)))
+        });
+        removed.await.map_err(|error| PortError::service(error.to_string()))
+    }
+
+    /// Names listed as dependencies of `main`, or marked as roots by the deployment service.
+    pub(crate) fn roots(&self) -> Vec<SmolStr> {
+        let mut roots: Vec<SmolStr> = Vec::new();
+        if let Some(main) = self.store.read(&["services", MAIN]) {
+            let names = crate::reaction::dependencies(&main).into_iter().map(|text| crate::graph::parse_dependency(text).0);
+            roots.extend(names);
+        }
+        if let Some(Value::Object(groups)) = self.store.read(&["services", "DeploymentService", "GroupToRootComponents"]) {
+            let names = groups.values().filter_map(Value::as_object).flat_map(|components| components.keys());
+            roots.extend(names.map(SmolStr::from));
+        }
+        roots
+    }
+}
+
+/// Native components, and those whose type has no processes.
+fn is_part(name: &str, service: &Value) -> bool {
+    let kind = at(service, &["componentType"]).and_then(Value::as_str).unwrap_or_default();
+    is_builtin(name) || NATIVE.contains(&name) || kind.eq_ignore_ascii_case("NUCLEUS")
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
