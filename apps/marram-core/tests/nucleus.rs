@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marram_edge_ports::{
-    ApplyMode, BootstrapOutcome, ComponentState as State, Components, Configuration, Identities, Nucleus, Peer, PortError,
-    ReportedState, StateChange,
+    ApplyMode, BootstrapOutcome, ComponentState as State, Components, Configuration, Identities, Nucleus, Peer,
+    PortError, ReportedState, StateChange,
 };
 use marram_nucleus::configuration::ConfigurationStore;
 use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle, NucleusOptions};
@@ -103,7 +103,10 @@ async fn components_follow_their_tree() {
     let details = core.nucleus.details("app").unwrap();
     assert_eq!((details.version.as_str(), details.state, details.builtin), ("2.0.0", State::Running, false));
 
-    core.nucleus.put(&["services", "DeploymentService", "GroupToRootComponents"], json!({"g": {"app": {}}})).await.unwrap();
+    core.nucleus
+        .put(&["services", "DeploymentService", "GroupToRootComponents"], json!({"g": {"app": {}}}))
+        .await
+        .unwrap();
     core.nucleus.apply(snapshot, 4000, ApplyMode::Rollback).await.unwrap();
     core.becomes("app", State::Running).await;
     assert_eq!(core.nucleus.get(&["services", "app", "version"]), Some(json!("1.0.0")));
@@ -114,7 +117,10 @@ async fn components_follow_their_tree() {
     assert_eq!(core.nucleus.get(&["services", "app"]), None);
     assert_eq!(core.nucleus.restart("app").await, Err(PortError::no_component("app")));
     let names: Vec<SmolStr> = core.nucleus.list().into_iter().map(|component| component.name).collect();
-    assert!(names.contains(&"aws.greengrass.Nucleus".into()) && names.contains(&"DeploymentService".into()), "{names:?}");
+    assert!(
+        names.contains(&"aws.greengrass.Nucleus".into()) && names.contains(&"DeploymentService".into()),
+        "{names:?}"
+    );
     core.nucleus.close().await;
 }
 

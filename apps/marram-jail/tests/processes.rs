@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use marram_supervisor::{
-    Launcher, LogSettings, Logs, ResourceLimits, RunAs, StepEnd, StepLaunch, Supervisor, Users,
-};
+use marram_supervisor::{Launcher, LogSettings, Logs, ResourceLimits, RunAs, StepEnd, StepLaunch, Supervisor, Users};
 
 struct Host {
     dir: tempfile::TempDir,
@@ -95,7 +93,12 @@ async fn a_step_runs_as_asked() {
     let log = host.log("a");
     let user = user().identity;
     let work = host.dir.path().join("a");
-    let line = format!("[INFO] (Copier) a: stdout. {}:{} t0ken none {}. {{scriptName=services.a.lifecycle.run.Script", user.uid, user.gid, work.display());
+    let line = format!(
+        "[INFO] (Copier) a: stdout. {}:{} t0ken none {}. {{scriptName=services.a.lifecycle.run.Script",
+        user.uid,
+        user.gid,
+        work.display()
+    );
     assert!(log.contains(&line), "{line} in {log}");
     assert!(log.contains("[WARN] (Copier) a: stderr. oops. "), "{log}");
     assert!(log.contains("NoNewPrivs:\t1"), "{log}");

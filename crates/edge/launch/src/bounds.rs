@@ -102,9 +102,7 @@ impl Bounds {
     ///
     /// # Errors
     /// [`BoundsError`]: nothing unknown is passed over.
-    pub fn from_arguments(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<(Self, Vec<OsString>), BoundsError> {
+    pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<(Self, Vec<OsString>), BoundsError> {
         let mut bounds = Self::default();
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {

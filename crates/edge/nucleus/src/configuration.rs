@@ -68,13 +68,8 @@ impl ConfigurationStore {
     /// [`ConfigurationError`]; `Store(Locked)` when another core runs on it.
     pub fn open(dir: &Path) -> Result<Self, ConfigurationError> {
         // One connection of each kind and little cache: the tree is in memory, the file is read once.
-        let options = StoreOptions {
-            read_connections: 0,
-            read_cache_kib: 64,
-            write_cache_kib: 128,
-            queue: 64,
-            max_bytes: None,
-        };
+        let options =
+            StoreOptions { read_connections: 0, read_cache_kib: 64, write_cache_kib: 128, queue: 64, max_bytes: None };
         let failed = |source| ConfigurationError::Store { dir: dir.to_owned(), source };
         let store = Store::open(dir, options).map_err(failed)?;
         store.migrate(rows::MIGRATIONS).map_err(failed)?;
@@ -110,10 +105,7 @@ impl ConfigurationStore {
     ///
     /// # Errors
     /// What `write` answered, or the disk did; then the tree is as before.
-    pub async fn write<T, E>(
-        &self,
-        write: impl FnOnce(&mut Tree) -> Result<(T, Vec<Change>), E>,
-    ) -> Result<T, E>
+    pub async fn write<T, E>(&self, write: impl FnOnce(&mut Tree) -> Result<(T, Vec<Change>), E>) -> Result<T, E>
     where
         E: From<ConfigurationError>,
     {
@@ -133,10 +125,7 @@ impl ConfigurationStore {
     ///
     /// # Errors
     /// The disk refused; then the tree is as before.
-    pub async fn replace(
-        &self,
-        replace: impl FnOnce(&mut Tree) -> Vec<Change>,
-    ) -> Result<(), ConfigurationError> {
+    pub async fn replace(&self, replace: impl FnOnce(&mut Tree) -> Vec<Change>) -> Result<(), ConfigurationError> {
         let _turn = self.turn.lock().await;
         let (changes, operations) = {
             let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);

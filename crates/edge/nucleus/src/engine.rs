@@ -235,7 +235,10 @@ impl Engine {
         if !frozen {
             self.due.push_back((component.clone(), Input::OperatorRestart));
         }
-        Err(PortError::service(format!("component {component} cannot be {}", if frozen { "paused" } else { "resumed" })))
+        Err(PortError::service(format!(
+            "component {component} cannot be {}",
+            if frozen { "paused" } else { "resumed" }
+        )))
     }
 
     /// Makes the set of components equal to that of the tree, and asks of each what its change needs (CR 2.7).
@@ -436,8 +439,8 @@ impl Engine {
         }
         // Whatever a component may have left behind: nothing survives an orderly stop.
         let mut kills = tokio::task::JoinSet::new();
-        for name in self.components.keys().cloned() {
-            let shared = Arc::clone(&self.shared);
+        for name in self.components.keys() {
+            let (name, shared) = (name.clone(), Arc::clone(&self.shared));
             kills.spawn(async move { shared.supervisor.stop(&name).await });
         }
         kills.join_all().await;

@@ -113,7 +113,9 @@ impl NucleusHandle {
             name: name.clone(),
             version: version.into(),
             state: shown.as_ref().map_or(State::Running, |shown| shown.state),
-            configuration: at(service, &["configuration"]).cloned().unwrap_or_else(|| Value::Object(Default::default())),
+            configuration: at(service, &["configuration"])
+                .cloned()
+                .unwrap_or_else(|| Value::Object(Default::default())),
             status_codes: failure.map(|failure| failure.code.as_str()).into_iter().collect(),
             status_reason: failure.map(|failure| failure.reason.clone()),
             is_root: roots.contains(name),
@@ -178,11 +180,15 @@ impl Components for NucleusHandle {
     }
 
     fn pause<'a>(&'a self, name: &'a str) -> Later<'a, ()> {
-        Box::pin(async move { self.ask(|reply| Command::Freeze { component: name.into(), frozen: true, reply }).await? })
+        Box::pin(
+            async move { self.ask(|reply| Command::Freeze { component: name.into(), frozen: true, reply }).await? },
+        )
     }
 
     fn resume<'a>(&'a self, name: &'a str) -> Later<'a, ()> {
-        Box::pin(async move { self.ask(|reply| Command::Freeze { component: name.into(), frozen: false, reply }).await? })
+        Box::pin(
+            async move { self.ask(|reply| Command::Freeze { component: name.into(), frozen: false, reply }).await? },
+        )
     }
 
     fn report_state(&self, name: &str, state: ReportedState) -> Result<(), PortError> {
@@ -221,9 +227,10 @@ impl Configuration for NucleusHandle {
             }
             let write = Write::new(timestamp, Origin::Ipc(component.into()));
             let base = ["services", component, "configuration"];
-            let done = self.shared.store.write::<_, PortErrorOf>(|tree| {
-                Ok(((), tree.update_configuration(&base, path, &value, &write)?))
-            });
+            let done = self
+                .shared
+                .store
+                .write::<_, PortErrorOf>(|tree| Ok(((), tree.update_configuration(&base, path, &value, &write)?)));
             done.await.map_err(|error| error.0)
         })
     }
@@ -300,8 +307,7 @@ impl Nucleus for NucleusHandle {
                             && shared::builtin_services().any(|name| path[1].eq_ignore_ascii_case(name))
                     };
                     let nowhere: &[&str] = &[];
-                    let done =
-                        self.shared.store.replace(|tree| tree.restore(nowhere, &snapshot, timestamp, keep));
+                    let done = self.shared.store.replace(|tree| tree.restore(nowhere, &snapshot, timestamp, keep));
                     done.await.map_err(|error| PortError::service(error.to_string()))?;
                 }
             }

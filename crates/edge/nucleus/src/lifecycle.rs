@@ -245,10 +245,7 @@ impl Lifecycle {
 
     /// Whether a dependency of this one may be closed (CR 2.6).
     pub fn is_closable(&self) -> bool {
-        matches!(
-            self.state,
-            State::Errored | State::Broken | State::Finished | State::New | State::Uninstalled
-        )
+        matches!(self.state, State::Errored | State::Broken | State::Finished | State::New | State::Uninstalled)
     }
 
     /// Whether nothing more happens to it by itself: BROKEN, with its processes ended.
@@ -272,7 +269,8 @@ impl Lifecycle {
     pub fn can_restart(&self) -> bool {
         let removed = self.desired.contains(&State::Uninstalled)
             || matches!(self.state, State::Uninstalling | State::Uninstalled);
-        !removed && !(self.state == State::New && self.desired.is_empty())
+        let idle = self.state == State::New && self.desired.is_empty();
+        !removed && !idle
     }
 
     /// The machine's one door.
@@ -344,8 +342,7 @@ impl Lifecycle {
     }
 
     fn reinstall(&mut self, effects: &mut Vec<Effect>) {
-        if self.desired.contains(&State::Uninstalled)
-            || matches!(self.state, State::Uninstalling | State::Uninstalled)
+        if self.desired.contains(&State::Uninstalled) || matches!(self.state, State::Uninstalling | State::Uninstalled)
         {
             return;
         }

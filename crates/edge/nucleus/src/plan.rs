@@ -55,7 +55,10 @@ pub(crate) fn step(service: &Value, step: Step) -> Result<Option<StepPlan>, Stri
 /// A map of variables; numbers and booleans as their text.
 pub(crate) fn environment(map: Option<&Value>) -> Vec<(String, String)> {
     let members = map.and_then(Value::as_object).into_iter().flatten();
-    members.filter(|(name, _)| !name.is_empty() && !name.contains('=')).map(|(name, value)| (name.clone(), text(value))).collect()
+    members
+        .filter(|(name, _)| !name.is_empty() && !name.contains('='))
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect()
 }
 
 /// How eagerly a component is retried: `lifecycle.errorResetTime`, `lifecycle.restartPolicy`, and what a deployment
@@ -138,13 +141,16 @@ mod tests {
         let install = step(&service, Step::Install).unwrap().unwrap();
         assert_eq!((install.script.as_str(), install.timeout), ("make", Some(Duration::from_secs(120))));
         let run = step(&service, Step::Run).unwrap().unwrap();
-        assert_eq!(run, StepPlan {
-            script: "go".into(),
-            privileged: true,
-            skip_if: Some("exists /x".into()),
-            timeout: Some(Duration::from_secs(7)),
-            environment: vec![("A".into(), "1".into()), ("B".into(), "b".into())],
-        });
+        assert_eq!(
+            run,
+            StepPlan {
+                script: "go".into(),
+                privileged: true,
+                skip_if: Some("exists /x".into()),
+                timeout: Some(Duration::from_secs(7)),
+                environment: vec![("A".into(), "1".into()), ("B".into(), "b".into())],
+            }
+        );
         assert_eq!(step(&service, Step::Shutdown).unwrap().unwrap().timeout, Some(Duration::from_secs(15)));
         assert_eq!(step(&service, Step::Uninstall), Ok(None));
         for broken in [Step::Startup, Step::Recover, Step::Bootstrap] {

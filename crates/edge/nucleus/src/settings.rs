@@ -49,7 +49,8 @@ pub(crate) fn users(tree: &Tree, service: &Value) -> [Option<String>; 2] {
 /// The component's limits, else the default ones; values that are not positive are passed over (CR 2.11).
 pub(crate) fn limits(tree: &Tree, service: &Value) -> ResourceLimits {
     let default = setting(tree, &["runWithDefault", "systemResourceLimits"]);
-    let given = at(service, &["runWith", "systemResourceLimits"]).filter(|value| value.is_object()).or(default.as_ref());
+    let given =
+        at(service, &["runWith", "systemResourceLimits"]).filter(|value| value.is_object()).or(default.as_ref());
     let number = |key: &str| {
         let value = given.and_then(|given| at(given, &[key]))?;
         let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
@@ -64,7 +65,8 @@ pub(crate) fn limits(tree: &Tree, service: &Value) -> ResourceLimits {
 
 /// Whether a component's privileged steps may run: all while no list is configured, else those listed (CR 9.3).
 pub(crate) fn may_be_privileged(tree: &Tree, component: &str) -> bool {
-    names(setting(tree, &["security", "allowPrivileged"])).is_none_or(|names| names.iter().any(|name| name == component))
+    names(setting(tree, &["security", "allowPrivileged"]))
+        .is_none_or(|names| names.iter().any(|name| name == component))
 }
 
 /// Whether the peer of a component's connection must be one of its processes; components in containers are exempt when
@@ -75,7 +77,8 @@ pub(crate) fn checks_peer(tree: &Tree, component: &str) -> bool {
 
 /// Whether setuid programs keep working for a component (`configuration.marram.sandbox.noNewPrivileges: false`).
 pub(crate) fn no_new_privileges(service: &Value, user: &RunAs) -> bool {
-    let opted_out = at(service, &["configuration", "marram", "sandbox", "noNewPrivileges"]).is_some_and(|value| !is_true(value));
+    let opted_out =
+        at(service, &["configuration", "marram", "sandbox", "noNewPrivileges"]).is_some_and(|value| !is_true(value));
     user.identity.uid != 0 && !opted_out
 }
 
@@ -122,7 +125,8 @@ pub(crate) fn environment(
 ) -> Vec<(String, String)> {
     let mut all: std::collections::BTreeMap<String, String> = Default::default();
     let inherits = setting(tree, &["marram", "inheritEnvironment"]).is_some_and(|value| is_true(&value));
-    let passed = around.own.iter().filter(|(name, _)| inherits || PASSED.contains(&name.as_str()) || name.starts_with("LC_"));
+    let passed =
+        around.own.iter().filter(|(name, _)| inherits || PASSED.contains(&name.as_str()) || name.starts_with("LC_"));
     all.extend(passed.cloned());
     let own_path = all.get("PATH").cloned().unwrap_or_default();
     all.insert("PATH".to_owned(), complete_path(&own_path));

@@ -153,9 +153,8 @@ impl Shared {
         self.states.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.tokens.revoke(name);
         let write = Write { time: wall_ms(), origin: Origin::Runtime, force: true };
-        let removed = self.store.write::<_, ConfigurationError>(|tree| {
-            Ok(((), tree.remove(&["services", name], &write)))
-        });
+        let removed =
+            self.store.write::<_, ConfigurationError>(|tree| Ok(((), tree.remove(&["services", name], &write))));
         removed.await.map_err(|error| PortError::service(error.to_string()))
     }
 
@@ -163,10 +162,13 @@ impl Shared {
     pub(crate) fn roots(&self) -> Vec<SmolStr> {
         let mut roots: Vec<SmolStr> = Vec::new();
         if let Some(main) = self.store.read(&["services", MAIN]) {
-            let names = crate::reaction::dependencies(&main).into_iter().map(|text| crate::graph::parse_dependency(text).0);
+            let names =
+                crate::reaction::dependencies(&main).into_iter().map(|text| crate::graph::parse_dependency(text).0);
             roots.extend(names);
         }
-        if let Some(Value::Object(groups)) = self.store.read(&["services", "DeploymentService", "GroupToRootComponents"]) {
+        if let Some(Value::Object(groups)) =
+            self.store.read(&["services", "DeploymentService", "GroupToRootComponents"])
+        {
             let names = groups.values().filter_map(Value::as_object).flat_map(|components| components.keys());
             roots.extend(names.map(SmolStr::from));
         }

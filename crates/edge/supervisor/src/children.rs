@@ -181,10 +181,13 @@ fn family(leaders: &HashMap<u32, u64>) -> Vec<u32> {
             process.started >= *started && leader_of(process.session).is_none_or(|leader| leader.started == *started)
         })
     };
-    let mut ours: HashSet<u32> = processes.iter().filter(|process| is_ours(process)).map(|process| process.pid).collect();
+    let mut ours: HashSet<u32> =
+        processes.iter().filter(|process| is_ours(process)).map(|process| process.pid).collect();
     loop {
         let before = ours.len();
-        ours.extend(processes.iter().filter(|process| ours.contains(&process.parent)).map(|p| p.pid).collect::<Vec<_>>());
+        ours.extend(
+            processes.iter().filter(|process| ours.contains(&process.parent)).map(|p| p.pid).collect::<Vec<_>>(),
+        );
         if ours.len() == before {
             break;
         }

@@ -206,8 +206,7 @@ impl ComponentLog {
             return;
         }
         let now = SystemClock.now();
-        let entry =
-            Entry { at: now, level, event, message, script, component: &self.component, state: inner.state };
+        let entry = Entry { at: now, level, event, message, script, component: &self.component, state: inner.state };
         let line = entry.line(settings.format);
         let written = if settings.console {
             io::stderr().lock().write_all(line.as_bytes())

@@ -122,8 +122,7 @@ impl StepProcess {
     }
 
     fn classify(&self, status: ExitStatus) -> StepEnd {
-        let out_of_memory =
-            !status.success() && self.supervisor.oom_kills(&self.launch.component) > self.oom_kills;
+        let out_of_memory = !status.success() && self.supervisor.oom_kills(&self.launch.component) > self.oom_kills;
         match (status.code(), status.signal()) {
             _ if out_of_memory => StepEnd::OutOfMemory,
             (Some(code), _) => StepEnd::Exited(code),

@@ -93,8 +93,7 @@ impl Supervisor {
     /// # Errors
     /// [`StartError`].
     pub fn start(&self, launch: StepLaunch) -> Result<StepProcess, StartError> {
-        prepare_work_dir(&launch)
-            .map_err(|source| StartError::WorkDir { dir: launch.work_dir.clone(), source })?;
+        prepare_work_dir(&launch).map_err(|source| StartError::WorkDir { dir: launch.work_dir.clone(), source })?;
         let mut bounds = Bounds {
             no_new_privileges: launch.no_new_privileges,
             dies_with: Some(std::process::id()),

@@ -171,7 +171,8 @@ mod tests {
     fn the_first_configured_user_wins_and_root_is_never_implicit() {
         let (_dir, root) = users(0);
         let resolve = |configured: &[Option<&str>], privileged| {
-            root.resolve(configured, privileged).map(|user| (user.identity.uid, user.identity.gid, user.identity.groups))
+            root.resolve(configured, privileged)
+                .map(|user| (user.identity.uid, user.identity.gid, user.identity.groups))
         };
         for (configured, privileged, expected) in [
             (&[Some("ggc_user:ggc_group"), Some("root")][..], false, Ok((990, 991, vec![20]))),
@@ -195,10 +196,10 @@ mod tests {
     fn an_unprivileged_core_cannot_become_somebody_else() {
         let (_dir, users) = users(990);
         assert_eq!(users.resolve(&[None], false).unwrap().identity.uid, 990);
-        assert_eq!(users.resolve(&[Some("990:990")], false).unwrap_err(), UserError::NotPermitted {
-            own: 990,
-            wanted: "990:990".into()
-        });
+        assert_eq!(
+            users.resolve(&[Some("990:990")], false).unwrap_err(),
+            UserError::NotPermitted { own: 990, wanted: "990:990".into() }
+        );
         assert!(users.resolve(&[Some("root")], false).is_err());
     }
 }

@@ -42,8 +42,7 @@ fn a_tree_survives_a_restart() {
             .await
             .unwrap();
         store.close();
-        let tree = store.tree().to_timed_value();
-        tree
+        store.tree().to_timed_value()
     });
     let store = ConfigurationStore::open(dir.path()).unwrap();
     let after = store.tree().to_timed_value();

@@ -86,14 +86,19 @@ pub(super) fn launch(
             extra.push(("GREENGRASS_COMPONENT_VERSION".to_owned(), version.to_owned()));
         }
         let credentials_uri = shared.credentials_uri();
-        let environment = settings::environment(&tree, service, &extra, &Surroundings {
-            token: &shared.tokens.of_component(name),
-            user: &user,
-            ipc_socket: &shared.ipc_socket,
-            runtime_version: &shared.version,
-            credentials_uri: credentials_uri.as_deref(),
-            own: &shared.own_environment,
-        });
+        let environment = settings::environment(
+            &tree,
+            service,
+            &extra,
+            &Surroundings {
+                token: &shared.tokens.of_component(name),
+                user: &user,
+                ipc_socket: &shared.ipc_socket,
+                runtime_version: &shared.version,
+                credentials_uri: credentials_uri.as_deref(),
+                own: &shared.own_environment,
+            },
+        );
         StepLaunch {
             component: name.clone(),
             step: step.as_str(),
@@ -111,7 +116,9 @@ pub(super) fn launch(
     };
     if let Some(condition) = &plan.skip_if {
         let path = launch.environment.iter().find(|(name, _)| name == "PATH").map_or("", |(_, path)| path);
-        if should_skip(condition, path, &launch.work_dir).map_err(|error| Failure::not_valid(step, &error.to_string()))? {
+        if should_skip(condition, path, &launch.work_dir)
+            .map_err(|error| Failure::not_valid(step, &error.to_string()))?
+        {
             shared.supervisor.logs().of(name).note(Level::Info, "step-skipped", step.as_str());
             return Ok(None);
         }

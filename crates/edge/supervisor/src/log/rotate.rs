@@ -57,7 +57,8 @@ fn rotated(path: &Path) -> io::Result<Vec<(PathBuf, SystemTime, u64)>> {
         let entry = entry?;
         let file = entry.path();
         // `a_b` is another component than `a`: only a date and a number may follow the prefix.
-        let is_date = |rest: &str| rest.split('_').count() == 5 && rest.split('_').all(|part| part.parse::<u64>().is_ok());
+        let is_date =
+            |rest: &str| rest.split('_').count() == 5 && rest.split('_').all(|part| part.parse::<u64>().is_ok());
         if base(&file).strip_prefix(&prefix).is_some_and(is_date) {
             let found = entry.metadata()?;
             files.push((file, found.modified()?, found.len()));
