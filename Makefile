@@ -41,7 +41,8 @@ lint: ## format, clippy, licences, spec coverage
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) run --locked -q -p xtask -- spec-coverage
-	@command -v cargo-deny >/dev/null && $(CARGO) deny check bans licenses sources || echo "cargo-deny is not installed: skipped"
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked --version 0.20.2 cargo-deny
+	$(CARGO) deny --locked check bans licenses sources
 
 codegen: tools/ready ## write the AWS operation tables from the installed service models
 	$(CARGO) run --locked -q -p xtask -- codegen --models $$($(PY) -c 'import botocore, os; print(os.path.join(os.path.dirname(botocore.__file__), "data"))')
