@@ -1,10 +1,11 @@
 //! One deployment at work: an actor that owns its executions, its journal, its timers and its triggers.
 //!
 //! Each turn takes what is waiting, feeds the engine, writes the journal once, and only then lets effects out: at once
-//! when surviving the process is enough, after the next group commit when power may fail ([`Durability`]). Nothing is
+//! when surviving the process is enough, after the next group commit when power may fail ([`crate::Durability`]). Nothing is
 //! shared with other deployments but the connectors.
 
 mod arm;
+mod sync;
 mod turn;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -12,6 +13,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use marram_flow::trigger::Watch;
@@ -20,13 +22,14 @@ use serde_json::{Map, Value as Json};
 use smol_str::SmolStr;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::connector::{Bus, Connectors, Lane};
 use crate::journal::{Journal, JournalError, Position, Record};
 use crate::metrics::{FlowMeters, FlowMetrics};
 use crate::port::{FlowPrincipal, HistorySink, Subscription};
-use crate::runtime::{Durability, RuntimeOptions};
+use crate::runtime::RuntimeOptions;
 use crate::spec::{DeployError, Deployment, DeploymentStatus, StartError};
 use crate::throttle::TokenBucket;
 
@@ -130,6 +133,21 @@ struct Waiting {
     request: Arc<Request>,
 }
 
+/// A start by hand that is confirmed once its record is safe.
+struct Confirmation {
+    /// Number of the write that carries its record.
+    write: u64,
+    execution: SmolStr,
+    reply: oneshot::Sender<Result<SmolStr, StartError>>,
+}
+
+/// A sync of the journal on a thread that may block: the write and the position it covers, and how long it took.
+struct Syncing {
+    write: u64,
+    position: Position,
+    done: JoinHandle<(std::io::Result<()>, Duration)>,
+}
+
 /// A clock trigger.
 struct ClockTrigger {
     trigger: usize,
@@ -222,9 +240,15 @@ pub(crate) struct Host {
     // effects
     sink: Quiet,
     waiting: VecDeque<Waiting>,
+    confirmations: VecDeque<Confirmation>,
+    // journal
     writes: u64,
-    syncing: Option<(u64, Position, JoinHandle<std::io::Result<()>>)>,
+    syncing: Option<Syncing>,
     synced: u64,
+    /// When what nobody waits for is synced at the latest.
+    sync_due: Option<Instant>,
+    /// What a sync takes here lately.
+    sync_time: Duration,
     tasks: JoinSet<Done>,
     handles: HashMap<(u64, TaskId), AbortHandle>,
     /// Response topics and Modbus servers in use: held, so that they stay subscribed and connected between requests.
@@ -383,9 +407,12 @@ impl Host {
             touched: Vec::new(),
             sink: Quiet::default(),
             waiting: VecDeque::new(),
+            confirmations: VecDeque::new(),
             writes: 0,
             syncing: None,
             synced: 0,
+            sync_due: None,
+            sync_time: Duration::ZERO,
             tasks: JoinSet::new(),
             handles: HashMap::new(),
             lanes: HashMap::new(),
@@ -427,6 +454,7 @@ impl Host {
         })?;
         // The new head is synced, and with it everything it repeats.
         self.synced = self.writes;
+        self.sync_due = None;
         self.readable.set(self.position());
         if self.shared.history.is_none() {
             self.remove_older_segments();
@@ -447,10 +475,6 @@ impl Host {
 
     fn position(&self) -> Position {
         Position { segment: self.journal.segment(), offset: self.journal.length() }
-    }
-
-    fn is_power_safe(&self) -> bool {
-        self.shared.options.durability == Durability::PowerLoss
     }
 
     fn status(&self) -> DeploymentStatus {

@@ -1,4 +1,4 @@
-//! The host's turns: take what waits, feed the engine, write once, let effects out.
+//! The host's turns: take what waits, feed the engine, let effects out once the journal has them (`sync`).
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 use smol_str::SmolStr;
 use tokio::time::Instant;
 
-use super::{Command, Generation, Host, Live, Waiting};
+use super::{Command, Confirmation, Generation, Host, Live, Waiting};
 use crate::connector::{Job, port_fault};
 use crate::journal::{Create, JournalError, Record, encode_create, encode_input};
 use crate::port::TopicAction;
@@ -24,8 +24,6 @@ const TURN: usize = 512;
 const CALENDAR_CHECK: Duration = Duration::from_secs(30);
 /// How long after a failed arming the next attempt is made, milliseconds.
 const REARM_MS: u64 = 5_000;
-/// How long after a failed write of the journal the next attempt is made.
-const JOURNAL_RETRY: Duration = Duration::from_millis(200);
 
 /// Whether the host goes on.
 #[derive(PartialEq, Eq)]
@@ -40,14 +38,12 @@ impl Host {
         self.restart();
         let mut batch = Vec::with_capacity(TURN);
         loop {
-            if self.settle().await == Next::End {
-                return;
-            }
+            self.settle().await;
             let wake = self.wake();
             let taken = tokio::select! {
                 biased;
-                done = async { (&mut self.syncing.as_mut().expect("guarded").2).await }, if self.syncing.is_some() => {
-                    self.sync_done(done.map_err(std::io::Error::other).and_then(|result| result));
+                done = async { (&mut self.syncing.as_mut().expect("guarded").done).await }, if self.syncing.is_some() => {
+                    self.sync_done(done);
                     0
                 }
                 Some(done) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
@@ -95,9 +91,12 @@ impl Host {
                 let now = self.shared.clock.now();
                 self.feed(number, Input::Progress { task, stage }, now);
             }
-            Command::Start { role, params, reply } => {
-                let _ = reply.send(self.start(&role, params));
-            }
+            Command::Start { role, params, reply } => match self.start(&role, params) {
+                Ok(execution) => {
+                    self.confirmations.push_back(Confirmation { write: self.writes + 1, execution, reply });
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            },
             Command::Abort { execution, reason, reply } => {
                 let number =
                     self.live.iter().find(|(_, entry)| *entry.exec.id() == execution).map(|(number, _)| *number);
@@ -122,8 +121,9 @@ impl Host {
                 let written = self.journal.write().and_then(|()| {
                     self.journal.file().sync_data().map_err(|cause| JournalError::Io { path: self.dir.clone(), cause })
                 });
-                if let Err(error) = written {
-                    tracing::error!(%error, "the journal could not be closed cleanly");
+                match written {
+                    Ok(()) => self.confirm_all(),
+                    Err(error) => tracing::error!(%error, "the journal could not be closed cleanly"),
                 }
                 self.readable.set(self.position());
                 let _ = reply.send(());
@@ -263,69 +263,8 @@ impl Host {
         }
     }
 
-    /// Writes the journal and lets out what is safe, until nothing more happens by itself.
-    async fn settle(&mut self) -> Next {
-        loop {
-            if self.journal.is_dirty() {
-                if let Err(error) = self.journal.write() {
-                    // Without a journal nothing may happen: stand still until the disk takes writes again.
-                    tracing::error!(%error, "the journal cannot be written; effects wait");
-                    tokio::time::sleep(JOURNAL_RETRY).await;
-                    if self.journal.recover_write().is_err() {
-                        continue;
-                    }
-                }
-                self.writes += 1;
-                if !self.is_power_safe() {
-                    self.synced = self.writes;
-                    self.readable.set(self.position());
-                }
-            }
-            let mut released = false;
-            while self.waiting.front().is_some_and(|waiting| waiting.write <= self.synced) {
-                let Some(waiting) = self.waiting.pop_front() else { break };
-                self.dispatch(waiting);
-                released = true;
-            }
-            if !released && !self.journal.is_dirty() {
-                break;
-            }
-        }
-        if self.is_power_safe() && self.syncing.is_none() && self.synced < self.writes {
-            let (write, position, file) = (self.writes, self.position(), self.journal.file());
-            let sync = tokio::task::spawn_blocking(move || file.sync_data());
-            self.syncing = Some((write, position, sync));
-            self.shared.metrics.journal_syncs.inc();
-        }
-        self.retime();
-        if self.journal.length() > self.shared.options.segment_bytes
-            && self.syncing.is_none()
-            && let Err(error) = self.rotate()
-        {
-            tracing::error!(%error, "the journal stays on its old segment");
-        }
-        Next::Turn
-    }
-
-    fn sync_done(&mut self, result: std::io::Result<()>) {
-        let Some((write, position, _)) = self.syncing.take() else { return };
-        match result {
-            Ok(()) => {
-                self.synced = write;
-                self.readable.set(position);
-            }
-            // After a failed sync the kernel may have dropped the pages: only a new segment is known to be on disk.
-            Err(error) => {
-                tracing::error!(%error, "the journal could not be synced; writing a new segment");
-                if let Err(error) = self.rotate() {
-                    tracing::error!(%error, "the journal cannot be written; effects wait");
-                }
-            }
-        }
-    }
-
     /// Puts the deadlines of executions that changed in order.
-    fn retime(&mut self) {
+    pub(super) fn retime(&mut self) {
         let mut touched = std::mem::take(&mut self.touched);
         for number in touched.drain(..) {
             let Some(entry) = self.live.get_mut(&number) else { continue };
@@ -344,7 +283,7 @@ impl Host {
     }
 
     /// Lets a request out. A publish without response that the broker takes at once ends here, without a task.
-    fn dispatch(&mut self, waiting: Waiting) {
+    pub(super) fn dispatch(&mut self, waiting: Waiting) {
         let Waiting { number, task, request, .. } = waiting;
         let Some(entry) = self.live.get(&number) else { return };
         let generation = Arc::clone(&entry.generation);
@@ -474,7 +413,7 @@ impl Host {
             .iter()
             .filter(|trigger| trigger.is_calendar)
             .map(|trigger| Instant::now() + Duration::from_millis(trigger.next.since(wall)).min(CALENDAR_CHECK));
-        first.into_iter().chain(calendar).min()
+        first.into_iter().chain(calendar).chain(self.sync_due).min()
     }
 
     /// Does what is due.
@@ -556,6 +495,7 @@ impl Host {
         self.journal.push(|out| Record::Close.encode(out));
         self.journal.write()?;
         self.journal.file().sync_data().map_err(|cause| JournalError::Io { path: self.dir.clone(), cause })?;
+        self.confirm_all();
         self.readable.set(self.position());
         if self.shared.history.is_none()
             && let Err(error) = std::fs::remove_dir_all(&self.dir)
