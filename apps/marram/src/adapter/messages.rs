@@ -14,10 +14,14 @@ use smol_str::SmolStr;
 /// Name of the runtime's clients inside the broker.
 const CLIENT_NAME: &str = "flow-runtime";
 
+/// Publishers kept; beyond, all are forgotten and made anew when asked for, so that what was undeployed does not stay.
+const PUBLISHERS_MAX: usize = 1_024;
+
 /// The broker, as flows see it.
 pub struct BrokerMessages {
     broker: Broker,
-    publishers: Mutex<HashMap<SmolStr, LocalPublisher>>,
+    /// By who publishes: a tenant is an account in a region, and the publisher carries the deployment's name.
+    publishers: Mutex<HashMap<FlowPrincipal, LocalPublisher>>,
 }
 
 impl BrokerMessages {
@@ -34,7 +38,15 @@ impl BrokerMessages {
 
     fn publisher(&self, principal: &FlowPrincipal) -> LocalPublisher {
         let mut publishers = self.publishers.lock().unwrap_or_else(PoisonError::into_inner);
-        publishers.entry(principal.account.clone()).or_insert_with(|| self.client(principal).publisher()).clone()
+        if let Some(known) = publishers.get(principal) {
+            return known.clone();
+        }
+        if publishers.len() >= PUBLISHERS_MAX {
+            publishers.clear();
+        }
+        let publisher = self.client(principal).publisher();
+        publishers.insert(principal.clone(), publisher.clone());
+        publisher
     }
 }
 

@@ -50,15 +50,16 @@ impl FlowMetrics {
         }
     }
 
-    /// The handles of one flow. Without `enabled` (`cloudMetricEnabled`) it counts among the unnamed.
+    /// The handles of one flow. Without `enabled` (`cloudMetricEnabled`) it has no series of its own and shows only in
+    /// what all flows share: the gauge of the running and the two histograms.
     pub(crate) fn flow(&self, flow: &Flow, system: &str, enabled: bool) -> FlowMeters {
-        let (id, system) = if enabled { (flow.id.to_string(), system.to_owned()) } else { Default::default() };
         let execution = |status| {
-            self.executions.get_or_create_owned(&FlowLabels { flow: id.clone(), system: system.clone(), status })
+            let labels = || FlowLabels { flow: flow.id.to_string(), system: system.to_owned(), status };
+            if enabled { self.executions.get_or_create_owned(&labels()) } else { Counter::default() }
         };
         let step = |name: &str, status| {
-            let step = if enabled { name.to_owned() } else { String::new() };
-            self.steps.get_or_create_owned(&StepLabels { flow: id.clone(), step, status })
+            let labels = || StepLabels { flow: flow.id.to_string(), step: name.to_owned(), status };
+            if enabled { self.steps.get_or_create_owned(&labels()) } else { Counter::default() }
         };
         let steps = flow.steps.iter().map(|definition| StepMeters {
             started: step(&definition.name, "started"),
