@@ -285,6 +285,18 @@ mod tests {
         Arc::new(outcome.value.unwrap())
     }
 
+    /// TG 3: the demo's documents have the layout that `marram tdm fmt` gives.
+    #[test]
+    fn the_documents_are_formatted() {
+        for example in EXAMPLES {
+            let documents = [Some(example.flow), Some(example.system), Some(example.deployment), example.entities];
+            for document in documents.into_iter().flatten() {
+                let formatted = marram_tdm::syntax::format(document, marram_tdm::syntax::FormatOptions::default());
+                assert_eq!(formatted.unwrap(), document, "{}", example.name);
+            }
+        }
+    }
+
     /// TG 3: the demo's documents pass every check, without a warning.
     #[test]
     fn the_documents_compile() {
