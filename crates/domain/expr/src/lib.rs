@@ -39,5 +39,5 @@ pub use render::{render, render_topic, render_url};
 pub use scope::{MapScope, Scope};
 pub use text::MAX_RESULT_BYTES;
 pub use trigger::{ClockCondition, ClockUnit, StartFlow, TriggerCondition, parse_start_flow, parse_trigger_condition};
-pub use types::{ComplexType, DataType, EnumMember, EnumType, Field, PropertyType};
+pub use types::{ComplexType, DataType, EnumMember, EnumType, Field, Primitive, PropertyType};
 pub use value::{ComplexValue, EnumValue, Object, Occurrence, Value};

@@ -1,10 +1,14 @@
 //! Data types and property types a value is held against (TG 1.4, 3.1-3.3).
 
+mod primitive;
+
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
+
+pub use primitive::Primitive;
 
 use crate::ast::Expr;
 use crate::value::Value;
@@ -190,39 +194,14 @@ impl ComplexType {
 impl DataType {
     /// The built-in type called `name` (any case, aliases of TG 1.4). `None` for `EntityType` and everything else.
     pub fn from_name(name: &str) -> Option<Self> {
-        const NAMES: [(&str, DataType); 25] = [
-            ("string", DataType::String),
-            ("boolean", DataType::Boolean),
-            ("bool", DataType::Boolean),
-            ("int8", DataType::Int8),
-            ("int16", DataType::Int16),
-            ("int32", DataType::Int32),
-            ("integer", DataType::Int32),
-            ("int64", DataType::Int64),
-            ("uint8", DataType::UInt8),
-            ("byte", DataType::UInt8),
-            ("uint16", DataType::UInt16),
-            ("uint32", DataType::UInt32),
-            ("uint64", DataType::UInt64),
-            ("float32", DataType::Float32),
-            ("float", DataType::Float32),
-            ("float64", DataType::Float64),
-            ("double", DataType::Float64),
-            ("urn", DataType::Urn),
-            ("arn", DataType::Arn),
-            ("uri", DataType::Uri),
-            ("datetime", DataType::DateTime),
-            ("date", DataType::Date),
-            ("duration", DataType::Duration),
-            ("json", DataType::Json),
-            ("number", DataType::Float64),
-        ];
-        NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, data_type)| data_type.clone())
+        // What the language of flows calls a number.
+        let number = || name.eq_ignore_ascii_case("number").then_some(Primitive::Float64);
+        Primitive::parse(name).or_else(number).map(Self::from)
     }
 
     /// Whether values are numbers.
     pub fn is_number(&self) -> bool {
-        self.is_integer() || matches!(self, Self::Float32 | Self::Float64)
+        self.primitive().is_some_and(Primitive::is_numeric)
     }
 
     /// Whether values are integers.
@@ -232,51 +211,51 @@ impl DataType {
 
     /// Whether values are text: String and the types written as text.
     pub fn is_text(&self) -> bool {
-        matches!(self, Self::String | Self::Urn | Self::Arn | Self::Uri | Self::DateTime | Self::Date | Self::Duration)
+        self.primitive().is_some_and(Primitive::is_textual)
     }
 
     /// Inclusive range of an integer type.
     pub fn integer_range(&self) -> Option<(i128, i128)> {
-        Some(match self {
-            Self::Int8 => (i8::MIN.into(), i8::MAX.into()),
-            Self::Int16 => (i16::MIN.into(), i16::MAX.into()),
-            Self::Int32 => (i32::MIN.into(), i32::MAX.into()),
-            Self::Int64 => (i64::MIN.into(), i64::MAX.into()),
-            Self::UInt8 => (0, u8::MAX.into()),
-            Self::UInt16 => (0, u16::MAX.into()),
-            Self::UInt32 => (0, u32::MAX.into()),
-            Self::UInt64 => (0, u64::MAX.into()),
-            _ => return None,
-        })
+        self.primitive()?.integer_range()
     }
+}
+
+/// Ties the built-in types to the variants of the same name.
+macro_rules! built_in {
+    ($($name:ident)*) => {
+        impl From<Primitive> for DataType {
+            fn from(primitive: Primitive) -> Self {
+                match primitive {
+                    $(Primitive::$name => Self::$name,)*
+                }
+            }
+        }
+
+        impl DataType {
+            /// The built-in type it is. `None`: an enum, a complex type or a list.
+            pub fn primitive(&self) -> Option<Primitive> {
+                match self {
+                    $(Self::$name => Some(Primitive::$name),)*
+                    Self::Enum(_) | Self::Complex(_) | Self::List(_) => None,
+                }
+            }
+        }
+    };
+}
+
+built_in! {
+    String Boolean Int8 Int16 Int32 Int64 UInt8 UInt16 UInt32 UInt64 Float32 Float64
+    Urn Arn Uri DateTime Date Duration Json
 }
 
 impl fmt::Display for DataType {
     /// Canonical spelling: `Int32`, `DateTime`, `[Float32]`, the type name of an enum or complex type.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::String => out.write_str("String"),
-            Self::Boolean => out.write_str("Boolean"),
-            Self::Int8 => out.write_str("Int8"),
-            Self::Int16 => out.write_str("Int16"),
-            Self::Int32 => out.write_str("Int32"),
-            Self::Int64 => out.write_str("Int64"),
-            Self::UInt8 => out.write_str("UInt8"),
-            Self::UInt16 => out.write_str("UInt16"),
-            Self::UInt32 => out.write_str("UInt32"),
-            Self::UInt64 => out.write_str("UInt64"),
-            Self::Float32 => out.write_str("Float32"),
-            Self::Float64 => out.write_str("Float64"),
-            Self::Urn => out.write_str("Urn"),
-            Self::Arn => out.write_str("Arn"),
-            Self::Uri => out.write_str("Uri"),
-            Self::DateTime => out.write_str("DateTime"),
-            Self::Date => out.write_str("Date"),
-            Self::Duration => out.write_str("Duration"),
-            Self::Json => out.write_str("Json"),
             Self::Enum(ty) => out.write_str(&ty.name),
             Self::Complex(ty) => out.write_str(&ty.name),
             Self::List(item) => write!(out, "[{item}]"),
+            built_in => built_in.primitive().map_or(Ok(()), |primitive| out.write_str(primitive.as_str())),
         }
     }
 }

@@ -4,16 +4,17 @@
 //! [`closes over`](Model::closure) a deployment is self-contained and serialises into its snapshot. Expressions are
 //! kept in the parsed forms of `marram_expr`.
 
+mod bound;
 mod device;
 mod entity;
 mod flow;
 mod mapping;
-mod primitive;
 mod resolve;
 mod system;
 mod types;
 mod urn;
 
+pub use bound::Bound;
 pub use device::{
     Device, DeviceAction, DeviceEvent, FunctionHost, HttpMethod, Input, ModbusFunction, ModbusRequest, Operation,
     Protocol, RequestParam, Response, Service, StateBinding,
@@ -27,7 +28,7 @@ pub use flow::{
     Flow, MappingHop, Output, Parameter, ParameterType, Retry, SetVariable, Statement, Step, Variable,
 };
 pub use mapping::{Direction, Mapping, MappingEnd, MappingRule};
-pub use primitive::{Bound, Primitive};
+pub use marram_expr::Primitive;
 pub use resolve::Model;
 pub use system::{
     Binding, ClockUnit, Deployment, EventReference, Role, RoleKind, StartFlow, System, Trigger, TriggerCondition,

@@ -59,7 +59,7 @@ impl Lower<'_> {
             steps.push(self.step(step, &mut names)?);
         }
         let parameters = flow.parameters.iter().map(|parameter| {
-            let property = Arc::new(PropertyType::built_in(parameter.ty.primitive.to_data_type()));
+            let property = Arc::new(PropertyType::built_in(parameter.ty.primitive.into()));
             let property = listed(property, parameter.ty.is_list);
             let default = parameter.default.as_ref().map(Value::from_json);
             Parameter {

@@ -312,7 +312,7 @@ impl FlowChecker<'_, '_> {
 impl ParameterType {
     /// The type in the words of the expression language.
     pub fn data_type(&self) -> DataType {
-        let item = self.primitive.to_data_type();
+        let item = DataType::from(self.primitive);
         if self.is_list { DataType::List(Box::new(item)) } else { item }
     }
 }

@@ -67,7 +67,7 @@ impl<'l> TypeTable<'l> {
 
     fn shape(&self, id: &Urn, shape: &PropertyShape) -> Option<DataType> {
         match shape {
-            PropertyShape::Primitive(primitive) => Some(primitive.to_data_type()),
+            PropertyShape::Primitive(primitive) => Some((*primitive).into()),
             PropertyShape::Abstract => None,
             PropertyShape::Enum(id) => Some(DataType::Enum(Arc::new(self.enum_type(id)?))),
             PropertyShape::Complex(state) => {

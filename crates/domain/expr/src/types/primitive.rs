@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// A built-in data type. `EntityType` is not here: a complex property names its state instead.
-/// `marram_expr::DataType` is the same list plus enums, complex types and lists, all by value.
+/// [`DataType`](crate::DataType) is the same list plus enums, complex types and lists, all by value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names are the documentation
 pub enum Primitive {
@@ -100,32 +100,6 @@ impl Primitive {
         }
     }
 
-    /// The same type in the words of the expression language.
-    pub fn to_data_type(self) -> marram_expr::DataType {
-        use marram_expr::DataType;
-        match self {
-            Primitive::String => DataType::String,
-            Primitive::Boolean => DataType::Boolean,
-            Primitive::Int8 => DataType::Int8,
-            Primitive::Int16 => DataType::Int16,
-            Primitive::Int32 => DataType::Int32,
-            Primitive::Int64 => DataType::Int64,
-            Primitive::UInt8 => DataType::UInt8,
-            Primitive::UInt16 => DataType::UInt16,
-            Primitive::UInt32 => DataType::UInt32,
-            Primitive::UInt64 => DataType::UInt64,
-            Primitive::Float32 => DataType::Float32,
-            Primitive::Float64 => DataType::Float64,
-            Primitive::Urn => DataType::Urn,
-            Primitive::Arn => DataType::Arn,
-            Primitive::Uri => DataType::Uri,
-            Primitive::DateTime => DataType::DateTime,
-            Primitive::Date => DataType::Date,
-            Primitive::Duration => DataType::Duration,
-            Primitive::Json => DataType::Json,
-        }
-    }
-
     /// Whether it is one of the ten numeric types.
     pub fn is_numeric(self) -> bool {
         self.integer_range().is_some() || self.float_limit().is_some()
@@ -140,43 +114,6 @@ impl Primitive {
 impl fmt::Display for Primitive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// An inclusive bound of a numeric property, exact over all integer types.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Bound {
-    /// A bound that fits `i64`.
-    Signed(i64),
-    /// A bound above `i64::MAX`.
-    Unsigned(u64),
-    /// A bound with a fraction or of a floating type.
-    Float(f64),
-}
-
-impl Bound {
-    /// An integer bound; `None` outside `i64::MIN..=u64::MAX`.
-    pub fn integer(value: i128) -> Option<Self> {
-        i64::try_from(value).map(Bound::Signed).ok().or_else(|| u64::try_from(value).map(Bound::Unsigned).ok())
-    }
-
-    /// The exact integer, when it is one.
-    pub fn as_integer(self) -> Option<i128> {
-        match self {
-            Bound::Signed(value) => Some(value.into()),
-            Bound::Unsigned(value) => Some(value.into()),
-            Bound::Float(_) => None,
-        }
-    }
-
-    /// The nearest float.
-    #[allow(clippy::cast_precision_loss)] // what "nearest" means
-    pub fn as_f64(self) -> f64 {
-        match self {
-            Bound::Signed(value) => value as f64,
-            Bound::Unsigned(value) => value as f64,
-            Bound::Float(value) => value,
-        }
     }
 }
 
