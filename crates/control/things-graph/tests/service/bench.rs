@@ -1,23 +1,21 @@
 //! The service over a store in a temporary directory, called as the front door calls it.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use marram_audit::Audit;
-use marram_aws_api::{ApiError, Kind, Operation, ServiceId, Shape};
+use marram_aws_api::{ApiError, Operation, ServiceId};
 use marram_flow_runtime::{
     Authority, Deliver, FlowPrincipal, History, Incoming, MessagePort, Outgoing, Pending, PortError, Ports,
     RuntimeHandle, RuntimeOptions, Subscription, TopicAction,
 };
-use marram_identity::{CallContext, CallFacts, Identity, IdentityOptions, Principal, Service, TlsDetails};
+use marram_identity::{CallContext, Principal, Service};
 use marram_pki::{CertificateAuthority, Validity};
 use marram_registry::{Endpoints, Registry, RegistryOptions};
-use marram_store::{Store, StoreError, StoreOptions};
+use marram_store::Store;
+use marram_testkit::Control;
 use marram_things_graph::{Network, Parts, Quotas, Realm, RegistryThings, Roles, ThingsGraph};
-use marram_types::{AccountId, Clock, ManualClock, Region, RequestId, Timestamp};
+use marram_types::{AccountId, ManualClock};
 use serde_json::{Value, json};
 
 /// The role the tests' deployments act with.
@@ -119,16 +117,14 @@ pub struct Bench {
     pub store: Store,
     pub wire: Arc<Wire>,
     registry: Registry,
-    identity: Identity,
+    control: Control,
 }
 
 impl Bench {
     /// A service over what `dir` holds, with these quotas.
     pub async fn open_with(dir: &Path, quotas: Quotas) -> Self {
-        let store = open_store(&dir.join("store")).await;
-        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
-        let audit = Audit::open(store.clone(), dir, clock.clone()).unwrap();
-        let identity = Identity::open(store.clone(), audit, clock.clone(), IdentityOptions::default()).unwrap();
+        let control = Control::reopen(&dir.join("store"), "eu-local-1".parse().unwrap()).await;
+        let (store, identity) = (control.store.clone(), control.identity.clone());
         store.migrate(marram_registry::MIGRATIONS).unwrap();
         store.migrate(marram_things_graph::MIGRATIONS).unwrap();
         store.migrate(marram_flow_runtime::history::MIGRATIONS).unwrap();
@@ -146,7 +142,7 @@ impl Bench {
         let runtime = RuntimeHandle::open(RuntimeOptions::new(dir.join("flows")), ports, &metrics).await.unwrap();
         let service = ThingsGraph::open(Parts {
             store: store.clone(),
-            identity: identity.clone(),
+            identity,
             things: Arc::new(RegistryThings),
             roles: Arc::new(OneRole),
             runtime: runtime.clone(),
@@ -157,7 +153,7 @@ impl Bench {
         })
         .await
         .unwrap();
-        Self { clock, service, runtime, store, wire, registry, identity }
+        Self { clock: control.clock.clone(), service, runtime, store, wire, registry, control }
     }
 
     pub async fn open(dir: &Path) -> Self {
@@ -171,38 +167,15 @@ impl Bench {
     }
 
     pub fn context(&self, principal: Principal, operation: &'static Operation) -> CallContext {
-        let facts = CallFacts {
-            region: "eu-local-1".parse::<Region>().unwrap(),
-            request_id: RequestId::fresh(),
-            source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            user_agent: String::new(),
-            now: self.clock.now(),
-            operation,
-            request_parameters: Value::Null,
-            tls: TlsDetails::default(),
-        };
-        self.identity.context(principal, facts)
+        self.control.context(principal, operation)
     }
 
     /// Calls an operation, and checks the answer against the model.
     pub async fn call_by(&self, principal: Principal, operation: &str, input: Value) -> Result<Value, ApiError> {
-        let operation =
-            ServiceId::ThingsGraph.operation(operation).unwrap_or_else(|| panic!("no operation {operation}"));
-        let refused = marram_aws_api::constraint::check(operation.input.unwrap(), &input);
-        assert!(refused.is_empty(), "{}: the front door would refuse {input}", operation.name);
-        let ctx = self.context(principal, operation);
-        let answer = self.service.call(&ctx, operation, input).await;
-        match &answer {
-            Ok(value) => conforms(operation.output.unwrap(), value, operation.name),
-            Err(error) if error.code == "AccessDeniedException" => {}
-            Err(error) => {
-                let modelled = operation.error(&error.code);
-                let modelled = modelled.unwrap_or_else(|| panic!("{} does not model {error}", operation.name));
-                assert_eq!(modelled.status, error.status, "{}: {error}", operation.name);
-                assert!(error.message.chars().count() <= 2048, "{}: {error}", operation.name);
-            }
-        }
-        answer
+        let model = ServiceId::ThingsGraph.operation(operation).unwrap_or_else(|| panic!("no operation {operation}"));
+        let refused = marram_aws_api::constraint::check(model.input.unwrap(), &input);
+        assert!(refused.is_empty(), "{operation}: the front door would refuse {input}");
+        self.control.call(&self.service, principal, operation, input).await
     }
 
     pub async fn call_as(&self, account: &str, operation: &str, input: Value) -> Result<Value, ApiError> {
@@ -231,20 +204,9 @@ impl Bench {
     }
 
     /// Every item of a list, page by page.
-    pub async fn pages(&self, operation: &str, mut input: Value, member: &str, page: i64) -> Vec<Value> {
-        input["maxResults"] = page.into();
-        let mut all = Vec::new();
-        loop {
-            let answer = self.ok(operation, input.clone()).await;
-            let items = answer[member].as_array().unwrap().clone();
-            assert!(items.len() <= usize::try_from(page).unwrap(), "{operation}: a page is too long");
-            all.extend(items);
-            match answer.get("nextToken") {
-                Some(token) => input["nextToken"] = token.clone(),
-                None => return all,
-            }
-            assert!(all.len() < 10_000, "{operation} does not end");
-        }
+    pub async fn pages(&self, operation: &str, input: Value, member: &str, page: i64) -> Vec<Value> {
+        let model = ServiceId::ThingsGraph.operation(operation).unwrap();
+        marram_testkit::pages(model, input, member, page, async |input| self.ok(operation, input).await).await
     }
 
     pub async fn create_thing(&self, name: &str, attributes: Value) {
@@ -272,28 +234,8 @@ impl Bench {
     }
 
     /// Waits until `probe` finds something.
-    pub async fn until<T, F: Future<Output = Option<T>>>(&self, probe: impl Fn() -> F) -> T {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            if let Some(found) = probe().await {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "what was waited for did not happen");
-            tokio::time::sleep(Duration::from_millis(3)).await;
-        }
-    }
-}
-
-/// Opens the store as soon as the tasks of the bench before have let go of it.
-async fn open_store(dir: &Path) -> Store {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        match Store::open(dir, StoreOptions::default()) {
-            Err(StoreError::Locked { .. }) if Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(3)).await;
-            }
-            opened => return opened.unwrap(),
-        }
+    pub async fn until<T>(&self, probe: impl AsyncFn() -> Option<T>) -> T {
+        marram_testkit::until(probe).await
     }
 }
 
@@ -315,31 +257,6 @@ pub fn ns(text: &str) -> String {
 /// The ids of a list of summaries or descriptions, without the namespace.
 pub fn ids(items: &[Value]) -> BTreeSet<String> {
     items.iter().map(|item| item["id"].as_str().unwrap().rsplit(':').next().unwrap().to_owned()).collect()
-}
-
-/// Every member of an answer is one the model knows, with the model's type.
-fn conforms(shape: &'static Shape, value: &Value, at: &str) {
-    let fits = match &shape.kind {
-        Kind::Structure { .. } => {
-            for (name, value) in value.as_object().unwrap_or_else(|| panic!("{at} is {value}")) {
-                let member = shape.member(name).unwrap_or_else(|| panic!("{at} has no member {name}"));
-                conforms(member.shape, value, &format!("{at}.{name}"));
-            }
-            true
-        }
-        Kind::List { member, .. } => {
-            value.as_array().unwrap_or_else(|| panic!("{at} is {value}")).iter().for_each(|v| conforms(member, v, at));
-            true
-        }
-        Kind::String { values, pattern, .. } => value.as_str().is_some_and(|text| {
-            (values.is_empty() || values.contains(&text)) && pattern.is_none_or(|pattern| pattern.is_match(text))
-        }),
-        Kind::Integer(_) | Kind::Long(_) => value.is_i64(),
-        Kind::Boolean => value.is_boolean(),
-        Kind::Timestamp(_) => value.is_number(),
-        _ => true,
-    };
-    assert!(fits, "{at} is {value}");
 }
 
 /// A probe that measures moisture and a valve that doses, both over MQTT.
