@@ -4,6 +4,7 @@
 //! runtime runs on one thread together with the generator; authorization is asked and the journal is written as in
 //! production, history is off. Latency is one message at a time, from the event to the publish.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -52,6 +53,7 @@ pub fn run(args: &[String]) -> Result<()> {
                 }
             }
             "latency" => {
+                limit(&options)?;
                 for durability in [Durability::ProcessDeath, Durability::PowerLoss] {
                     on_one_thread(&options, durability, latency)?;
                 }
@@ -346,6 +348,34 @@ async fn throughput(bench: &Bench<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What the disk gives: an append of a record's size and `fdatasync`, nothing else. No durable step is shorter.
+fn limit(options: &Options) -> Result<()> {
+    const RECORD: [u8; 200] = [b'x'; 200];
+    let path = scratch(options);
+    let mut file = std::fs::File::create_new(&path)?;
+    let mut spread = Vec::new();
+    let end = Instant::now() + Duration::from_secs_f64(options.seconds);
+    while Instant::now() < end {
+        let began = Instant::now();
+        file.write_all(&RECORD)?;
+        file.sync_data()?;
+        spread.push(began.elapsed());
+    }
+    std::fs::remove_file(&path)?;
+    print_latency("limit", "fdatasync", spread);
+    Ok(())
+}
+
+fn print_latency(target: &str, durability: &str, mut spread: Vec<Duration>) {
+    spread.sort_unstable();
+    let at = |part: f64| spread[((spread.len() - 1) as f64 * part) as usize].as_nanos() as f64 / 1_000.0;
+    println!(
+        "{}",
+        json!({"bench": "flow_latency", "target": target, "durability": durability, "unit": "us", "p50": at(0.5),
+               "p99": at(0.99), "samples": spread.len()})
+    );
+}
+
 /// From the event to the publish, one message at a time.
 async fn latency(bench: &Bench<'_>) -> Result<()> {
     let mut spread = Vec::new();
@@ -361,13 +391,7 @@ async fn latency(bench: &Bench<'_>) -> Result<()> {
         let at = bench.broker.published_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         spread.push(at.map_or(Duration::ZERO, |at| at - sent));
     }
-    spread.sort_unstable();
-    let at = |part: f64| spread[((spread.len() - 1) as f64 * part) as usize].as_nanos() as f64 / 1_000.0;
-    println!(
-        "{}",
-        json!({"bench": "flow_latency", "durability": bench.name(), "unit": "us", "p50": at(0.5), "p99": at(0.99),
-               "samples": spread.len()})
-    );
+    print_latency("marram", bench.name(), spread);
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 mod api;
 mod flow;
 mod mqtt;
+mod pipe;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,7 +21,7 @@ fn main() -> anyhow::Result<()> {
 type Run = fn(&[String]) -> anyhow::Result<()>;
 
 /// Every family, by name.
-const FAMILIES: &[(&str, Run)] = &[("api", api::run), ("flow", flow::run), ("mqtt", mqtt::run)];
+const FAMILIES: &[(&str, Run)] = &[("api", api::run), ("flow", flow::run), ("mqtt", mqtt::run), ("pipe", pipe::run)];
 
 fn names() -> String {
     FAMILIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")

@@ -12,7 +12,7 @@ mod latency;
 mod load;
 mod many;
 mod serve;
-mod wire;
+pub(crate) mod wire;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -59,6 +59,9 @@ struct Options {
     /// A broker to test instead of ours.
     #[arg(long, global = true)]
     target: Option<SocketAddr>,
+    /// What the target is called in the results.
+    #[arg(long, global = true, default_value = "target")]
+    name: String,
     /// Process whose memory is read; ours is known.
     #[arg(long, global = true)]
     pid: Option<u32>,
@@ -134,8 +137,8 @@ fn all(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Where a mode runs: our child process or somebody else's broker.
-struct Target {
-    name: &'static str,
+pub(crate) struct Target {
+    name: String,
     address: SocketAddr,
     pid: Option<u32>,
     tls: Option<marram_tls::Connector>,
@@ -148,12 +151,18 @@ impl Target {
         if let Some(address) = options.target {
             let certs = options.certs.as_deref();
             let tls = if tls { Some(serve::connector(certs.context("--certs is needed for TLS")?)?) } else { None };
-            return Ok(Self { name: "target", address, pid: options.pid, tls, _ours: None });
+            return Ok(Self { name: options.name.clone(), address, pid: options.pid, tls, _ours: None });
         }
         let child = serve::Child::start(tls, options)?;
         let connector = if tls { Some(serve::connector(child.folder())?) } else { None };
-        let name = if options.limit { "limit" } else { "marram" };
+        let name = if options.limit { "limit" } else { "marram" }.to_owned();
         Ok(Self { name, address: child.address, pid: Some(child.pid()), tls: connector, _ours: Some(child) })
+    }
+
+    /// A broker that runs already; with a folder of certificates it is spoken to over TLS.
+    pub(crate) fn at(address: SocketAddr, certs: Option<&std::path::Path>) -> anyhow::Result<Self> {
+        let tls = certs.map(serve::connector).transpose()?;
+        Ok(Self { name: "target".to_owned(), address, pid: None, tls, _ours: None })
     }
 
     /// Processor time of the broker so far, seconds.

@@ -111,7 +111,8 @@ impl Stack {
             let sessions = Arc::new(broker.clone());
             tokio::spawn(async move { devices.watch(sessions).await })
         };
-        let runtime = start_runtime(&data, &store, &identity, &broker, &metrics).await?;
+        let runtime =
+            start_runtime(&data, &store, &identity, &broker, &metrics, settings.flow_events_per_second).await?;
         let things_graph = ThingsGraph::open(Parts {
             store: store.clone(),
             identity: identity.clone(),
@@ -241,12 +242,13 @@ async fn start_runtime(
     identity: &Identity,
     broker: &Broker,
     metrics: &Metrics,
+    events_per_second: u32,
 ) -> anyhow::Result<RuntimeHandle> {
     let ports = marram_flow_runtime::Ports {
         messages: Arc::new(BrokerMessages::new(broker.clone())),
         authority: Arc::new(RoleAuthority::new(identity.clone())),
         history: Some(Arc::new(History::new(store.clone()))),
     };
-    let options = RuntimeOptions::new(data.folder("flows")?);
+    let options = RuntimeOptions { events_per_second, ..RuntimeOptions::new(data.folder("flows")?) };
     RuntimeHandle::open(options, ports, metrics).await.context("cannot open the flow journals")
 }

@@ -38,6 +38,9 @@ pub struct Settings {
     /// Hosts (name or address, with port) that flows may reach although they are private addresses.
     #[serde(default)]
     pub flow_allow_hosts: Vec<String>,
+    /// Events a second and role that may start flows, the rest is dropped and counted (TG 11.6); 0 is unlimited.
+    #[serde(default = "Settings::default_flow_events_per_second")]
+    pub flow_events_per_second: u32,
 }
 
 impl Settings {
@@ -55,6 +58,10 @@ impl Settings {
     }
     fn default_account() -> String {
         "000000000000".to_owned()
+    }
+
+    fn default_flow_events_per_second() -> u32 {
+        marram_flow_runtime::RuntimeOptions::EVENTS_PER_SECOND
     }
 
     /// Reads a configuration file; unknown keys are errors.
@@ -93,6 +100,7 @@ impl From<&cli::Up> for Settings {
             account: up.account.clone(),
             aws_quotas: up.quotas == cli::Quotas::Aws,
             flow_allow_hosts: Vec::new(),
+            flow_events_per_second: Settings::default_flow_events_per_second(),
         }
     }
 }

@@ -15,15 +15,15 @@ use tokio::net::TcpStream;
 use super::Target;
 
 /// One connection of the generator.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     stream: Box<dyn Transport>,
-    pub(super) read: ReadBuffer,
-    pub(super) out: BytesMut,
+    pub(crate) read: ReadBuffer,
+    pub(crate) out: BytesMut,
 }
 
 impl Wire {
     /// TCP, TLS if the target wants it, CONNECT and CONNACK.
-    pub(super) async fn connect(target: &Target, client_id: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(target: &Target, client_id: &str) -> anyhow::Result<Self> {
         let socket = TcpStream::connect(target.address).await?;
         socket.set_nodelay(true)?;
         let stream: Box<dyn Transport> = match &target.tls {
@@ -40,7 +40,7 @@ impl Wire {
         Ok(wire)
     }
 
-    pub(super) async fn subscribe(&mut self, filter: &str, qos: u8) -> anyhow::Result<()> {
+    pub(crate) async fn subscribe(&mut self, filter: &str, qos: u8) -> anyhow::Result<()> {
         let options = SubscribeOptions { qos: QoS::from_bits(qos).unwrap_or_default(), ..SubscribeOptions::default() };
         let filters = vec![Filter { filter: TopicFilter::new(filter)?, options }];
         let subscribe =
@@ -64,12 +64,12 @@ impl Wire {
         }
     }
 
-    pub(super) async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| self.stream.poll_write(cx, &mut self.out)).await
     }
 
     /// Reads at least one byte.
-    pub(super) async fn fill(&mut self) -> io::Result<()> {
+    pub(crate) async fn fill(&mut self) -> io::Result<()> {
         match std::future::poll_fn(|cx| self.stream.poll_read(cx, &mut self.read)).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
@@ -77,7 +77,7 @@ impl Wire {
     }
 
     /// Counts and removes the PUBLISH packets that were read; queues their acknowledgements.
-    pub(super) fn take_messages(&mut self) -> anyhow::Result<u64> {
+    pub(crate) fn take_messages(&mut self) -> anyhow::Result<u64> {
         let mut count = 0;
         let mut at = 0;
         while let Some(frame) = next_frame(&self.read.bytes[at..], 1 << 20)? {
@@ -97,7 +97,7 @@ impl Wire {
     }
 
     /// Counts and removes the PUBACK packets that were read.
-    pub(super) fn take_acks(&mut self) -> anyhow::Result<usize> {
+    pub(crate) fn take_acks(&mut self) -> anyhow::Result<usize> {
         let mut count = 0;
         while let Some(frame) = next_frame(&self.read.bytes, 1 << 20)? {
             count += usize::from(frame.header.kind == 4);
@@ -108,7 +108,7 @@ impl Wire {
 }
 
 /// Bytes of one PUBLISH, for repetition; QoS 1 with a packet id that is patched in.
-pub(super) fn publish_bytes(topic: &str, payload: &[u8], qos: u8) -> anyhow::Result<Arc<[u8]>> {
+pub(crate) fn publish_bytes(topic: &str, payload: &[u8], qos: u8) -> anyhow::Result<Arc<[u8]>> {
     let qos = QoS::from_bits(qos).unwrap_or_default();
     let packet_id = (qos > QoS::AtMostOnce).then_some(PacketId::MIN);
     let head = PublishHead { dup: false, qos, retain: false, packet_id };

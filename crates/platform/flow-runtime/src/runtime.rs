@@ -40,7 +40,7 @@ pub struct RuntimeOptions {
     pub workers: usize,
     /// How long executions may go on after their deployment was replaced (TG 7.6). Default 60 s.
     pub redeploy_grace: Duration,
-    /// Occurrences a second and role; 0 is unlimited (TG 11.6). Default 50.
+    /// Occurrences a second and role; 0 is unlimited (TG 11.6). Default [`RuntimeOptions::EVENTS_PER_SECOND`].
     pub events_per_second: u32,
     /// Size after which a journal begins a new segment, bytes. Default 16 MiB.
     pub segment_bytes: u64,
@@ -49,6 +49,9 @@ pub struct RuntimeOptions {
 }
 
 impl RuntimeOptions {
+    /// Occurrences a second and role that a storm is cut down to, unless said otherwise (TG 11.6).
+    pub const EVENTS_PER_SECOND: u32 = 50;
+
     /// The defaults, with journals in `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -56,7 +59,7 @@ impl RuntimeOptions {
             durability: Durability::PowerLoss,
             workers: 64,
             redeploy_grace: Duration::from_secs(60),
-            events_per_second: 50,
+            events_per_second: Self::EVENTS_PER_SECOND,
             segment_bytes: 16 * 1024 * 1024,
             http: HttpOptions::default(),
         }
