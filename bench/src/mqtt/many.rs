@@ -48,7 +48,7 @@ async fn open(target: &Arc<Target>, range: std::ops::Range<usize>, subscribe: bo
 /// A copy that can be shared by tasks; the child process stays with the original.
 fn shared(target: &Target) -> Arc<Target> {
     Arc::new(Target {
-        name: target.name,
+        name: target.name.clone(),
         address: target.address,
         pid: target.pid,
         tls: target.tls.clone(),
