@@ -431,6 +431,8 @@ impl Host {
 
     /// Begins a segment that says everything that still matters.
     fn rotate(&mut self) -> Result<(), JournalError> {
+        // What is not written yet goes to the old segment, and counts as a write to those who wait for it.
+        self.writes += u64::from(self.journal.is_dirty());
         let mut generations: Vec<&Arc<Generation>> = self.older.iter().map(|(generation, _)| generation).collect();
         generations.push(&self.current);
         let (live, watch) = (&self.live, &self.watch);

@@ -24,12 +24,15 @@ const JOURNAL_RETRY: Duration = Duration::from_millis(200);
 const UNAWAITED_MAX: Duration = Duration::from_millis(5);
 /// Most effects for which a sync is made in place: beyond, other work gains more from going on meanwhile.
 const IN_PLACE_GROUP: usize = 16;
+/// Most syncs in place in one turn: a flow whose steps follow each other at once must let others on its thread run.
+const IN_PLACE_ROUNDS: usize = 4;
 /// The longest a sync may usually take to be made in place: what others on this thread wait.
 const IN_PLACE_MAX: Duration = Duration::from_micros(250);
 
 impl Host {
     /// Writes the journal and lets out what is safe, until nothing more happens by itself.
     pub(super) async fn settle(&mut self) {
+        let mut rounds = 0;
         loop {
             if self.journal.is_dirty() {
                 if let Err(error) = self.journal.write() {
@@ -46,8 +49,9 @@ impl Host {
                     self.readable.set(self.position());
                 }
             }
-            if self.needs_sync() && self.is_awaited() && self.is_quick() {
+            if rounds < IN_PLACE_ROUNDS && self.needs_sync() && self.is_awaited() && self.is_quick() {
                 self.sync_in_place();
+                rounds += 1;
             }
             if !self.release() && !self.journal.is_dirty() {
                 break;
