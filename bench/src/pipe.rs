@@ -180,11 +180,20 @@ impl Pipe {
         }
         Ok((self.received - before, start.elapsed()))
     }
+
+    /// Takes what is still under way, so that the next measurement does not find it.
+    async fn drain(&mut self) -> Result<()> {
+        while self.under_way() > 0 {
+            self.receive(LOST).await?;
+        }
+        Ok(())
+    }
 }
 
 async fn throughput(pipe: &mut Pipe, options: &Options) -> Result<Value> {
     pipe.flow(options.window, WARM_UP).await?;
     let (received, took) = pipe.flow(options.window, Duration::from_secs_f64(options.seconds)).await?;
+    pipe.drain().await?;
     let rate = (received as f64 / took.as_secs_f64()).round();
     Ok(json!({"messages_per_s": rate, "window": options.window, "lost": pipe.lost}))
 }
@@ -228,5 +237,7 @@ async fn first(target: &Target, options: &Options) -> Result<Value> {
             pipe.receive(until - Instant::now()).await?;
         }
     }
-    Ok(json!({"ms": start.elapsed().as_secs_f64() * 1_000.0, "tries": tries}))
+    let took = start.elapsed();
+    pipe.drain().await?;
+    Ok(json!({"ms": took.as_secs_f64() * 1_000.0, "tries": tries}))
 }
