@@ -4,3 +4,4 @@ pub mod authority;
 pub mod certificates;
 pub mod messages;
 pub mod pages;
+pub mod reserved;

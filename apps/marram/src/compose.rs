@@ -16,7 +16,8 @@ use marram_front::{ApiListener, DeviceDoor, FrontDoor, FrontMetrics, FrontOption
 use marram_identity::{IamService, Identity, IdentityOptions, Service, StsService};
 use marram_mqtt_net::{listen_tls, serve_stream};
 use marram_obs::Metrics;
-use marram_registry::{CredentialsService, DataService, DeviceAuthority, Endpoints, Registry, RegistryOptions};
+use marram_registry::{CredentialsService, DataService, DeviceAuthority, Endpoints, Outbox, Registry, RegistryOptions};
+use marram_shadows::{ShadowTopics, Shadows, ShadowsOptions, ShadowsService};
 use marram_store::{Store, StoreOptions};
 use marram_things_graph::{IdentityRoles, Network, Parts, RegistryThings, ThingsGraph};
 use marram_tls::{
@@ -31,6 +32,7 @@ use crate::adapter::authority::RoleAuthority;
 use crate::adapter::certificates::RegisteredCertificates;
 use crate::adapter::messages::BrokerMessages;
 use crate::adapter::pages::StatusPages;
+use crate::adapter::reserved::{ReservedServices, ReservedTopics};
 use crate::admin;
 use crate::administrator::{self, Administrator};
 use crate::command::UsageError;
@@ -94,6 +96,7 @@ impl Stack {
         let administrator = administrator::ensure(&identity, &data, &account).await?;
 
         store.migrate(marram_registry::MIGRATIONS).context("cannot prepare the registry's tables")?;
+        store.migrate(marram_shadows::MIGRATIONS).context("cannot prepare the tables of shadows")?;
         store.migrate(marram_flow_runtime::history::MIGRATIONS).context("cannot prepare the history's tables")?;
         store.migrate(marram_things_graph::MIGRATIONS).context("cannot prepare the things-graph tables")?;
         let endpoints = Endpoints::single(settings.public_host());
@@ -105,7 +108,8 @@ impl Stack {
             clock.clone(),
             Some(audit.clone()),
         );
-        let broker = start_broker(settings, &data, devices.clone())?;
+        let reserved = Arc::new(ReservedTopics::default());
+        let broker = start_broker(settings, &data, devices.clone(), reserved.clone())?;
         let certificates = Arc::new(RegisteredCertificates(devices.clone()));
         let watching = {
             let sessions = Arc::new(broker.clone());
@@ -131,10 +135,15 @@ impl Stack {
         .context("cannot open the things-graph service")?;
         things_graph.recover().await.context("cannot take up unfinished work")?;
 
+        let messages = Arc::new(marram_registry::BrokerMessages::new(broker.clone()));
+        let outbox = Outbox::start(messages.clone());
+        let shadows = Shadows::new(identity.clone(), outbox, ShadowsOptions::default());
+        reserved.serve(ReservedServices { shadows: ShadowTopics::start(shadows.clone()) });
         let services: Vec<Arc<dyn Service>> = vec![
+            Arc::new(ShadowsService::new(shadows)),
             Arc::new(IamService::new(identity.clone())),
             Arc::new(StsService::new(identity.clone())),
-            Arc::new(DataService::new(&registry, Arc::new(marram_registry::BrokerMessages::new(broker.clone())))),
+            Arc::new(DataService::new(&registry, messages)),
             Arc::new(CredentialsService::new(identity.clone())),
             Arc::new(registry),
             Arc::new(things_graph),
@@ -227,12 +236,20 @@ async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address} ({what})"))
 }
 
-fn start_broker(settings: &Settings, data: &DataDir, devices: DeviceAuthority) -> anyhow::Result<Broker> {
+fn start_broker(
+    settings: &Settings,
+    data: &DataDir,
+    devices: DeviceAuthority,
+    reserved: Arc<ReservedTopics>,
+) -> anyhow::Result<Broker> {
     let options =
         BrokerOptions { quotas: settings.aws_quotas.then(marram_broker::Quotas::default), ..BrokerOptions::default() };
     let kept = FileStore::open(&data.folder("mqtt")?).context("cannot open the kept MQTT sessions")?;
-    let ports =
-        marram_broker::Ports { authenticator: Arc::new(devices), interceptor: None, store: Some(Arc::new(kept)) };
+    let ports = marram_broker::Ports {
+        authenticator: Arc::new(devices),
+        interceptor: Some(reserved),
+        store: Some(Arc::new(kept)),
+    };
     Broker::start(options, ports).context("cannot open the kept MQTT sessions")
 }
 

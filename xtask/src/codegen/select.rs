@@ -165,6 +165,8 @@ const IOT: &str = "
 
     CreateJob DescribeJob UpdateJob CancelJob DeleteJob ListJobs GetJobDocument AssociateTargetsWithJob
     DescribeJobExecution CancelJobExecution DeleteJobExecution ListJobExecutionsForJob ListJobExecutionsForThing
+    CreateJobTemplate DescribeJobTemplate ListJobTemplates DeleteJobTemplate DescribeManagedJobTemplate
+    ListManagedJobTemplates
     CreateDynamicThingGroup UpdateDynamicThingGroup DeleteDynamicThingGroup
     CreateProvisioningTemplate DescribeProvisioningTemplate UpdateProvisioningTemplate DeleteProvisioningTemplate
     ListProvisioningTemplates CreateProvisioningTemplateVersion DescribeProvisioningTemplateVersion

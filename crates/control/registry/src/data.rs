@@ -1,9 +1,11 @@
 //! The service `iot-data`: publishing over HTTPS and retained messages (CP 5.11).
 //!
 //! It reaches messages through a [`MessagePort`]; [`BrokerMessages`] is that port over the broker of this process.
-//! Shadows and connection operations answer that they are not supported.
+//! Shadows are a service of their own; connection operations answer that they are not supported.
+//! [`Outbox`] publishes what services have to say after a transaction.
 
 mod broker;
+mod outbox;
 mod publish;
 mod retained;
 
@@ -19,6 +21,7 @@ use crate::page::Tokens;
 use crate::realm::Realm;
 use crate::service::Registry;
 pub use broker::BrokerMessages;
+pub use outbox::Outbox;
 
 /// Why a message was not published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +42,10 @@ pub enum PublishError {
 pub trait MessagePort: Send + Sync {
     /// Publishes; resolves once the message is as durable as its quality of service and retention ask for.
     fn publish<'a>(&'a self, realm: &'a Realm, message: Message) -> BoxFuture<'a, Result<(), PublishError>>;
+
+    /// Publishes without waiting until the message is durable: answers and notifications of services. One that cannot be
+    /// published is logged.
+    fn publish_now(&self, realm: &Realm, message: Message);
 
     /// The retained message of a topic.
     fn retained(&self, realm: &Realm, topic: &str) -> Option<Arc<Message>>;
@@ -83,6 +90,11 @@ impl DataService {
 impl Service for DataService {
     fn id(&self) -> ServiceId {
         ServiceId::IotData
+    }
+
+    fn offers(&self, operation: &'static Operation) -> bool {
+        operation.service == ServiceId::IotData
+            && matches!(operation.name, "Publish" | "GetRetainedMessage" | "ListRetainedMessages")
     }
 
     fn call<'a>(

@@ -31,7 +31,7 @@ mod thing_type;
 pub use authority::{DeviceAuthority, DeviceSession, LiveSessions};
 pub use bootstrap::{NewDevice, ProvisionedDevice, minimal_device_policy, provision_device};
 pub use credentials::CredentialsService;
-pub use data::{BrokerMessages, DataService, MessagePort, PublishError};
+pub use data::{BrokerMessages, DataService, MessagePort, Outbox, PublishError};
 pub use endpoint::Endpoints;
 pub use realm::Realm;
 pub use role_alias::{RoleAlias, find_role_alias};

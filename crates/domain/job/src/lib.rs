@@ -1,1 +1,25 @@
-//! Jobs: targets, executions, transitions, timers.
+//! Jobs: statuses, transitions, device requests, roll-out and abort rules. Pure: time and storage are arguments.
+//!
+//! Source: control-plane-api.md sections 4.7 and 5.9.
+//!
+//! * [`ExecutionStatus`] and [`device_transition`]: what a device may make of an execution.
+//! * [`JobTopic`] and [`Request`]: requests on `$aws/things/{thing}/jobs/..`, namespaced queues included.
+//! * [`JobError`]: refusals with their MQTT code and their HTTP exception.
+//! * [`JobConfig`]: roll-out rate, abort criteria, timeouts, retries, schedule.
+//! * [`fill_parameters`]: `${aws:iot:parameter:x}` in documents of templates.
+
+mod config;
+mod details;
+mod document;
+mod error;
+mod request;
+mod status;
+mod topic;
+
+pub use config::{AbortRule, Counts, EndBehavior, JobConfig, Rollout};
+pub use details::{MAX_DETAILS, StatusDetails, parse_details};
+pub use document::{MAX_DOCUMENT_CHARS, fill_parameters};
+pub use error::{ExecutionState, JobError};
+pub use request::{Describe, Request, StartNext, UpdateExecution, client_token};
+pub use status::{ExecutionStatus, JobStatus, device_transition};
+pub use topic::{JobRef, JobTopic, Namespace, RequestKind};

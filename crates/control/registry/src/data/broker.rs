@@ -55,6 +55,12 @@ impl MessagePort for BrokerMessages {
         })
     }
 
+    fn publish_now(&self, realm: &Realm, message: Message) {
+        if let Err(error) = self.publisher(realm).publish_now(message) {
+            tracing::warn!(%error, "a message of a service was not published");
+        }
+    }
+
     fn retained(&self, realm: &Realm, topic: &str) -> Option<Arc<Message>> {
         self.broker.retained(&realm.tenant(), topic)
     }

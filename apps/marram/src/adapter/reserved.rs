@@ -1,0 +1,38 @@
+//! Reserved topics: which service answers a publish on `$aws/...` (CP 5.8).
+
+use std::sync::{Arc, OnceLock};
+
+use marram_broker::{Interception, Interceptor, Message, Origin};
+
+/// The services behind reserved topics. The broker starts before them, so they are filled in afterwards; until then every
+/// reserved topic is unknown.
+#[derive(Default)]
+pub struct ReservedTopics {
+    services: OnceLock<ReservedServices>,
+}
+
+/// Who answers which family.
+pub struct ReservedServices {
+    /// `$aws/things/{thing}/shadow/...`
+    pub shadows: Arc<dyn Interceptor>,
+}
+
+impl ReservedTopics {
+    /// Names the services, once.
+    pub fn serve(&self, services: ReservedServices) {
+        // A second call would come from a second composition of the same broker, and there is none.
+        let _: Result<(), _> = self.services.set(services);
+    }
+}
+
+impl Interceptor for ReservedTopics {
+    fn publish(&self, origin: Origin, message: &Message) -> Interception {
+        let Some(services) = self.services.get() else { return Interception::Unknown };
+        let mut levels = message.topic.split('/').skip(1);
+        let service = match (levels.next(), levels.next(), levels.next()) {
+            (Some("things"), Some(_), Some("shadow")) => &services.shadows,
+            _ => return Interception::Unknown,
+        };
+        service.publish(origin, message)
+    }
+}
