@@ -14,8 +14,10 @@ use marram_cloudtrail::CloudTrail;
 use marram_flow_runtime::{History, RuntimeHandle, RuntimeOptions};
 use marram_front::{ApiListener, DeviceDoor, FrontDoor, FrontMetrics, FrontOptions, IdentityGate};
 use marram_identity::{IamService, Identity, IdentityOptions, Service, StsService};
+use marram_jobs::{JobTopics, Jobs, JobsDataService, JobsService};
 use marram_mqtt_net::{listen_tls, serve_stream};
 use marram_obs::Metrics;
+use marram_provisioning::{Provisioning, ProvisioningService, ProvisioningTopics};
 use marram_registry::{CredentialsService, DataService, DeviceAuthority, Endpoints, Outbox, Registry, RegistryOptions};
 use marram_shadows::{ShadowTopics, Shadows, ShadowsOptions, ShadowsService};
 use marram_store::{Store, StoreOptions};
@@ -97,6 +99,8 @@ impl Stack {
 
         store.migrate(marram_registry::MIGRATIONS).context("cannot prepare the registry's tables")?;
         store.migrate(marram_shadows::MIGRATIONS).context("cannot prepare the tables of shadows")?;
+        store.migrate(marram_jobs::MIGRATIONS).context("cannot prepare the tables of jobs")?;
+        store.migrate(marram_provisioning::MIGRATIONS).context("cannot prepare the tables of provisioning")?;
         store.migrate(marram_flow_runtime::history::MIGRATIONS).context("cannot prepare the history's tables")?;
         store.migrate(marram_things_graph::MIGRATIONS).context("cannot prepare the things-graph tables")?;
         let endpoints = Endpoints::single(settings.public_host());
@@ -137,10 +141,28 @@ impl Stack {
 
         let messages = Arc::new(marram_registry::BrokerMessages::new(broker.clone()));
         let outbox = Outbox::start(messages.clone());
-        let shadows = Shadows::new(identity.clone(), outbox, ShadowsOptions::default());
-        reserved.serve(ReservedServices { shadows: ShadowTopics::start(shadows.clone()) });
+        let shadows = Shadows::new(identity.clone(), outbox.clone(), ShadowsOptions::default());
+        let jobs = Jobs::new(identity.clone(), outbox);
+        registry.watch_memberships(Arc::new(jobs.clone()));
+        let clockwork = {
+            let jobs = jobs.clone();
+            tokio::spawn(async move { jobs.run().await })
+        };
+        let provisioning = Provisioning::new(identity.clone(), registry.clone());
+        let sweeper = {
+            let provisioning = provisioning.clone();
+            tokio::spawn(async move { provisioning.run().await })
+        };
+        reserved.serve(ReservedServices {
+            shadows: ShadowTopics::start(shadows.clone()),
+            jobs: JobTopics::start(jobs.clone()),
+            provisioning: ProvisioningTopics::start(provisioning.clone()),
+        });
         let services: Vec<Arc<dyn Service>> = vec![
             Arc::new(ShadowsService::new(shadows)),
+            Arc::new(JobsService::new(jobs.clone())),
+            Arc::new(JobsDataService::new(jobs)),
+            Arc::new(ProvisioningService::new(provisioning)),
             Arc::new(IamService::new(identity.clone())),
             Arc::new(StsService::new(identity.clone())),
             Arc::new(DataService::new(&registry, messages)),
@@ -196,6 +218,8 @@ impl Stack {
             })),
             tokio::spawn(device_door.listen(device_socket, acceptor(Listener::DeviceHttps), stopped.clone())),
             watching,
+            clockwork,
+            sweeper,
             admin::listen(&data.admin_socket(), administrator::admin_handler(identity.clone()))?,
         ];
         Ok(Stack {

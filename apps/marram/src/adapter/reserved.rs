@@ -15,6 +15,10 @@ pub struct ReservedTopics {
 pub struct ReservedServices {
     /// `$aws/things/{thing}/shadow/...`
     pub shadows: Arc<dyn Interceptor>,
+    /// `$aws/things/{thing}/jobs/...`
+    pub jobs: Arc<dyn Interceptor>,
+    /// `$aws/certificates/...` and `$aws/provisioning-templates/...`
+    pub provisioning: Arc<dyn Interceptor>,
 }
 
 impl ReservedTopics {
@@ -31,6 +35,8 @@ impl Interceptor for ReservedTopics {
         let mut levels = message.topic.split('/').skip(1);
         let service = match (levels.next(), levels.next(), levels.next()) {
             (Some("things"), Some(_), Some("shadow")) => &services.shadows,
+            (Some("things"), Some(_), Some("jobs")) => &services.jobs,
+            (Some("certificates" | "provisioning-templates"), ..) => &services.provisioning,
             _ => return Interception::Unknown,
         };
         service.publish(origin, message)

@@ -10,6 +10,7 @@ mod delete;
 mod describe;
 mod issue;
 mod list;
+mod provisioned;
 mod register;
 mod update;
 
@@ -17,6 +18,7 @@ pub(crate) use delete::delete_certificate;
 pub(crate) use describe::describe_certificate;
 pub(crate) use issue::{create_certificate_from_csr, create_keys_and_certificate};
 pub(crate) use list::{list_certificates, list_certificates_by_ca};
+pub use provisioned::{insert_claim_certificate, insert_pending_certificate, remove_certificate};
 pub(crate) use register::{register_certificate, register_certificate_without_ca};
 pub(crate) use update::update_certificate;
 
@@ -36,6 +38,8 @@ pub(crate) const ACTIVE: &str = "ACTIVE";
 pub(crate) const INACTIVE: &str = "INACTIVE";
 /// May never connect again.
 pub(crate) const REVOKED: &str = "REVOKED";
+/// Issued to a device that has yet to prove itself.
+pub(crate) const PENDING_ACTIVATION: &str = "PENDING_ACTIVATION";
 /// Input of older clients for [`INACTIVE`].
 const REGISTER_INACTIVE: &str = "REGISTER_INACTIVE";
 

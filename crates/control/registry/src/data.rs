@@ -5,6 +5,7 @@
 //! [`Outbox`] publishes what services have to say after a transaction.
 
 mod broker;
+mod lanes;
 mod outbox;
 mod publish;
 mod retained;
@@ -21,6 +22,7 @@ use crate::page::Tokens;
 use crate::realm::Realm;
 use crate::service::Registry;
 pub use broker::BrokerMessages;
+pub use lanes::Lanes;
 pub use outbox::Outbox;
 
 /// Why a message was not published.

@@ -49,6 +49,6 @@ impl Realm {
 }
 
 /// A caller's text in a message: bounded, control characters escaped.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     text.chars().take(256).flat_map(char::escape_debug).collect()
 }

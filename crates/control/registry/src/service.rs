@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::change::ChangeFeed;
 use crate::endpoint::Endpoints;
 use crate::input::Input;
+use crate::membership::{MembershipWatch, MembershipWatches};
 use crate::page::Tokens;
 use crate::{ca, certificate, endpoint, policy, role_alias, tag, thing, thing_group, thing_type};
 
@@ -55,13 +56,14 @@ struct Inner {
     options: RegistryOptions,
     tokens: Tokens,
     changes: ChangeFeed,
+    memberships: Arc<MembershipWatches>,
 }
 
 impl Registry {
     /// A registry; its tables must have been migrated ([`crate::MIGRATIONS`]).
     pub fn new(options: RegistryOptions) -> Self {
         let tokens = Tokens::derived_from(options.authority.key_pem().as_bytes());
-        Self { inner: Arc::new(Inner { options, tokens, changes: ChangeFeed::default() }) }
+        Self { inner: Arc::new(Inner { options, tokens, changes: ChangeFeed::default(), memberships: Arc::default() }) }
     }
 
     /// Its options.
@@ -71,6 +73,15 @@ impl Registry {
 
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.inner.tokens
+    }
+
+    /// From now on `watch` hears of every thing that joins or leaves a group, inside the transaction.
+    pub fn watch_memberships(&self, watch: Arc<dyn MembershipWatch>) {
+        self.inner.memberships.add(watch);
+    }
+
+    pub(crate) fn memberships(&self) -> &Arc<MembershipWatches> {
+        &self.inner.memberships
     }
 
     pub(crate) fn changes(&self) -> &ChangeFeed {

@@ -22,21 +22,32 @@ const MAX_KEY_CHARS: usize = 128;
 const MAX_VALUE_CHARS: usize = 256;
 
 /// Keys and values, sorted by key.
-pub(crate) type Tags = BTreeMap<String, String>;
+pub type Tags = BTreeMap<String, String>;
 
 /// Resources that can carry tags: the first word of the ARN's resource, its table and its key column.
-const TAGGABLE: [(&str, &str, &str); 5] = [
+const TAGGABLE: [(&str, &str, &str); 8] = [
     ("thinggroup", "iot_thing_group", "name"),
     ("thingtype", "iot_thing_type", "name"),
     ("policy", "iot_policy", "name"),
     ("rolealias", "iot_role_alias", "name"),
     ("cacert", "iot_ca_certificate", "id"),
+    ("job", "iot_job", "id"),
+    ("jobtemplate", "iot_job_template", "id"),
+    ("provisioningtemplate", "iot_provisioning_template", "name"),
 ];
 
 /// The tags of a request's `[{"Key", "Value"}]` member.
 pub(crate) fn read_tags(input: &Input) -> Result<Tags, ApiError> {
+    tags_from(input.list("tags").map_or(&[], Vec::as_slice))
+}
+
+/// The tags of a list of `{"Key", "Value"}`, checked.
+///
+/// # Errors
+/// `InvalidRequestException`: a key or value that is none, a key that comes twice, more than 50.
+pub fn tags_from(list: &[Value]) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
-    for tag in input.list("tags").into_iter().flatten() {
+    for tag in list {
         let key = tag.get("Key").and_then(Value::as_str).unwrap_or_default();
         let value = tag.get("Value").and_then(Value::as_str).unwrap_or_default();
         check(key, value)?;
@@ -65,7 +76,10 @@ fn check(key: &str, value: &str) -> Result<(), ApiError> {
 }
 
 /// The tags of a resource.
-pub(crate) fn tags_of(snapshot: &Snapshot<'_>, realm: &Realm, resource: &str) -> Result<Tags, CallError> {
+///
+/// # Errors
+/// The store's.
+pub fn tags_of(snapshot: &Snapshot<'_>, realm: &Realm, resource: &str) -> Result<Tags, CallError> {
     let rows = snapshot.query_all(
         "SELECT key, value FROM iot_tag WHERE account = $1 AND region = $2 AND resource = $3 ORDER BY key LIMIT 50",
         params![realm.account, realm.region, resource],
@@ -75,7 +89,10 @@ pub(crate) fn tags_of(snapshot: &Snapshot<'_>, realm: &Realm, resource: &str) ->
 }
 
 /// Stores the tags of a new resource.
-pub(crate) fn insert_tags(tx: &mut Tx<'_>, realm: &Realm, resource: &str, tags: &Tags) -> Result<(), CallError> {
+///
+/// # Errors
+/// The store's.
+pub fn insert_tags(tx: &mut Tx<'_>, realm: &Realm, resource: &str, tags: &Tags) -> Result<(), CallError> {
     for (key, value) in tags {
         tx.execute(
             "INSERT INTO iot_tag (account, region, resource, key, value) VALUES ($1, $2, $3, $4, $5)
@@ -87,7 +104,10 @@ pub(crate) fn insert_tags(tx: &mut Tx<'_>, realm: &Realm, resource: &str, tags: 
 }
 
 /// Forgets the tags of a resource that goes away.
-pub(crate) fn delete_tags(tx: &mut Tx<'_>, realm: &Realm, resource: &str) -> Result<(), CallError> {
+///
+/// # Errors
+/// The store's.
+pub fn delete_tags(tx: &mut Tx<'_>, realm: &Realm, resource: &str) -> Result<(), CallError> {
     tx.execute(
         "DELETE FROM iot_tag WHERE account = $1 AND region = $2 AND resource = $3",
         params![realm.account, realm.region, resource],
@@ -108,7 +128,7 @@ pub(crate) fn resource_conditions(
 }
 
 /// Keys and values as the authorizer takes them.
-pub(crate) fn pairs(tags: &Tags) -> impl Iterator<Item = (&str, &str)> {
+pub fn pairs(tags: &Tags) -> impl Iterator<Item = (&str, &str)> {
     tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 

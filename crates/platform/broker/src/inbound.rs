@@ -471,6 +471,10 @@ impl Reply for SessionReply {
         if reached {
             return;
         }
+        self.deliver_privately(message);
+    }
+
+    fn deliver_privately(&self, message: Message) {
         let delivery = Delivery { qos: QoS::AtMostOnce, message: Arc::new(message), retain: false, sequence: 0 };
         if let Some(waker) = self.session.push(delivery, self.limits, false).wake {
             waker.wake();

@@ -36,6 +36,10 @@ pub struct Origin {
 pub trait Reply: Send + Sync {
     /// Queues `message` for the session, unless it is gone or the message already reaches it by subscription.
     fn deliver(&self, message: Message);
+
+    /// Queues `message` for the session whatever it subscribed to: answers that nobody else may see and that are therefore
+    /// not published.
+    fn deliver_privately(&self, message: Message);
 }
 
 /// Answers publishes whose topic starts with `$aws/`. Called by connections after policy allowed the publish,

@@ -1,14 +1,17 @@
 //! `DeleteThingGroup`.
 
+use std::sync::Arc;
+
 use marram_aws_api::ApiError;
 use marram_identity::{CallContext, CallError};
 use marram_store::{Tx, params};
-use marram_types::GroupName;
+use marram_types::{GroupName, Timestamp};
 use serde_json::{Value, json};
 
 use super::{conditions, find, resource};
 use crate::change::Change;
 use crate::input::Input;
+use crate::membership::MembershipWatches;
 use crate::realm::Realm;
 use crate::service::Registry;
 use crate::tag;
@@ -26,15 +29,23 @@ pub(crate) async fn delete_thing_group(
     let grant = ctx.authorize(ctx.operation.iam_action, &realm.thing_group_arn(name.as_str()), |c| *c = tags)?;
     let expected = input.integer("expectedVersion");
     let changes = registry.changes().clone();
+    let (memberships, now) = (Arc::clone(registry.memberships()), ctx.now);
     ctx.commit(grant, move |tx| {
-        delete(tx, &realm, &name, expected)?;
+        delete(tx, &realm, &name, expected, &memberships, now)?;
         changes.announce(tx, Change::Group(realm, name.to_string()));
         Ok(json!({}))
     })
     .await
 }
 
-fn delete(tx: &mut Tx<'_>, realm: &Realm, name: &GroupName, expected: Option<i64>) -> Result<(), CallError> {
+fn delete(
+    tx: &mut Tx<'_>,
+    realm: &Realm,
+    name: &GroupName,
+    expected: Option<i64>,
+    memberships: &MembershipWatches,
+    now: Timestamp,
+) -> Result<(), CallError> {
     let Some(group) = find(tx, realm, name.as_str())? else { return Ok(()) };
     if let Some(expected) = expected
         && expected != group.version
@@ -56,11 +67,10 @@ fn delete(tx: &mut Tx<'_>, realm: &Realm, name: &GroupName, expected: Option<i64
         ))
         .into());
     }
-    for (table, column, key) in [
-        ("iot_group_member", "group_name", name.to_string()),
-        ("iot_policy_attachment", "target", resource(name.as_str())),
-        ("iot_thing_group", "name", name.to_string()),
-    ] {
+    memberships.empty_group(tx, realm, name.as_str(), now)?;
+    for (table, column, key) in
+        [("iot_policy_attachment", "target", resource(name.as_str())), ("iot_thing_group", "name", name.to_string())]
+    {
         tx.execute(
             &format!("DELETE FROM {table} WHERE account = $1 AND region = $2 AND {column} = $3"),
             params![realm.account, realm.region, key],

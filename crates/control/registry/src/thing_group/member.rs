@@ -1,5 +1,7 @@
 //! Which things are in which groups: `AddThingToThingGroup`, `RemoveThingFromThingGroup`, `UpdateThingGroupsForThing`.
 
+use std::sync::Arc;
+
 use marram_aws_api::ApiError;
 use marram_identity::{CallContext, CallError, ConditionValues, Need};
 use marram_store::{Tx, params};
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 use super::{MAX_GROUPS_PER_THING, conditions, get};
 use crate::change::Change;
 use crate::input::Input;
+use crate::membership::MembershipChange;
 use crate::realm::{Realm, shown};
 use crate::service::Registry;
 use crate::thing;
@@ -103,17 +106,30 @@ async fn change_groups(
     needs.extend(groups.iter().map(|(arn, conditions)| Need { action, resource: arn, conditions: conditions.clone() }));
     let grant = ctx.authorize_all(needs)?;
     let (changes, now) = (registry.changes().clone(), ctx.now);
+    let memberships = Arc::clone(registry.memberships());
     ctx.commit(grant, move |tx| {
         thing::get(tx, &realm, thing.as_str())?;
+        let mut left = Vec::new();
         for group in &remove {
             get(tx, &realm, group.as_str())?;
-            tx.execute(
+            let gone = tx.execute(
                 "DELETE FROM iot_group_member WHERE account = $1 AND region = $2 AND group_name = $3 AND thing = $4",
                 params![realm.account, realm.region, group, thing],
             )?;
+            left.extend((gone > 0).then(|| group.as_str()));
         }
+        let mut joined = Vec::new();
         for group in &add {
-            insert(tx, &realm, group, &thing, now)?;
+            if insert(tx, &realm, group, &thing, now)? {
+                joined.push(group.as_str());
+            }
+        }
+        // Told when all memberships stand: a thing that moves inside a hierarchy stays a target of its root.
+        let things = [thing.to_string()];
+        for (groups, joined) in [(left, false), (joined, true)] {
+            for group in groups {
+                memberships.tell(tx, &realm, &MembershipChange { group, things: &things, joined }, now)?;
+            }
         }
         changes.announce(tx, Change::Thing(realm, thing.to_string()));
         Ok(json!({}))
@@ -121,13 +137,14 @@ async fn change_groups(
     .await
 }
 
+/// Whether the thing is new to the group.
 fn insert(
     tx: &mut Tx<'_>,
     realm: &Realm,
     group: &GroupName,
     thing: &ThingName,
     now: Timestamp,
-) -> Result<(), CallError> {
+) -> Result<bool, CallError> {
     let row = get(tx, realm, group.as_str())?;
     let memberships = tx.query_all(
         "SELECT m.group_name, g.root FROM iot_group_member m JOIN iot_thing_group g
@@ -137,7 +154,7 @@ fn insert(
         |row| Ok::<_, CallError>((row.get::<String>(0)?, row.get::<String>(1)?)),
     )?;
     if memberships.iter().any(|(name, _)| name == group.as_str()) {
-        return Ok(());
+        return Ok(false);
     }
     if let Some((other, _)) = memberships.iter().find(|(_, root)| *root == row.root) {
         return Err(ApiError::invalid_request(format!(
@@ -152,5 +169,5 @@ fn insert(
         "INSERT INTO iot_group_member (account, region, group_name, thing, added_at) VALUES ($1, $2, $3, $4, $5)",
         params![realm.account, realm.region, group, thing, now],
     )?;
-    Ok(())
+    Ok(true)
 }
