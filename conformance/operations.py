@@ -36,6 +36,13 @@ CreateRoleAlias DescribeRoleAlias UpdateRoleAlias DeleteRoleAlias ListRoleAliase
 TagResource UntagResource ListTagsForResource
 RegisterCACertificate DescribeCACertificate UpdateCACertificate DeleteCACertificate ListCACertificates
 ListCertificatesByCA GetRegistrationCode DeleteRegistrationCode
+CreateJob DescribeJob UpdateJob CancelJob DeleteJob ListJobs GetJobDocument AssociateTargetsWithJob
+DescribeJobExecution CancelJobExecution DeleteJobExecution ListJobExecutionsForJob ListJobExecutionsForThing
+CreateJobTemplate DescribeJobTemplate ListJobTemplates DeleteJobTemplate DescribeManagedJobTemplate
+ListManagedJobTemplates
+CreateProvisioningTemplate DescribeProvisioningTemplate UpdateProvisioningTemplate DeleteProvisioningTemplate
+ListProvisioningTemplates CreateProvisioningTemplateVersion DescribeProvisioningTemplateVersion
+DeleteProvisioningTemplateVersion ListProvisioningTemplateVersions CreateProvisioningClaim RegisterThing
 """.split()
 
 IAM = """
@@ -54,7 +61,14 @@ CreateServiceLinkedRole GetAccountSummary ListAccountAliases ListInstanceProfile
 
 STS = "GetCallerIdentity AssumeRole GetSessionToken".split()
 
-IOT_DATA = "Publish GetRetainedMessage ListRetainedMessages".split()
+IOT_DATA = """
+Publish GetRetainedMessage ListRetainedMessages
+GetThingShadow UpdateThingShadow DeleteThingShadow ListNamedShadowsForThing
+""".split()
+
+IOT_JOBS_DATA = """
+GetPendingJobExecutions StartNextPendingJobExecution DescribeJobExecution UpdateJobExecution
+""".split()
 
 CLOUDTRAIL = ["LookupEvents"]
 
@@ -64,6 +78,7 @@ OFFERED = {
     "iam": IAM,
     "sts": STS,
     "iot-data": IOT_DATA,
+    "iot-jobs-data": IOT_JOBS_DATA,
     "cloudtrail": CLOUDTRAIL,
 }
 
@@ -77,8 +92,11 @@ WITHOUT_REFUSAL = {
     ("iot", "CreateKeysAndCertificate"): "a Boolean is all it takes",
 }
 
-#: Operations that cannot succeed within a test's patience.
-WITHOUT_SUCCESS = {("iot", "DeleteThingType"): "a type rests for five minutes; the registry's own tests move the clock"}
+#: Operations that cannot succeed, or not within a test's patience.
+WITHOUT_SUCCESS = {
+    ("iot", "DeleteThingType"): "a type rests for five minutes; the registry's own tests move the clock",
+    ("iot", "DescribeManagedJobTemplate"): "there are no managed templates here",
+}
 
 TEXT = {"language": "GRAPHQL", "text": "query {"}
 
@@ -125,6 +143,10 @@ def _iot():
         ("ListRoleAliases", "marker"),
         ("ListCACertificates", "marker"),
         ("ListCertificatesByCA", "marker"),
+        ("ListJobs", "nextToken"),
+        ("ListJobTemplates", "nextToken"),
+        ("ListManagedJobTemplates", "nextToken"),
+        ("ListProvisioningTemplates", "nextToken"),
         ("ListPrincipalThings", "nextToken"),
         ("ListPrincipalThingsV2", "nextToken"),
         ("ListPrincipalPolicies", "marker"),
@@ -145,6 +167,14 @@ def _iot():
         rows[operation] = (None, (absent, invalid))
     for operation in ("DetachPrincipalPolicy", "DetachThingPrincipal"):
         rows[operation] = (None, (absent, invalid))
+    rows["CreateJob"] = ({"jobId": "absent", "targets": ["nothing"], "document": "{}"}, invalid)
+    rows["CreateJobTemplate"] = ({"jobTemplateId": "absent", "description": "none"}, invalid)
+    rows["CreateProvisioningTemplate"] = (
+        {"templateName": "absent", "templateBody": "{", "provisioningRoleArn": "arn:aws:iam::{account}:role/absent"},
+        invalid,
+    )
+    rows["CreateProvisioningTemplateVersion"] = ({"templateName": "absent", "templateBody": "{"}, invalid)
+    rows["RegisterThing"] = ({"templateBody": "{"}, invalid)
     # What is not there is deleted or detached already (CP 4.4, 4.5): only nonsense is refused.
     rows["DeleteThing"] = ({"thingName": "not a name"}, invalid)
     rows["DeleteThingGroup"] = ({"thingGroupName": "not a name"}, invalid)
@@ -182,6 +212,17 @@ REFUSALS = {
         "Publish": ({"topic": "a/#/b", "payload": b"{}"}, "InvalidRequestException"),
         "GetRetainedMessage": (None, "ResourceNotFoundException"),
         "ListRetainedMessages": ({"nextToken": BAD_TOKEN}, "InvalidRequestException"),
+        "GetThingShadow": (None, "ResourceNotFoundException"),
+        "UpdateThingShadow": ({"thingName": "absent", "payload": b"{}"}, "InvalidRequestException"),
+        "DeleteThingShadow": (None, "ResourceNotFoundException"),
+        "ListNamedShadowsForThing": ({"thingName": "absent", "nextToken": BAD_TOKEN}, "InvalidRequestException"),
+    },
+    "iot-jobs-data": {
+        "GetPendingJobExecutions": ({"thingName": "not a name"}, "InvalidRequestException"),
+        "StartNextPendingJobExecution": (
+            {"thingName": "absent", "stepTimeoutInMinutes": 10081}, "InvalidRequestException"),
+        "DescribeJobExecution": (None, "ResourceNotFoundException"),
+        "UpdateJobExecution": (None, "ResourceNotFoundException"),
     },
     "cloudtrail": {"LookupEvents": ({"NextToken": BAD_TOKEN}, "InvalidNextTokenException")},
 }

@@ -25,7 +25,7 @@ OPEN = {("sts", "GetCallerIdentity")}
 #: Guarded by the role's trust or by holding long-term keys, not by an identity policy alone.
 GUARDED_OTHERWISE = {("sts", "AssumeRole"), ("sts", "GetSessionToken")}
 
-SIGNING_NAMES = {"iotthingsgraph": "iotthingsgraph", "iot": "iot", "iam": "iam", "sts": "sts", "iot-data": "iotdata",
+SIGNING_NAMES = {"iotthingsgraph": "iotthingsgraph", "iot": "iot", "iam": "iam", "sts": "sts", "iot-data": "iotdata", "iot-jobs-data": "iot-jobs-data",
                  "cloudtrail": "cloudtrail"}
 
 #: CP 2.7

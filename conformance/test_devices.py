@@ -155,7 +155,8 @@ def test_https_publish(device, marram, client):
         assert refused[:2] == (413, "RequestEntityTooLargeException")
     except OSError:
         pass  # the refusal closed the connection while the client was still sending
-    assert https_publish(device, marram, "/things/x/shadow")[:2] == (404, "UnknownOperationException")
+    assert https_publish(device, marram, "/things/x/shadow")[:2] == (403, "ForbiddenException")
+    assert https_publish(device, marram, "/policies/x")[:2] == (404, "UnknownOperationException")
     with pytest.raises(OSError):
         https_publish(device, marram, f"/topics/{device['name']}%2Fx", certificate=False)
     principal = client("iot").list_thing_principals(thingName=device["name"])["principals"][0]

@@ -109,8 +109,11 @@ fn parse<T: std::str::FromStr>(input: &Value, member: &str) -> Result<T, ApiErro
 
 /// The members of a request that are kept as they are.
 fn config_of(input: &Value) -> Map<String, Value> {
-    let present = |name: &&str| input.get(**name).is_some_and(|value| !value.is_null());
-    CONFIG.iter().filter(present).map(|name| ((*name).to_owned(), input[*name].clone())).collect()
+    let kept = CONFIG.into_iter().filter_map(|name| {
+        let value = input.get(name).filter(|value| !value.is_null())?;
+        Some((name.to_owned(), value.clone()))
+    });
+    kept.collect()
 }
 
 fn job_arn(realm: &Realm, id: &str) -> String {

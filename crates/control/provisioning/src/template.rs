@@ -163,7 +163,10 @@ impl Template {
                 Value::Null => None,
                 Value::String(text) => Some(text.clone()),
                 _ => {
-                    return refuse(format!("the Default of parameter {} must be a text", marram_registry::shown(&name)));
+                    return refuse(format!(
+                        "the Default of parameter {} must be a text",
+                        marram_registry::shown(&name)
+                    ));
                 }
             };
             parameters.insert(name, default);

@@ -73,9 +73,8 @@ impl Behavior {
     /// How a deployment applies a tree at `services` (CR 3.4): components replaced but for `runtime` and `_private`;
     /// absent components, and the `builtin` services named here, are merged.
     pub fn services<'a>(builtin: impl IntoIterator<Item = &'a str>) -> Self {
-        let component = Self::all(Mode::Replace)
-            .with("runtime", Self::all(Mode::Merge))
-            .with("_private", Self::all(Mode::Merge));
+        let component =
+            Self::all(Mode::Replace).with("runtime", Self::all(Mode::Merge)).with("_private", Self::all(Mode::Merge));
         let mut services = Self::all(Mode::Merge).with("_AUTHENTICATION_TOKENS", Self::all(Mode::Merge));
         for name in builtin {
             services = services.with(name, Self::all(Mode::Merge));
@@ -148,7 +147,8 @@ impl Tree {
         let Some((last, above)) = path.split_last() else { return };
         let mut at = &mut self.root;
         for key in above {
-            let slot = at.children.entry(Key::from(key.as_ref())).or_insert_with(|| Node::Interior(Interior::default()));
+            let slot =
+                at.children.entry(Key::from(key.as_ref())).or_insert_with(|| Node::Interior(Interior::default()));
             if let Node::Leaf(_) = slot {
                 *slot = Node::Interior(Interior::default());
             }
@@ -243,7 +243,8 @@ impl Writer<'_> {
             Some(Node::Leaf(leaf)) if !self.write.may_touch(leaf.modified) => return None,
             found => {
                 let was_leaf = found.is_some();
-                let key = at.children.get_key_value(&Folded(key)).map_or_else(|| Key::from(key), |(key, _)| key.clone());
+                let key =
+                    at.children.get_key_value(&Folded(key)).map_or_else(|| Key::from(key), |(key, _)| key.clone());
                 if was_leaf {
                     self.note(&key, ChangeKind::Removed);
                 }

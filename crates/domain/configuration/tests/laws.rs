@@ -15,8 +15,7 @@ fn value() -> impl Strategy<Value = Value> {
         prop::collection::vec(0..3i64, 0..3).prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
-        prop::collection::btree_map("[aBc_]", inner, 0..4)
-            .prop_map(|map| Value::Object(map.into_iter().collect()))
+        prop::collection::btree_map("[aBc_]", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect()))
     })
 }
 

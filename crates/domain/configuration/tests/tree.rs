@@ -1,7 +1,7 @@
 //! The rules of CR 3 as tables.
 
 use marram_configuration::{
-    Behavior, ChangeKind, ConfigurationUpdate, Event, Mode, Origin, Tree, TlogError, UpdateError, Write, read_tlog,
+    Behavior, ChangeKind, ConfigurationUpdate, Event, Mode, Origin, TlogError, Tree, UpdateError, Write, read_tlog,
 };
 use serde_json::{Value, json};
 
@@ -22,7 +22,8 @@ fn kinds(changes: &[marram_configuration::Change]) -> Vec<(String, ChangeKind)> 
 #[test]
 fn a_leaf_obeys_the_write_rule() {
     let mut tree = tree(json!({"A": {"Key": 1}}), 100);
-    let mut write = |path: &[&str], value: Value, time| kinds(&tree.merge(path, &value, &Write::new(time, Origin::Runtime)));
+    let mut write =
+        |path: &[&str], value: Value, time| kinds(&tree.merge(path, &value, &Write::new(time, Origin::Runtime)));
     assert_eq!(write(&["a", "KEY"], json!(2), 99), []);
     assert_eq!(write(&["a", "KEY"], json!(1), 100), []);
     assert_eq!(write(&["a", "KEY"], json!(1), 101), [("A/Key".to_owned(), ChangeKind::TimestampUpdated)]);

@@ -60,11 +60,8 @@ fn set(text: &str) -> Result<Vec<Comparator>, RequirementError> {
     while let Some(word) = words.next() {
         let (operator, rest) = split_operator(word);
         // npm allows blanks between an operator and its version
-        let version = if rest.is_empty() && !operator.is_empty() {
-            words.next().ok_or_else(|| malformed(word))?
-        } else {
-            rest
-        };
+        let version =
+            if rest.is_empty() && !operator.is_empty() { words.next().ok_or_else(|| malformed(word))? } else { rest };
         comparator(operator, &partial(version)?, &mut all);
     }
     Ok(all)

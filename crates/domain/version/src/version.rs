@@ -132,7 +132,8 @@ mod tests {
     /// CR 1.3: build metadata is ignored in comparison, pre-releases come before their release.
     #[test]
     fn precedence_ignores_build_metadata() {
-        let order = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0", "1.0.1", "1.2.0", "1.10.0"];
+        let order =
+            ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0", "1.0.1", "1.2.0", "1.10.0"];
         for pair in order.windows(2) {
             let [low, high] = [pair[0], pair[1]].map(|text| text.parse::<Version>().unwrap());
             assert_eq!(low.cmp_precedence(&high), Ordering::Less, "{low} {high}");

@@ -121,7 +121,8 @@ fn conjunction() -> impl Strategy<Value = String> {
     ];
     // npm reads `^*` and `<=*` as `*`, the oracle does not: no operator before a bare star
     let star = Just("*".to_owned());
-    let simple = prop_oneof![9 => (operator, part()).prop_map(|(operator, part)| format!("{operator}{part}")), 1 => star];
+    let simple =
+        prop_oneof![9 => (operator, part()).prop_map(|(operator, part)| format!("{operator}{part}")), 1 => star];
     prop_oneof![
         3 => prop::collection::vec(simple, 1..3).prop_map(|all| all.join(" ")),
         1 => (full(), full()).prop_map(|(a, b)| format!("{a} - {b}")),

@@ -28,8 +28,8 @@ pub mod sts;
 /// The words the tables are written with.
 mod build {
     pub(super) use crate::model::{
-        BULK_BODY_LIMIT, DEFAULT_BODY_LIMIT, DEFINITION_BODY_LIMIT, DEPLOYMENT_BODY_LIMIT, ErrorShape, Kind, Location, Member, Number, Operation,
-        POLICY_BODY_LIMIT, Pagination, Pattern, Shape, TimestampFormat,
+        BULK_BODY_LIMIT, DEFAULT_BODY_LIMIT, DEFINITION_BODY_LIMIT, DEPLOYMENT_BODY_LIMIT, ErrorShape, Kind, Location,
+        Member, Number, Operation, POLICY_BODY_LIMIT, Pagination, Pattern, Shape, TimestampFormat,
     };
     pub(super) use crate::service::{Protocol, Service, ServiceId};
 

@@ -215,9 +215,13 @@ pub fn route(request: &Request<'_>, virtual_bucket: Option<&str>) -> Result<Addr
 /// Appends the `<Error>` document: no namespace, as clients expect.
 pub fn error_body(code: &str, message: &str, resource: &str, request_id: &str, out: &mut String) {
     out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
-    for (name, text) in
-        [("Code", code), ("Message", message), ("Resource", resource), ("RequestId", request_id), ("HostId", request_id)]
-    {
+    for (name, text) in [
+        ("Code", code),
+        ("Message", message),
+        ("Resource", resource),
+        ("RequestId", request_id),
+        ("HostId", request_id),
+    ] {
         text_element(name, text, out);
     }
     out.push_str("</Error>");
