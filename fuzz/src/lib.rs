@@ -5,15 +5,18 @@
 
 mod arn;
 mod checkpoint;
+mod deployment;
 mod expr;
 mod flow;
 mod json_body;
 mod mqtt;
 mod pki;
 mod policy;
+mod recipe;
 mod route;
 mod sigv4;
 mod tdm;
+mod tlog;
 mod version;
 
 /// A parser under test: its name (also its corpus folder) and the function to feed.
@@ -28,14 +31,17 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "arn", run: arn::run },
     Target { name: "checkpoint", run: checkpoint::run },
+    Target { name: "deployment", run: deployment::run },
     Target { name: "expr", run: expr::run },
     Target { name: "flow", run: flow::run },
     Target { name: "json_body", run: json_body::run },
     Target { name: "mqtt", run: mqtt::run },
     Target { name: "pki", run: pki::run },
     Target { name: "policy", run: policy::run },
+    Target { name: "recipe", run: recipe::run },
     Target { name: "route", run: route::run },
     Target { name: "sigv4", run: sigv4::run },
     Target { name: "tdm", run: tdm::run },
+    Target { name: "tlog", run: tlog::run },
     Target { name: "version", run: version::run },
 ];

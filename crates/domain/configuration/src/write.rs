@@ -48,12 +48,14 @@ pub struct Behavior {
     mode: Mode,
     children: Vec<(SmolStr, Behavior)>,
     others: Option<Box<Behavior>>,
+    /// Another time than that of the write, for everything below.
+    time: Option<i64>,
 }
 
 impl Behavior {
     /// The same mode everywhere below.
     pub fn all(mode: Mode) -> Self {
-        Self { mode, children: Vec::new(), others: None }
+        Self { mode, children: Vec::new(), others: None, time: None }
     }
 
     /// Another behaviour for one child.
@@ -68,6 +70,23 @@ impl Behavior {
     pub fn with_others(mut self, behavior: Self) -> Self {
         self.others = Some(Box::new(behavior));
         self
+    }
+
+    /// Everything below is written with this time, whatever that of the write.
+    #[must_use]
+    pub fn at(mut self, time: i64) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// As [`Behavior::services`], with the components' `configuration` written at the deployment's own time, which may be
+    /// older than that of the write (CR 3.4): so what a component wrote since survives, and a version never does.
+    pub fn deployment<'a>(builtin: impl IntoIterator<Item = &'a str>, time: i64) -> Self {
+        let mut services = Self::services(builtin);
+        if let Some(component) = &mut services.others {
+            component.children.push(("configuration".into(), Self::all(Mode::Replace).at(time)));
+        }
+        services
     }
 
     /// How a deployment applies a tree at `services` (CR 3.4): components replaced but for `runtime` and `_private`;
@@ -89,7 +108,7 @@ impl Behavior {
             None => match &self.others {
                 Some(others) => Cow::Borrowed(others),
                 None if self.children.is_empty() => Cow::Borrowed(self),
-                None => Cow::Owned(Self::all(self.mode)),
+                None => Cow::Owned(Self { time: self.time, ..Self::all(self.mode) }),
             },
         }
     }
@@ -282,6 +301,13 @@ impl Writer<'_> {
     }
 
     fn child(&mut self, at: &mut Interior, key: &str, value: &Value, behavior: &Behavior) {
+        if let Some(time) = behavior.time.filter(|time| *time != self.write.time) {
+            let write = Write { time, ..self.write.clone() };
+            let mut writer = Writer { write: &write, path: self.path.clone(), changes: Vec::new() };
+            writer.child(at, key, value, behavior);
+            self.changes.append(&mut writer.changes);
+            return;
+        }
         if let Value::Object(map) = value {
             let depth = self.path.len();
             if let Some(next) = self.map_at(at, key) {

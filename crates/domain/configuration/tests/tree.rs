@@ -123,6 +123,20 @@ fn a_deployment_replaces_components() {
     assert_eq!(running.read(&["services", "B"]), Some(json!({})));
 }
 
+/// CR 3.4: only configuration carries the deployment's time, so a newer leaf survives and a version never does.
+#[test]
+fn configuration_carries_the_time_of_the_deployment() {
+    let mut running = tree(json!({"services": {"A": {"version": "1", "configuration": {"k": 1, "ipc": 1}}}}), 100);
+    let path = ["services", "A", "configuration", "ipc"];
+    running.merge(&path, &json!(7), &Write::new(180, Origin::Ipc("A".into())));
+    let new = json!({"A": {"version": "2", "configuration": {"k": 2, "ipc": 2}}});
+    running.apply(&["services"], &new, &Behavior::deployment([], 150), &Write::new(200, Origin::Runtime));
+    assert_eq!(running.read(&["services", "A"]), Some(json!({"version": "2", "configuration": {"k": 2, "ipc": 7}})));
+    let time = |path: &[&str]| running.leaf(path).map(|leaf| leaf.modified);
+    assert_eq!(time(&["services", "A", "configuration", "k"]), Some(150));
+    assert_eq!(time(&["services", "A", "version"]), Some(200));
+}
+
 /// CR 3.4: a rollback restores older values, forgets newer places and keeps what it is told to keep.
 #[test]
 fn a_rollback_restores_times_and_values() {

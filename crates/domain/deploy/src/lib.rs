@@ -1,1 +1,35 @@
 //! Deployments: documents, root sets, dependency resolution, plans.
+//!
+//! The rules of CR 4 without any I/O: the deployer asks, feeds what it fetched, and does what the answers say.
+//!
+//! ```text
+//! document   what the cloud or the CLI sends                  (CR 4.2, 4.5)
+//! roots      which components every group asks for            (CR 4.1, 4.6)
+//! resolve    which version of each component fits them all    (CR 4.7)
+//! builtin    components that are part of this runtime
+//! plan       what is new, changed, gone; in which order       (CR 4.8, 4.9)
+//! service    the configuration tree of each component         (CR 3.2, 3.3, 1.8)
+//! failure    error codes, types, stacks                       (CR 4.11)
+//! status     how a deployment ended                           (CR 4.9)
+//! ```
+
+mod builtin;
+mod document;
+mod failure;
+mod plan;
+mod resolve;
+mod roots;
+mod service;
+mod status;
+
+pub use builtin::{BUILTINS, Builtin, NUCLEUS, NUCLEUS_VERSION, builtin};
+pub use document::{
+    ComponentEntry, DeploymentDocument, DocumentError, FailurePolicy, Limits, RunWith, UpdateAction, group_key,
+    is_group_name,
+};
+pub use failure::{ErrorCode, ErrorType, Failure, FailureReport};
+pub use plan::{CycleError, Plan, PlanInput, order};
+pub use resolve::{Ask, Local, Resolution, Resolved, Resolver, Wanted};
+pub use roots::{GroupRoot, Groups, LOCAL_GROUP, Staleness};
+pub use service::{Paths, ServiceInput, Unsafe, service_tree, unsafe_interpolations};
+pub use status::{DeploymentStatus, DetailedStatus, status_details};

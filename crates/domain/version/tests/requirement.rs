@@ -119,18 +119,17 @@ fn conjunction() -> impl Strategy<Value = String> {
     let operator = prop_oneof![
         3 => Just(""), 1 => Just("="), 1 => Just(">"), 2 => Just(">="), 1 => Just("<"), 1 => Just("<="), 2 => Just("^"), 2 => Just("~")
     ];
-    // npm reads `^*` and `<=*` as `*`, the oracle does not: no operator before a bare star
-    let star = Just("*".to_owned());
-    let simple =
-        prop_oneof![9 => (operator, part()).prop_map(|(operator, part)| format!("{operator}{part}")), 1 => star];
+    let simple = (operator, part()).prop_map(|(operator, part)| format!("{operator}{part}"));
     prop_oneof![
         3 => prop::collection::vec(simple, 1..3).prop_map(|all| all.join(" ")),
         1 => (full(), full()).prop_map(|(a, b)| format!("{a} - {b}")),
+        // a star stands alone: with an operator or a neighbour the oracle departs from npm
+        1 => Just("*".to_owned()),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, max_global_rejects: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// CR 1.3: the same answer as an independent npm implementation, and printing keeps the meaning.
     #[test]

@@ -1,0 +1,36 @@
+//! Components that this runtime is itself: they resolve without the cloud and have no artifacts.
+
+/// A component that is part of the runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Builtin {
+    /// Its name.
+    pub name: &'static str,
+    /// The version it presents; high within the major that components ask for.
+    pub version: &'static str,
+}
+
+/// Name of the nucleus.
+pub const NUCLEUS: &str = "aws.greengrass.Nucleus";
+/// Version that the nucleus presents (CR 1.3: at least 2.17).
+pub const NUCLEUS_VERSION: &str = "2.17.0";
+
+/// All of them, sorted by name.
+pub const BUILTINS: &[Builtin] = &[
+    Builtin { name: "aws.greengrass.Cli", version: NUCLEUS_VERSION },
+    Builtin { name: "aws.greengrass.DiskSpooler", version: "1.0.7" },
+    Builtin { name: NUCLEUS, version: NUCLEUS_VERSION },
+    Builtin { name: "aws.greengrass.SecretManager", version: "2.2.9" },
+    Builtin { name: "aws.greengrass.ShadowManager", version: "2.3.14" },
+    Builtin { name: "aws.greengrass.TokenExchangeService", version: "2.0.3" },
+    Builtin { name: "aws.greengrass.clientdevices.Auth", version: "2.5.7" },
+    Builtin { name: "aws.greengrass.clientdevices.IPDetector", version: "2.2.5" },
+    Builtin { name: "aws.greengrass.clientdevices.mqtt.Bridge", version: "2.3.6" },
+    Builtin { name: "aws.greengrass.clientdevices.mqtt.EMQX", version: "2.1.0" },
+    Builtin { name: "aws.greengrass.clientdevices.mqtt.Moquette", version: "2.3.11" },
+    Builtin { name: "marram.FlowRuntime", version: "1.0.0" },
+];
+
+/// The builtin of this name.
+pub fn builtin(name: &str) -> Option<&'static Builtin> {
+    BUILTINS.iter().find(|builtin| builtin.name == name)
+}

@@ -1,0 +1,596 @@
+//! From values with places to a recipe and everything an author should know about it (CR 1.2 to 1.7, 1.10).
+
+use indexmap::IndexMap;
+use marram_version::{Requirement, Version};
+use serde_json::{Map, Value};
+use smol_str::SmolStr;
+
+use crate::document::{self, Kind, Node};
+use crate::finding::{Finding, Place, Severity};
+use crate::lifecycle::{Lifecycle, StepName};
+use crate::model::{
+    Artifact, ComponentType, Dependency, DependencyType, FORMAT_VERSION, Grant, Manifest, Permission, Recipe, Unarchive,
+};
+use crate::platform;
+
+/// Largest recipe that the cloud takes, in bytes (CP 7.2).
+pub const MAX_PUBLISHED_RECIPE: usize = 16 * 1024;
+/// Largest recipe that is read at all, in bytes: local recipes and those with digests added.
+pub const MAX_RECIPE: usize = 256 * 1024;
+/// Longest component name (CR 1.2).
+const MAX_NAME: usize = 128;
+/// Members of a lifecycle that keep their type; all others are text as written.
+const TYPED: &[&str] = &["Timeout", "RequiresPrivilege", "errorResetTime"];
+
+/// A recipe as far as it could be understood.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The model; none when the document cannot be a recipe at all (`RECIPE_PARSE_ERROR` on a core).
+    pub recipe: Option<Recipe>,
+    /// Everything worth telling, in the order of the text.
+    pub findings: Vec<Finding>,
+}
+
+impl Reading {
+    /// Findings that forbid publication.
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error)
+    }
+}
+
+/// Reads a recipe, JSON or YAML. Never fails: what is wrong stands in the findings.
+pub fn read(bytes: &[u8]) -> Reading {
+    let mut reader = Reader { findings: Vec::new() };
+    let recipe = reader.document(bytes);
+    reader.findings.sort_by_key(|finding| finding.place);
+    Reading { recipe, findings: reader.findings }
+}
+
+/// What the cloud refuses beyond the format: size, reserved names and types (CP 7.2).
+pub fn publication_findings(bytes: usize, recipe: &Recipe) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut refuse = |field: &str, message: String, remedy: &str| {
+        findings.push(Finding {
+            severity: Severity::Error,
+            field: field.to_owned(),
+            place: None,
+            message,
+            remedy: remedy.to_owned(),
+        });
+    };
+    if bytes > MAX_PUBLISHED_RECIPE {
+        let message = format!("the recipe has {bytes} bytes, at most {MAX_PUBLISHED_RECIPE} are allowed");
+        refuse("", message, "move long scripts into an artifact");
+    }
+    if recipe.name.starts_with("aws.") {
+        let message = format!("`{}` begins with `aws.`, which is reserved", recipe.name);
+        refuse("ComponentName", message, "use a name of your own, for example com.example.Name");
+    }
+    if recipe.component_type == ComponentType::Nucleus {
+        refuse("ComponentType", "aws.greengrass.nucleus is reserved".to_owned(), "leave ComponentType out");
+    }
+    findings
+}
+
+struct Reader {
+    findings: Vec<Finding>,
+}
+
+/// Members of a map by their official keys.
+struct Members<'a> {
+    field: String,
+    place: Place,
+    found: Vec<(&'static str, &'a Node)>,
+}
+
+impl<'a> Members<'a> {
+    fn get(&self, key: &str) -> Option<&'a Node> {
+        self.found.iter().find(|(name, _)| *name == key).map(|(_, node)| *node).filter(|node| !node.is_null())
+    }
+
+    fn field(&self, key: &str) -> String {
+        join(&self.field, key)
+    }
+}
+
+fn join(field: &str, key: &str) -> String {
+    if field.is_empty() { key.to_owned() } else { format!("{field}.{key}") }
+}
+
+impl Reader {
+    fn say(&mut self, severity: Severity, field: &str, place: Place, message: impl Into<String>, remedy: &str) {
+        self.findings.push(Finding {
+            severity,
+            field: field.to_owned(),
+            place: Some(place),
+            message: message.into(),
+            remedy: remedy.to_owned(),
+        });
+    }
+
+    fn error(&mut self, field: &str, place: Place, message: impl Into<String>, remedy: &str) {
+        self.say(Severity::Error, field, place, message, remedy);
+    }
+
+    fn warn(&mut self, field: &str, place: Place, message: impl Into<String>, remedy: &str) {
+        self.say(Severity::Warning, field, place, message, remedy);
+    }
+
+    fn document(&mut self, bytes: &[u8]) -> Option<Recipe> {
+        let start = Place { line: 1, column: 1 };
+        if bytes.len() > MAX_RECIPE {
+            let message = format!("the recipe has {} bytes, at most {MAX_RECIPE} are read", bytes.len());
+            self.error("", start, message, "move long scripts into an artifact");
+            return None;
+        }
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            self.error("", start, "the recipe is not UTF-8 text", "save it as UTF-8");
+            return None;
+        };
+        match document::parse(text) {
+            Ok(root) => self.recipe(&root),
+            Err(error) => {
+                self.error("", error.place, error.message, "a recipe is one JSON object or one YAML document");
+                None
+            }
+        }
+    }
+
+    fn recipe(&mut self, root: &Node) -> Option<Recipe> {
+        let keys = [
+            "RecipeFormatVersion",
+            "ComponentName",
+            "ComponentVersion",
+            "ComponentType",
+            "ComponentDescription",
+            "ComponentPublisher",
+            "ComponentSource",
+            "ComponentConfiguration",
+            "ComponentDependencies",
+            "Manifests",
+            "Lifecycle",
+        ];
+        let top = self.members("", root, &keys)?;
+        // every part is read even when an earlier one is hopeless, so that an author learns everything at once
+        let format = self.format_version(&top);
+        let name = self.name(&top);
+        let version = self.version(&top);
+        let component_type = self.component_type(&top);
+        let [description, publisher, source] = ["ComponentDescription", "ComponentPublisher", "ComponentSource"]
+            .map(|key| top.get(key).and_then(|node| self.text(key, node)));
+        let default_configuration = self.configuration(&top);
+        let dependencies = self.dependencies(&top);
+        let manifests = self.manifests(&top);
+        let lifecycle = self.global_lifecycle(&top, manifests.as_deref().unwrap_or_default());
+        format?;
+        Some(Recipe {
+            name: name?,
+            version: version?,
+            component_type: component_type?,
+            description,
+            publisher,
+            source,
+            default_configuration: default_configuration?,
+            dependencies: dependencies?,
+            manifests: manifests?,
+            lifecycle: lifecycle?,
+        })
+    }
+
+    fn format_version(&mut self, top: &Members<'_>) -> Option<()> {
+        let key = "RecipeFormatVersion";
+        let remedy = "write RecipeFormatVersion: 2020-01-25";
+        match top.get(key) {
+            None => self.error(key, top.place, "RecipeFormatVersion is missing", remedy),
+            Some(node) => match self.text(key, node)? {
+                text if text == FORMAT_VERSION => return Some(()),
+                text => self.error(key, node.place, format!("the format version `{text}` does not exist"), remedy),
+            },
+        }
+        None
+    }
+
+    fn name(&mut self, top: &Members<'_>) -> Option<SmolStr> {
+        let key = "ComponentName";
+        let remedy = "use 1 to 128 of a-z A-Z 0-9 - _ . as in com.example.Name";
+        let Some(node) = top.get(key) else {
+            self.error(key, top.place, "ComponentName is missing", remedy);
+            return None;
+        };
+        let text = self.text(key, node)?;
+        if is_component_name(&text) {
+            return Some(text.into());
+        }
+        self.error(key, node.place, format!("`{}` is not a component name", shown(&text)), remedy);
+        None
+    }
+
+    fn version(&mut self, top: &Members<'_>) -> Option<Version> {
+        let key = "ComponentVersion";
+        let remedy = "use three numbers as in 1.0.0, each at most 999999";
+        let Some(node) = top.get(key) else {
+            self.error(key, top.place, "ComponentVersion is missing", remedy);
+            return None;
+        };
+        let text = self.text(key, node)?;
+        match text.parse() {
+            Ok(version) => Some(version),
+            Err(error) => {
+                self.error(key, node.place, error.to_string(), remedy);
+                None
+            }
+        }
+    }
+
+    fn component_type(&mut self, top: &Members<'_>) -> Option<ComponentType> {
+        let key = "ComponentType";
+        let Some(node) = top.get(key) else { return Some(ComponentType::default()) };
+        let text = self.text(key, node)?;
+        let found = ComponentType::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(&text));
+        if found.is_none() {
+            let remedy = "leave ComponentType out, or use aws.greengrass.generic";
+            self.error(key, node.place, format!("the component type `{}` does not exist", shown(&text)), remedy);
+        }
+        found
+    }
+
+    /// The outer option is none when the field is hopeless.
+    fn configuration(&mut self, top: &Members<'_>) -> Option<Option<Value>> {
+        let key = "ComponentConfiguration";
+        let Some(node) = top.get(key) else { return Some(None) };
+        let inner = self.members(key, node, &["DefaultConfiguration"])?;
+        let Some(node) = inner.get("DefaultConfiguration") else { return Some(None) };
+        let field = inner.field("DefaultConfiguration");
+        if !matches!(node.kind, Kind::Map(_)) {
+            self.warn(&field, node.place, "the default configuration is not an object", "make it a map of keys");
+        }
+        self.same_key_twice(&field, node);
+        Some(Some(node.to_value()))
+    }
+
+    fn dependencies(&mut self, top: &Members<'_>) -> Option<IndexMap<SmolStr, Dependency>> {
+        let key = "ComponentDependencies";
+        let mut all = IndexMap::new();
+        let Some(node) = top.get(key) else { return Some(all) };
+        let Kind::Map(members) = &node.kind else {
+            self.error(key, node.place, "this is not a map", "write the name of each dependency as a key");
+            return None;
+        };
+        for (name, node) in members {
+            let field = join(key, &name.text);
+            if !is_component_name(&name.text) {
+                let message = format!("`{}` is not a component name", shown(&name.text));
+                self.error(&field, name.place, message, "use 1 to 128 of a-z A-Z 0-9 - _ .");
+            }
+            let inner = self.members(&field, node, &["VersionRequirement", "DependencyType"])?;
+            let requirement = self.requirement(&inner);
+            let kind = match inner.get("DependencyType") {
+                None => DependencyType::Hard,
+                Some(node) => self.choice(
+                    &inner.field("DependencyType"),
+                    node,
+                    &[("HARD", DependencyType::Hard), ("SOFT", DependencyType::Soft)],
+                )?,
+            };
+            all.insert(SmolStr::from(&name.text), Dependency { requirement: requirement?, kind });
+        }
+        Some(all)
+    }
+
+    fn requirement(&mut self, members: &Members<'_>) -> Option<String> {
+        let field = members.field("VersionRequirement");
+        let Some(node) = members.get("VersionRequirement") else {
+            // an empty text is a range that fits everything; nothing at all is an oversight
+            let remedy = "write the range of versions, for example ^1.0.0";
+            self.error(&field, members.place, "VersionRequirement is missing", remedy);
+            return Some(String::new());
+        };
+        let text = self.text(&field, node)?;
+        if let Err(error) = text.parse::<Requirement>() {
+            self.error(&field, node.place, error.to_string(), "use an npm range");
+        }
+        Some(text)
+    }
+
+    fn manifests(&mut self, top: &Members<'_>) -> Option<Vec<Manifest>> {
+        let key = "Manifests";
+        let remedy = "add a manifest; one without Platform fits every device";
+        let Some(node) = top.get(key) else {
+            self.error(key, top.place, "the recipe has no manifest, so no device can run it", remedy);
+            return Some(Vec::new());
+        };
+        let Kind::List(items) = &node.kind else {
+            self.error(key, node.place, "this is not a list", "begin each manifest with `- `");
+            return None;
+        };
+        if items.is_empty() {
+            self.error(key, node.place, "the recipe has no manifest, so no device can run it", remedy);
+        }
+        let mut all: Vec<Manifest> = Vec::new();
+        for (index, node) in items.iter().enumerate() {
+            let field = format!("{key}[{index}]");
+            if all.iter().any(|earlier| earlier.platform.as_ref().is_none_or(IndexMap::is_empty)) {
+                let message = "an earlier manifest fits every device, so this one is never chosen";
+                self.warn(&field, node.place, message, "put manifests with a Platform first");
+            }
+            all.push(self.manifest(&field, node)?);
+        }
+        Some(all)
+    }
+
+    fn manifest(&mut self, field: &str, node: &Node) -> Option<Manifest> {
+        let members = self.members(field, node, &["Name", "Platform", "Lifecycle", "Selections", "Artifacts"])?;
+        let name = members.get("Name").and_then(|node| self.text(&members.field("Name"), node));
+        let platform = match members.get("Platform") {
+            None => None,
+            Some(node) => Some(self.platform(&members.field("Platform"), node)?),
+        };
+        let lifecycle = match members.get("Lifecycle") {
+            None => Map::new(),
+            Some(node) => {
+                let field = members.field("Lifecycle");
+                let lifecycle = self.lifecycle(&field, node)?;
+                self.steps(&field, node, &lifecycle);
+                lifecycle
+            }
+        };
+        let selections = match members.get("Selections") {
+            None => Vec::new(),
+            Some(node) => self.texts(&members.field("Selections"), node)?,
+        };
+        let artifacts = match members.get("Artifacts") {
+            None => Vec::new(),
+            Some(node) => self.artifacts(&members.field("Artifacts"), node)?,
+        };
+        Some(Manifest { name, platform, lifecycle, selections, artifacts })
+    }
+
+    fn platform(&mut self, field: &str, node: &Node) -> Option<IndexMap<String, String>> {
+        let Kind::Map(members) = &node.kind else {
+            self.error(field, node.place, "this is not a map", "write attributes as `os: linux`");
+            return None;
+        };
+        let mut all = IndexMap::new();
+        for (name, node) in members {
+            let field = join(field, &name.text);
+            // an attribute without a value fits everything
+            let text = if node.is_null() { "*".to_owned() } else { self.text(&field, node)? };
+            if let Some(pattern) = platform::pattern_of(&text) {
+                if platform::compile(pattern).is_none() {
+                    let remedy = "use a pattern without look-around and back-references";
+                    self.error(&field, node.place, format!("`{}` is not a usable pattern", shown(&text)), remedy);
+                }
+            } else if text != "*" && !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+                let message = format!("`{}` never matches", shown(&text));
+                self.warn(&field, node.place, message, "begin with a letter or digit, or use * or /pattern/");
+            }
+            all.insert(name.text.clone(), text);
+        }
+        Some(all)
+    }
+
+    fn artifacts(&mut self, field: &str, node: &Node) -> Option<Vec<Artifact>> {
+        let Kind::List(items) = &node.kind else {
+            self.error(field, node.place, "this is not a list", "begin each artifact with `- `");
+            return None;
+        };
+        let mut all: Vec<Artifact> = Vec::new();
+        for (index, node) in items.iter().enumerate() {
+            let artifact = self.artifact(&format!("{field}[{index}]"), node)?;
+            let file = |artifact: &Artifact| artifact.place().ok().and_then(|uri| uri.file_name().map(str::to_owned));
+            if let Some(name) = file(&artifact)
+                && all.iter().any(|other| file(other).as_ref() == Some(&name))
+            {
+                let message = format!("two artifacts of this manifest are stored as `{}`", shown(&name));
+                self.warn(&format!("{field}[{index}]"), node.place, message, "give them different file names");
+            }
+            all.push(artifact);
+        }
+        Some(all)
+    }
+
+    fn artifact(&mut self, field: &str, node: &Node) -> Option<Artifact> {
+        let members = self.members(field, node, &["URI", "Unarchive", "Permission", "Digest", "Algorithm"])?;
+        let uri_field = members.field("URI");
+        let uri = match members.get("URI") {
+            Some(node) => {
+                let uri = self.text(&uri_field, node)?;
+                if let Err(error) = uri.parse::<crate::ArtifactUri>() {
+                    self.error(&uri_field, node.place, error.to_string(), "write for example s3://BUCKET/KEY");
+                }
+                uri
+            }
+            None => {
+                self.error(&uri_field, node.place, "the artifact has no URI", "write for example s3://BUCKET/KEY");
+                String::new()
+            }
+        };
+        let unarchive = match members.get("Unarchive") {
+            None => Unarchive::None,
+            Some(node) => {
+                let choices = [("NONE", Unarchive::None), ("ZIP", Unarchive::Zip)];
+                self.choice(&members.field("Unarchive"), node, &choices)?
+            }
+        };
+        let permission = match members.get("Permission") {
+            None => Permission::default(),
+            Some(node) => self.permission(&members.field("Permission"), node)?,
+        };
+        let [digest, algorithm] =
+            ["Digest", "Algorithm"].map(|key| members.get(key).and_then(|node| self.text(&members.field(key), node)));
+        Some(Artifact { uri, unarchive, permission, digest, algorithm })
+    }
+
+    fn permission(&mut self, field: &str, node: &Node) -> Option<Permission> {
+        let members = self.members(field, node, &["Read", "Execute"])?;
+        let choices = [("NONE", Grant::None), ("OWNER", Grant::Owner), ("ALL", Grant::All)];
+        let mut permission = Permission::default();
+        if let Some(node) = members.get("Read") {
+            permission.read = self.choice(&members.field("Read"), node, &choices)?;
+        }
+        if let Some(node) = members.get("Execute") {
+            permission.execute = self.choice(&members.field("Execute"), node, &choices)?;
+        }
+        Some(permission)
+    }
+
+    fn global_lifecycle(&mut self, top: &Members<'_>, manifests: &[Manifest]) -> Option<Map<String, Value>> {
+        let key = "Lifecycle";
+        let Some(node) = top.get(key) else { return Some(Map::new()) };
+        let lifecycle = self.lifecycle(key, node)?;
+        let selected = manifests.iter().any(|manifest| !manifest.selections.is_empty());
+        if !selected && !format!("{:?}", lifecycle.keys()).to_ascii_lowercase().contains("\"all\"") {
+            // without selections and keywords the global lifecycle holds plain steps
+            let mut plain = Vec::new();
+            for name in StepName::STEPS {
+                if let Some(value) = crate::lifecycle::member(&lifecycle, name.as_str())
+                    && crate::lifecycle::member(value.as_object().unwrap_or(&Map::new()), "all").is_none()
+                {
+                    plain.push((name.as_str().to_owned(), value.clone()));
+                }
+            }
+            self.steps(key, node, &plain.into_iter().collect());
+        }
+        Some(lifecycle)
+    }
+
+    fn lifecycle(&mut self, field: &str, node: &Node) -> Option<Map<String, Value>> {
+        self.same_key_twice(field, node);
+        match node.to_text_value(TYPED) {
+            Value::Object(map) => Some(map),
+            _ => {
+                self.error(field, node.place, "this is not a map of steps", "write steps as `run: SCRIPT`");
+                None
+            }
+        }
+    }
+
+    /// Checks each step and its keys.
+    fn steps(&mut self, field: &str, node: &Node, lifecycle: &Map<String, Value>) {
+        let Kind::Map(members) = &node.kind else { return };
+        for (name, node) in members {
+            if !lifecycle.contains_key(&name.text) {
+                continue;
+            }
+            let field = join(field, &name.text);
+            let Some(step) = StepName::STEPS.into_iter().find(|step| step.as_str().eq_ignore_ascii_case(&name.text))
+            else {
+                if !["setenv", "errorResetTime"].iter().any(|key| key.eq_ignore_ascii_case(&name.text)) {
+                    let steps = StepName::STEPS.map(StepName::as_str).join(", ");
+                    let message = format!("`{}` is not a lifecycle step", shown(&name.text));
+                    self.warn(&field, name.place, message, &format!("the steps are {steps}"));
+                }
+                continue;
+            };
+            if let Err(error) = Lifecycle(lifecycle).step(step) {
+                self.error(&field, node.place, error.to_string(), "see the keys Script, Timeout, Skipif, Setenv");
+            }
+            if matches!(node.kind, Kind::Map(_)) {
+                self.members(&field, node, &["Script", "RequiresPrivilege", "Skipif", "Timeout", "Setenv"]);
+            }
+        }
+        if Lifecycle(lifecycle).setenv().is_err() {
+            self.error(
+                &join(field, "setenv"),
+                node.place,
+                "setenv is not a map of names to values",
+                "write NAME: value",
+            );
+        }
+    }
+
+    /// The members of a map by official key; says which are unknown, mis-cased or double.
+    fn members<'a>(&mut self, field: &str, node: &'a Node, keys: &[&'static str]) -> Option<Members<'a>> {
+        let Kind::Map(members) = &node.kind else {
+            let remedy = format!("write a map with {}", keys.join(", "));
+            self.error(field, node.place, "this is not a map", &remedy);
+            return None;
+        };
+        let mut found: Vec<(&'static str, &'a Node)> = Vec::new();
+        for (name, node) in members {
+            let field = join(field, &name.text);
+            let Some(key) = keys.iter().find(|key| key.eq_ignore_ascii_case(&name.text)) else {
+                let remedy = format!("known here: {}", keys.join(", "));
+                self.warn(
+                    &field,
+                    name.place,
+                    format!("the key `{}` is not known and is ignored", shown(&name.text)),
+                    &remedy,
+                );
+                continue;
+            };
+            if found.iter().any(|(earlier, _)| earlier == key) {
+                let message = format!("`{key}` is written twice with different case");
+                self.error(&field, name.place, message, "keep one of them");
+                return None;
+            }
+            if *key != name.text && !(*key == "URI" && name.text == "Uri") {
+                let message = format!("`{}` is spelled `{key}`; other readers compare case", shown(&name.text));
+                self.warn(&field, name.place, message, &format!("write {key}"));
+            }
+            found.push((key, node));
+        }
+        Some(Members { field: field.to_owned(), place: node.place, found })
+    }
+
+    fn text(&mut self, field: &str, node: &Node) -> Option<String> {
+        match &node.kind {
+            Kind::Scalar { text, .. } => Some(text.clone()),
+            _ => {
+                self.error(field, node.place, "this is not a text", "write one value");
+                None
+            }
+        }
+    }
+
+    fn texts(&mut self, field: &str, node: &Node) -> Option<Vec<String>> {
+        match &node.kind {
+            Kind::List(items) => items.iter().map(|item| self.text(field, item)).collect(),
+            _ => {
+                self.error(field, node.place, "this is not a list", "write the values in [ ]");
+                None
+            }
+        }
+    }
+
+    fn choice<T: Copy>(&mut self, field: &str, node: &Node, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(field, node)?;
+        let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text)).map(|(_, choice)| *choice);
+        if found.is_none() {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            let remedy = format!("use {}", words.join(" or "));
+            self.error(field, node.place, format!("`{}` is not possible here", shown(&text)), &remedy);
+        }
+        found
+    }
+
+    /// Keys that differ in case only are one key in the configuration tree.
+    fn same_key_twice(&mut self, field: &str, node: &Node) {
+        match &node.kind {
+            Kind::Scalar { .. } => {}
+            Kind::List(items) => items.iter().for_each(|item| self.same_key_twice(field, item)),
+            Kind::Map(members) => {
+                for (index, (name, node)) in members.iter().enumerate() {
+                    let field = join(field, &name.text);
+                    if members[..index].iter().any(|(earlier, _)| earlier.text.eq_ignore_ascii_case(&name.text)) {
+                        let message = format!(
+                            "`{}` is there already in another case; a core takes both as one",
+                            shown(&name.text)
+                        );
+                        self.warn(&field, name.place, message, "keep one of them");
+                    }
+                    self.same_key_twice(&field, node);
+                }
+            }
+        }
+    }
+}
+
+fn is_component_name(text: &str) -> bool {
+    (1..=MAX_NAME).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_debug).collect()
+}
