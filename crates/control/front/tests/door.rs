@@ -78,7 +78,7 @@ async fn unauthenticated_calls_are_refused_in_their_dialect() {
         (rest().in_region("eu-west-1"), 403, "InvalidSignatureException"),
         (rest().in_region("aws-global"), 403, "InvalidSignatureException"),
         (form().in_region("eu-west-1"), 403, "SignatureDoesNotMatch"),
-        (Call { scope: "s3", ..rest() }, 403, "InvalidSignatureException"),
+        (Call { scope: "ec2", ..rest() }, 403, "InvalidSignatureException"),
         (Call { tamper: Some("/things/other"), ..rest() }, 403, "InvalidSignatureException"),
     ];
     for (call, status, code) in rows {
