@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use crate::admin::Handler;
 use crate::data_dir::{DataDir, write_private};
+use crate::demo::Caller;
+use crate::provision::{self, CoreEndpoints};
 
 /// File in the data directory with the first administrator's key; owner only. `marram env` and the demo use it.
 const KEY_FILE: &str = "administrator.json";
@@ -100,14 +102,30 @@ pub async fn create_account(identity: &Identity, name: &str) -> anyhow::Result<V
     }))
 }
 
+/// What the admin socket needs to provision cores.
+pub struct CoreDesk {
+    /// Calls in the first account's administrator's name.
+    pub caller: Caller,
+    /// Root certificate that cores trust, PEM.
+    pub root_pem: String,
+    /// Where cores find the control plane.
+    pub endpoints: CoreEndpoints,
+}
+
 /// Answers the admin socket.
-pub fn admin_handler(identity: Identity) -> Handler {
+pub fn admin_handler(identity: Identity, desk: CoreDesk) -> Handler {
+    let desk = Arc::new(desk);
     Arc::new(move |request: Value| {
-        let identity = identity.clone();
+        let (identity, desk) = (identity.clone(), Arc::clone(&desk));
         Box::pin(async move {
-            match (request["verb"].as_str(), request["name"].as_str()) {
-                (Some("account-create"), Some(name)) => create_account(&identity, name).await,
-                (verb, _) => Err(anyhow!("the verb {verb:?} is not known here")),
+            let text = |name: &str| request[name].as_str();
+            match (text("verb"), text("name"), text("thing"), text("csr")) {
+                (Some("account-create"), Some(name), ..) => create_account(&identity, name).await,
+                (Some("core-provision"), _, Some(thing), Some(csr)) => {
+                    let made = provision::core(&desk.caller, thing, csr).await?;
+                    Ok(crate::command::core::answer(&made.certificate_pem, &desk.root_pem, &desk.endpoints))
+                }
+                (verb, ..) => Err(anyhow!("the verb {verb:?} is not known here")),
             }
         })
     })

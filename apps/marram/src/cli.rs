@@ -41,6 +41,9 @@ pub enum Verb {
     /// Accounts (tenants).
     #[command(subcommand)]
     Account(Account),
+    /// Edge cores.
+    #[command(subcommand)]
+    Core(crate::command::core::CoreVerb),
     /// The audit log.
     #[command(subcommand)]
     AuditLog(crate::command::audit_log::AuditLog),

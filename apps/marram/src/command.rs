@@ -2,6 +2,7 @@
 
 mod account;
 pub mod audit_log;
+pub mod core;
 pub mod env;
 pub mod flow;
 pub mod tdm;
@@ -28,6 +29,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Serve(flags) => up::serve(&flags),
         Verb::Env(flags) => env::run(&flags),
         Verb::Account(verb) => account::run(&verb),
+        Verb::Core(verb) => core::run(&verb),
         Verb::AuditLog(verb) => audit_log::run(&verb),
         Verb::Flow(verb) => flow::run(&verb),
         Verb::Tdm(verb) => tdm::run(&verb),

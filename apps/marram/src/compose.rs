@@ -36,9 +36,11 @@ use crate::adapter::messages::BrokerMessages;
 use crate::adapter::pages::StatusPages;
 use crate::adapter::reserved::{ReservedServices, ReservedTopics};
 use crate::admin;
-use crate::administrator::{self, Administrator};
+use crate::administrator::{self, Administrator, CoreDesk};
 use crate::command::UsageError;
 use crate::data_dir::DataDir;
+use crate::demo::Caller;
+use crate::provision::CoreEndpoints;
 use crate::settings::Settings;
 
 /// A running control plane.
@@ -64,6 +66,19 @@ pub struct Stack {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// Calls from inside, in the name of an account's administrator.
+pub fn first_administrator(
+    identity: &Identity,
+    account: &AccountId,
+    region: &Region,
+    services: &[Arc<dyn Service>],
+) -> anyhow::Result<Caller> {
+    let principal = identity
+        .user_principal(account, marram_identity::ADMINISTRATOR)
+        .context("the first account has no administrator")?;
+    Ok(Caller::new(identity.clone(), principal, region.clone(), services.to_vec()))
+}
+
 impl Stack {
     /// Starts everything; when it returns, every listener accepts.
     ///
@@ -83,6 +98,7 @@ impl Stack {
         let mqtt_socket = bind(settings.mqtt, "MQTT").await?;
         let pki = data.pki(&settings.server_names())?;
         let authority = Arc::new(pki.authority);
+        let root_pem = authority.certificate_pem();
         let certificate = ServerCertificate::from_pem(&pki.server_chain_pem, &pki.server_key_pem)
             .context("the server certificate cannot be used")?;
         let metrics = Metrics::new();
@@ -208,6 +224,16 @@ impl Stack {
             .with_context(|| format!("cannot listen at {} (API)", settings.api))?;
         let device_api = device_socket.local_addr()?;
         let (api, mqtt) = (api_listener.local_addr()?, mqtt_socket.local_addr()?);
+        let desk = CoreDesk {
+            caller: first_administrator(&identity, &account, &region, &services)?,
+            root_pem,
+            endpoints: CoreEndpoints {
+                region: settings.region.clone(),
+                host: settings.public_host().to_owned(),
+                mqtt_port: mqtt.port(),
+                device_port: device_api.port(),
+            },
+        };
         let tasks = vec![
             tokio::spawn(api_listener.run(stopped.clone())),
             tokio::spawn(listen_tls(mqtt_socket, acceptor(Listener::DeviceMqtt), broker.clone(), {
@@ -220,7 +246,7 @@ impl Stack {
             watching,
             clockwork,
             sweeper,
-            admin::listen(&data.admin_socket(), administrator::admin_handler(identity.clone()))?,
+            admin::listen(&data.admin_socket(), administrator::admin_handler(identity.clone(), desk))?,
         ];
         Ok(Stack {
             data,

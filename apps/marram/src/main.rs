@@ -11,6 +11,8 @@ mod command;
 mod compose;
 mod data_dir;
 mod demo;
+mod local_core;
+mod provision;
 mod settings;
 
 use clap::Parser;

@@ -7,15 +7,16 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use marram_identity::ADMINISTRATOR;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli;
 use crate::command::env::ENV_FILE;
-use crate::compose::Stack;
+use crate::compose::{Stack, first_administrator};
 use crate::data_dir::write_private;
 use crate::demo::{self, Caller, Demo, DemoOptions};
+use crate::local_core::{self, LocalCore};
+use crate::provision::CoreEndpoints;
 use crate::settings::Settings;
 
 /// How long connections may take to end at shutdown.
@@ -55,6 +56,10 @@ fn run(settings: Settings, up: Option<&cli::Up>) -> anyhow::Result<ExitCode> {
             "started_ms": started.elapsed().as_millis() as u64,
         });
         println!("{ready}");
+        let core = match up {
+            Some(flags) if !flags.no_core => start_core(&settings, &stack).await?,
+            _ => None,
+        };
         let demo = match up {
             Some(flags) if !flags.no_demo => Some(start_demo(&settings, &stack, !flags.no_view).await?),
             _ => None,
@@ -67,17 +72,43 @@ fn run(settings: Settings, up: Option<&cli::Up>) -> anyhow::Result<ExitCode> {
         if let Some(demo) = demo {
             demo.stop().await;
         }
+        if let Some(core) = core {
+            core.stop().await;
+        }
         stack.stop(SHUTDOWN_PATIENCE).await;
         Ok(ExitCode::SUCCESS)
     })
 }
 
+/// The local core, when its program stands beside this one.
+async fn start_core(settings: &Settings, stack: &Stack) -> anyhow::Result<Option<LocalCore>> {
+    let Some(program) = local_core::program()? else {
+        tracing::warn!("marram-core is not beside this program: no local core");
+        return Ok(None);
+    };
+    let endpoints = CoreEndpoints {
+        region: settings.region.clone(),
+        host: settings.public_host().to_owned(),
+        mqtt_port: stack.mqtt.port(),
+        device_port: stack.device_api.port(),
+    };
+    let caller = administrator_of(settings, stack)?;
+    let root = stack.data.folder("core")?;
+    let credentials = stack.data.folder("core-credentials")?;
+    local_core::start(program, &root, &credentials, &stack.data.ca_file(), &endpoints, &caller)
+        .await
+        .map(Some)
+        .context("cannot start the local core")
+}
+
+fn administrator_of(settings: &Settings, stack: &Stack) -> anyhow::Result<Caller> {
+    let account = settings.account.parse().context("the first account's id")?;
+    let region = settings.region.parse().context("the region")?;
+    first_administrator(&stack.identity, &account, &region, &stack.services)
+}
+
 /// The demo, as the first account's administrator would set it up.
 async fn start_demo(settings: &Settings, stack: &Stack, view: bool) -> anyhow::Result<Demo> {
-    let account = settings.account.parse().context("the first account's id")?;
-    let administrator =
-        stack.identity.user_principal(&account, ADMINISTRATOR).context("the first account has no administrator")?;
-    let region = settings.region.parse().context("the region")?;
     let options = DemoOptions {
         program: std::env::current_exe().context("cannot find this program")?,
         folder: stack.data.folder("demo")?,
@@ -85,7 +116,7 @@ async fn start_demo(settings: &Settings, stack: &Stack, view: bool) -> anyhow::R
         mqtt_endpoint: format!("{}:{}", settings.public_host(), stack.mqtt.port()),
         view,
     };
-    demo::start(options, Caller::new(stack.identity.clone(), administrator, region, stack.services.clone())).await
+    demo::start(options, administrator_of(settings, stack)?).await
 }
 
 /// What `marram env` prints; the names are the start contract's.

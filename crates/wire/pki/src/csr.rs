@@ -8,6 +8,36 @@ use crate::key::{PublicKey, SignatureAlgorithm};
 use crate::name::DistinguishedName;
 use crate::{MAX_CSR_DER, pem};
 
+/// A fresh P-256 key with a request to certify it: what a core makes of itself. The private key never leaves the core.
+pub struct RequestedKey {
+    /// PKCS#8 PEM.
+    pub private_pem: String,
+    /// PKCS#10 PEM.
+    pub request_pem: String,
+}
+
+impl std::fmt::Debug for RequestedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RequestedKey(P-256)")
+    }
+}
+
+impl RequestedKey {
+    /// Makes a key and a request in the name of `common_name`.
+    ///
+    /// # Errors
+    /// [`PkiError::Issue`] when the provider fails.
+    pub fn generate(common_name: &str) -> Result<Self, PkiError> {
+        let failed = |_| PkiError::Issue("a P-256 key cannot be made");
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+        let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).map_err(failed)?;
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, common_name);
+        let request = parameters.serialize_request(&key).map_err(failed)?;
+        Ok(Self { private_pem: key.serialize_pem(), request_pem: request.pem().map_err(failed)? })
+    }
+}
+
 /// A request whose signature was checked, so the requester holds the private key.
 #[derive(Debug, Clone)]
 pub struct SigningRequest {

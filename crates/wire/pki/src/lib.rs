@@ -22,7 +22,7 @@ mod verification;
 
 pub use authority::{CertificateAuthority, IssuedServer, Validity};
 pub use certificate::{AlternativeName, Certificate};
-pub use csr::SigningRequest;
+pub use csr::{RequestedKey, SigningRequest};
 pub use error::PkiError;
 pub use key::{DeviceKeyPair, Hash, KeyKind, PublicKey, SignatureAlgorithm};
 pub use marram_types::CertificateId;

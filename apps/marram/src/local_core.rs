@@ -1,0 +1,142 @@
+//! The local core of `marram up`: provisioned once, run as a process of its own, restarted when it dies.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use marram_pki::RequestedKey;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::command::core::write_folder;
+use crate::demo::Caller;
+use crate::provision::{self, CoreEndpoints, first_configuration};
+
+/// Thing name of the local core.
+pub const THING: &str = "marram-local-core";
+/// How long the core has to stop by itself.
+const STOP_TIMEOUT: Duration = Duration::from_secs(35);
+/// Waits between restarts: doubled each time, back to the first after a run that lasted.
+const RESTART_FIRST: Duration = Duration::from_millis(500);
+const RESTART_MAX: Duration = Duration::from_secs(10);
+
+/// The running core.
+#[derive(Debug)]
+pub struct LocalCore {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// `marram-core` beside this program; none when it was not built.
+pub fn program() -> anyhow::Result<Option<PathBuf>> {
+    let own = std::env::current_exe().context("cannot find this program")?;
+    Ok(Some(own.with_file_name("marram-core")).filter(|path| path.is_file()))
+}
+
+/// Provisions the core below `folder` when that was not done, and starts it.
+///
+/// # Errors
+/// What a service answered, or files that cannot be written.
+pub async fn start(
+    program: PathBuf,
+    folder: &Path,
+    credentials: &Path,
+    ca_file: &Path,
+    endpoints: &CoreEndpoints,
+    caller: &Caller,
+) -> anyhow::Result<LocalCore> {
+    if !credentials.join("private.pem.key").exists() {
+        let key = RequestedKey::generate(THING)?;
+        let made = provision::core(caller, THING, &key.request_pem).await?;
+        let root = fs::read_to_string(ca_file).with_context(|| format!("cannot read {}", ca_file.display()))?;
+        let at = absolute(credentials)?;
+        write_folder(credentials, &at, THING, &key, &made.certificate_pem, &root, endpoints)?;
+    }
+    // Ports may be others than at the last start; a core keeps its first configuration, so it is told anew.
+    let configuration = first_configuration(THING, &absolute(credentials)?.display().to_string(), endpoints);
+    let file = credentials.join("config.yaml");
+    let moved = fs::read_to_string(&file).unwrap_or_default() != configuration;
+    if moved {
+        crate::data_dir::write_private(&file, configuration.as_bytes())?;
+    }
+    let (stop, stopped) = watch::channel(false);
+    let arguments = vec![
+        "run".into(),
+        "--root".into(),
+        folder.as_os_str().to_owned(),
+        "--init-config".into(),
+        file.into_os_string(),
+    ];
+    let task = tokio::spawn(keep(program, arguments, moved, stopped));
+    Ok(LocalCore { stop, task })
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+    fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))
+}
+
+impl LocalCore {
+    /// Stops it and waits.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "the local core's keeper failed");
+        }
+    }
+}
+
+async fn keep(program: PathBuf, arguments: Vec<std::ffi::OsString>, moved: bool, mut stop: watch::Receiver<bool>) {
+    let mut wait = RESTART_FIRST;
+    loop {
+        let began = tokio::time::Instant::now();
+        match spawn(&program, &arguments, moved) {
+            Err(error) => tracing::warn!(%error, "the local core cannot be started"),
+            Ok(mut child) => {
+                let ended = tokio::select! {
+                    status = child.wait() => Some(status),
+                    () = asked_to_stop(&mut stop) => None,
+                };
+                match ended {
+                    None => return end(child).await,
+                    Some(status) => tracing::warn!(?status, "the local core ended"),
+                }
+            }
+        }
+        if began.elapsed() > RESTART_MAX {
+            wait = RESTART_FIRST;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = asked_to_stop(&mut stop) => return,
+        }
+        wait = (wait * 2).min(RESTART_MAX);
+    }
+}
+
+fn spawn(program: &Path, arguments: &[std::ffi::OsString], moved: bool) -> std::io::Result<Child> {
+    let mut command = Command::new(program);
+    // Ctrl-C on the terminal is for the parent, which stops the core in order.
+    command.process_group(0).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    if moved {
+        command.arg("--update-config");
+    }
+    command.spawn()
+}
+
+async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn end(mut child: Child) {
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw) {
+        // A process that is gone needs no signal.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    if tokio::time::timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+}

@@ -1,0 +1,178 @@
+//! What a core needs in the control plane: thing, certificate, policies, role alias, role (CR 5.5).
+//!
+//! The same calls a user would make, in an administrator's name, each authorized and audited. Policies name the core's own
+//! resources and no others: the original grants `*` here, on purpose we do not.
+
+use anyhow::Context;
+use marram_aws_api::ServiceId::{Iam, Iot};
+use marram_types::{AccountId, Region};
+use serde_json::{Value, json};
+
+use crate::demo::Caller;
+
+/// The role that components of cores act with, and its alias.
+const ROLE: &str = "MarramCoreTokenExchange";
+/// Name of the alias.
+pub const ROLE_ALIAS: &str = "MarramCoreTokenExchangeAlias";
+
+/// What comes back to the core.
+#[derive(Debug, Clone)]
+pub struct Provisioned {
+    /// The certificate, PEM.
+    pub certificate_pem: String,
+    /// Its ARN.
+    pub certificate_arn: String,
+}
+
+/// Makes what is missing for `thing` and certifies the key of `request_pem`. Doing it again gives a further certificate.
+///
+/// # Errors
+/// What a service answered.
+pub async fn core(caller: &Caller, thing: &str, request_pem: &str) -> anyhow::Result<Provisioned> {
+    caller.ensure(Iot, "CreateThing", json!({ "thingName": thing })).await?;
+    let role = role(caller).await?;
+    let alias = json!({ "roleAlias": ROLE_ALIAS, "roleArn": role, "credentialDurationSeconds": 3600 });
+    caller.ensure(Iot, "CreateRoleAlias", alias).await?;
+    let policy = format!("MarramCore-{thing}");
+    let document = core_policy(caller.region(), caller.account(), thing).to_string();
+    caller.ensure(Iot, "CreatePolicy", json!({ "policyName": policy, "policyDocument": document })).await?;
+    let input = json!({ "certificateSigningRequest": request_pem, "setAsActive": true });
+    let made = caller.must(Iot, "CreateCertificateFromCsr", input).await?;
+    let text = |name: &str| {
+        made[name]
+            .as_str()
+            .map(str::to_owned)
+            .with_context(|| format!("CreateCertificateFromCsr answered without {name}"))
+    };
+    let provisioned =
+        Provisioned { certificate_pem: text("certificatePem")?, certificate_arn: text("certificateArn")? };
+    let arn = &provisioned.certificate_arn;
+    caller.must(Iot, "AttachPolicy", json!({ "policyName": policy, "target": arn })).await?;
+    caller.must(Iot, "AttachThingPrincipal", json!({ "thingName": thing, "principal": arn })).await?;
+    Ok(provisioned)
+}
+
+async fn role(caller: &Caller) -> anyhow::Result<String> {
+    let trust = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Service": "credentials.iot.amazonaws.com" },
+            "Action": "sts:AssumeRole",
+        }],
+    });
+    let input = json!({ "RoleName": ROLE, "AssumeRolePolicyDocument": trust.to_string() });
+    caller.ensure(Iam, "CreateRole", input).await?;
+    let document = role_policy(caller.region(), caller.account()).to_string();
+    let input = json!({ "RoleName": ROLE, "PolicyName": "core", "PolicyDocument": document });
+    caller.must(Iam, "PutRolePolicy", input).await?;
+    let role = caller.must(Iam, "GetRole", json!({ "RoleName": ROLE })).await?;
+    role.pointer("/Role/Arn").and_then(Value::as_str).map(str::to_owned).context("GetRole answered without an ARN")
+}
+
+/// What a core may do with its certificate: its own connection, its own reserved topics, topics below its own name.
+fn core_policy(region: &Region, account: &AccountId, thing: &str) -> Value {
+    let iot = |kind: &str, name: &str| format!("arn:aws:iot:{region}:{account}:{kind}/{name}");
+    let own = ["jobs/*", "shadow/*", "greengrassv2/*", "greengrass/*"];
+    let reserved =
+        |kind: &str| own.iter().map(|part| iot(kind, &format!("$aws/things/{thing}/{part}"))).collect::<Vec<_>>();
+    let mut topics = reserved("topic");
+    topics.push(iot("topic", &format!("{thing}/*")));
+    let mut filters = reserved("topicfilter");
+    filters.push(iot("topicfilter", &format!("{thing}/*")));
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            allow(&["iot:Connect"], &[iot("client", thing), iot("client", &format!("{thing}#*"))]),
+            allow(&["iot:Publish", "iot:Receive"], &topics),
+            allow(&["iot:Subscribe"], &filters),
+            allow(&["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow"], &[iot("thing", thing)]),
+            allow(&["iot:AssumeRoleWithCertificate"], &[iot("rolealias", ROLE_ALIAS)]),
+            allow(&["greengrass:GetComponentVersionArtifact"], &[format!("arn:aws:greengrass:{region}:*:components:*")]),
+            allow(
+                &["greengrass:ResolveComponentCandidates", "greengrass:GetDeploymentConfiguration",
+                  "greengrass:PutCertificateAuthorities", "greengrass:VerifyClientDeviceIdentity"],
+                &["*".to_owned()],
+            ),
+            allow(
+                &["greengrass:ListThingGroupsForCoreDevice", "greengrass:GetConnectivityInfo", "greengrass:UpdateConnectivityInfo"],
+                &[iot("thing", thing)],
+            ),
+        ],
+    })
+}
+
+/// What components may do with the role: write their logs, read flow snapshots and artifacts of the account's own buckets.
+fn role_policy(region: &Region, account: &AccountId) -> Value {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            allow(
+                &["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
+                &[format!("arn:aws:logs:{region}:{account}:log-group:/aws/greengrass/*")],
+            ),
+            allow(&["s3:GetBucketLocation"], &["arn:aws:s3:::*".to_owned()]),
+        ],
+    })
+}
+
+fn allow(actions: &[&str], resources: &[String]) -> Value {
+    json!({ "Effect": "Allow", "Action": actions, "Resource": resources })
+}
+
+/// Where a core finds the control plane.
+#[derive(Debug, Clone)]
+pub struct CoreEndpoints {
+    /// Region.
+    pub region: String,
+    /// Host of all listeners.
+    pub host: String,
+    /// MQTT port.
+    pub mqtt_port: u16,
+    /// Device HTTPS port: data plane and credentials.
+    pub device_port: u16,
+}
+
+/// The core's first configuration, YAML, in the form the original reads too (CR 5.5). `folder` holds the three files.
+pub fn first_configuration(thing: &str, folder: &str, endpoints: &CoreEndpoints) -> String {
+    let CoreEndpoints { region, host, mqtt_port, device_port } = endpoints;
+    let quoted = |text: &str| Value::String(text.to_owned()).to_string();
+    let (certificate, key, root) = (
+        quoted(&format!("{folder}/device.pem.crt")),
+        quoted(&format!("{folder}/private.pem.key")),
+        quoted(&format!("{folder}/rootCA.pem")),
+    );
+    let (thing, region, host, credentials) =
+        (quoted(thing), quoted(region), quoted(host), quoted(&format!("{host}:{device_port}")));
+    format!(
+        "system:\n  certificateFilePath: {certificate}\n  privateKeyPath: {key}\n  rootCaPath: {root}\n  thingName: {thing}\n\
+         services:\n  aws.greengrass.Nucleus:\n    componentType: NUCLEUS\n    configuration:\n      awsRegion: {region}\n      \
+         iotRoleAlias: {ROLE_ALIAS}\n      iotDataEndpoint: {host}\n      iotCredEndpoint: {credentials}\n      \
+         greengrassDataPlaneEndpoint: {host}\n      greengrassDataPlanePort: {device_port}\n      mqtt:\n        port: {mqtt_port}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CR 5.5 [M], SEC 12.1: the generated policy names one core; `*` stands alone only where an action has no resource.
+    #[test]
+    fn a_core_may_do_nothing_in_another_cores_name() {
+        let policy = core_policy(&"us-east-1".parse().unwrap(), &"000000000000".parse().unwrap(), "core-1");
+        for statement in policy["Statement"].as_array().unwrap() {
+            let actions: Vec<&str> = statement["Action"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            for resource in statement["Resource"].as_array().unwrap() {
+                let resource = resource.as_str().unwrap();
+                let without = ["greengrass:ResolveComponentCandidates", "greengrass:GetComponentVersionArtifact"];
+                assert!(
+                    resource.contains("core-1")
+                        || resource.contains(ROLE_ALIAS)
+                        || without.iter().any(|name| actions.contains(name)),
+                    "{actions:?} on {resource}"
+                );
+            }
+            assert!(actions.iter().all(|action| !action.contains('*')));
+        }
+    }
+}
