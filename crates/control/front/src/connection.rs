@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use marram_http::{Handler, Head, Refusal, Response};
+use marram_http::{Handler, Head, Refusal, RequestBody, Response, StreamResponse};
 use marram_tls::{PeerInfo, UnauthenticatedPermit};
 
 use crate::door::{FrontDoor, Peer};
@@ -40,6 +40,18 @@ impl Handler for Connection {
             self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
         answer.response
+    }
+
+    fn streams(&self, head: &Head) -> bool {
+        self.door.streams(head)
+    }
+
+    async fn stream(&self, head: &Head, body: RequestBody) -> StreamResponse {
+        let (response, authenticated) = self.door.stream(head, body, &self.peer).await;
+        if authenticated {
+            self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        response
     }
 
     fn refuse(&self, head: &Head, refusal: Refusal) -> Response {

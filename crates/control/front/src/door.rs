@@ -16,8 +16,8 @@ use marram_aws_api::model::DEFAULT_BODY_LIMIT;
 use marram_aws_api::redact::redact;
 use marram_aws_api::route::{Matched, guess, route, services_signing_as};
 use marram_aws_api::{ApiError, Operation, Protocol, Request as ApiRequest, ServiceId, decode, encode};
-use marram_http::{Head, Refusal, Response};
-use marram_identity::{CallFacts, Principal, Service, TlsDetails};
+use marram_http::{Head, Refusal, RequestBody, Response, ResponseBody, StreamResponse};
+use marram_identity::{BoxFuture, CallFacts, Principal, Service, TlsDetails};
 use marram_sigv4::{AuthFailure, ErrorStyle, Expectation, Presented, Request as SignedRequest};
 use marram_types::{Region, RequestId, SharedClock, Timestamp};
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ pub struct FrontOptions {
     pub pages: Arc<dyn Pages>,
     /// Counters.
     pub metrics: FrontMetrics,
+    /// Takes the requests whose bodies are streams.
+    pub streams: Option<Arc<dyn StreamService>>,
 }
 
 impl FrontOptions {
@@ -61,6 +63,7 @@ impl FrontOptions {
             principal_rate: DEFAULT_PRINCIPAL_RATE,
             pages: Arc::new(Health),
             metrics: FrontMetrics::default(),
+            streams: None,
         }
     }
 }
@@ -79,9 +82,23 @@ impl fmt::Debug for FrontDoor {
     }
 }
 
+/// A service that reads and writes bodies piece by piece, and therefore checks signatures and begins calls by itself.
+pub trait StreamService: Send + Sync {
+    /// Whether a request is for it. Nothing of the head is proven yet.
+    fn claims(&self, head: &Head) -> bool;
+
+    /// Answers one request; the second value tells whether its signature held.
+    fn answer<'a>(
+        &'a self,
+        head: &'a Head,
+        body: RequestBody,
+        peer: &'a Peer,
+    ) -> BoxFuture<'a, (StreamResponse, bool)>;
+}
+
 /// What is known of the connection a request came on.
 #[derive(Debug, Clone)]
-pub(crate) struct Peer {
+pub struct Peer {
     /// Address of the peer.
     pub source_ip: IpAddr,
     /// `TLSv1.3`.
@@ -170,6 +187,24 @@ impl FrontDoor {
             Refusal::Panic => ApiError::internal(),
         };
         to_http(encode::error(service, &error, &RequestId::fresh().to_string()))
+    }
+
+    /// Whether a request is for the service of streams.
+    pub(crate) fn streams(&self, head: &Head) -> bool {
+        self.options.streams.as_ref().is_some_and(|service| service.claims(head))
+    }
+
+    /// Answers a request that [`FrontDoor::streams`] claimed.
+    pub(crate) async fn stream(&self, head: &Head, body: RequestBody, peer: &Peer) -> (StreamResponse, bool) {
+        let Some(service) = &self.options.streams else {
+            return (self.refuse(head, Refusal::Panic).map(ResponseBody::whole), false);
+        };
+        let started = Instant::now();
+        let (response, authenticated) = service.answer(head, body, peer).await;
+        let outcome = Outcome::of_status(response.status().as_u16(), authenticated);
+        self.options.metrics.count(ServiceId::S3, outcome);
+        self.options.metrics.took(ServiceId::S3, started.elapsed().as_secs_f64());
+        (response, authenticated)
     }
 
     /// Answers one request.

@@ -33,6 +33,17 @@ impl Outcome {
         }
     }
 
+    /// The outcome of a streamed answer, by its status.
+    pub(crate) fn of_status(status: u16, authenticated: bool) -> Outcome {
+        match status {
+            _ if !authenticated => Outcome::Unauthenticated,
+            500.. => Outcome::Failed,
+            403 => Outcome::Denied,
+            400.. => Outcome::Refused,
+            _ => Outcome::Ok,
+        }
+    }
+
     pub(crate) fn of(result: &Result<Value, ApiError>) -> Outcome {
         match result {
             Ok(_) => Outcome::Ok,

@@ -147,6 +147,34 @@ impl CallContext {
         Ok(Grant { request_id: self.request_id })
     }
 
+    /// As [`CallContext::authorize`], for a resource with a policy of its own; `policy` comes with the account that owns
+    /// the resource.
+    ///
+    /// # Errors
+    /// As [`CallContext::authorize`].
+    pub fn authorize_with_policy(
+        &self,
+        action: &str,
+        resource: &str,
+        policy: Option<(&marram_authz::Policy, &str)>,
+        conditions: impl FnOnce(&mut ConditionValues),
+    ) -> Result<Grant, ApiError> {
+        let mut values = ConditionValues::new();
+        conditions(&mut values);
+        self.conclude(action, resource, self.evaluate_against(action, resource, &values, policy))?;
+        Ok(Grant { request_id: self.request_id })
+    }
+
+    /// As [`CallContext::may`], for a resource with a policy of its own.
+    pub fn may_with_policy(
+        &self,
+        action: &str,
+        resource: &str,
+        policy: Option<(&marram_authz::Policy, &str)>,
+    ) -> bool {
+        self.evaluate_against(action, resource, &ConditionValues::new(), policy).is_allowed()
+    }
+
     /// As [`CallContext::authorize`] for operations that need several permissions; all must be given.
     ///
     /// # Errors
@@ -315,7 +343,10 @@ impl CallContext {
     }
 
     fn decide(&self, action: &str, resource: &str, values: &ConditionValues) -> Result<(), ApiError> {
-        let decision = self.evaluate(action, resource, values);
+        self.conclude(action, resource, self.evaluate(action, resource, values))
+    }
+
+    fn conclude(&self, action: &str, resource: &str, decision: Decision) -> Result<(), ApiError> {
         let recorded = match decision.outcome {
             Outcome::Allowed => Recorded::Allowed,
             Outcome::ExplicitDeny(_) => Recorded::ExplicitDeny,
@@ -395,7 +426,14 @@ impl CallContext {
     }
 
     fn is_management(&self) -> bool {
-        !matches!(self.operation.service, ServiceId::IotData | ServiceId::IotJobsData)
+        match self.operation.service {
+            ServiceId::IotData | ServiceId::IotJobsData => false,
+            // Objects are data, buckets are management (CP 10.2); so are log events and data points.
+            ServiceId::S3 => !self.operation.path.contains("{Key+}"),
+            ServiceId::Logs => !matches!(self.operation.name, "PutLogEvents" | "GetLogEvents" | "FilterLogEvents"),
+            ServiceId::CloudWatch => self.operation.name != "PutMetricData",
+            _ => true,
+        }
     }
 
     /// The record of this call as far as it is known.

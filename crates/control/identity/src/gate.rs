@@ -60,6 +60,14 @@ impl Identity {
     /// # Errors
     /// Why not, to be told to [`Identity::note_refused`].
     pub fn admit(&self, asked: &Admission<'_>) -> Result<(Principal, Verified), AuthFailure> {
+        self.admit_stream(asked).map(|(principal, verified, _)| (principal, verified))
+    }
+
+    /// As [`Identity::admit`], with the key that the signatures of the chunks of a streamed body are checked with.
+    ///
+    /// # Errors
+    /// As [`Identity::admit`].
+    pub fn admit_stream(&self, asked: &Admission<'_>) -> Result<(Principal, Verified, SigningKey), AuthFailure> {
         if self.throttle().wait_secs(asked.source_ip, asked.now).is_some() {
             return Err(AuthFailure::TooManyFailures);
         }
@@ -108,7 +116,11 @@ impl Identity {
         self.audit().enqueue(record);
     }
 
-    fn check_key(&self, asked: &Admission<'_>, directory: &Directory) -> Result<(Principal, Verified), AuthFailure> {
+    fn check_key(
+        &self,
+        asked: &Admission<'_>,
+        directory: &Directory,
+    ) -> Result<(Principal, Verified, SigningKey), AuthFailure> {
         let presented = asked.presented;
         let Some(key) = directory.keys.get(presented.access_key_id()).filter(|key| key.active) else {
             return Err(verify_unknown(asked));
@@ -118,7 +130,7 @@ impl Identity {
         let mut principal = user_principal(directory, &key.account, &key.user).ok_or(AuthFailure::UnknownKey)?;
         principal.access_key_id = Some(key.id.clone());
         key.usage.note(asked.now, &presented.scope().service, &presented.scope().region);
-        Ok((principal, verified))
+        Ok((principal, verified, signing))
     }
 
     fn check_session(
@@ -126,7 +138,7 @@ impl Identity {
         asked: &Admission<'_>,
         token: &str,
         directory: &Directory,
-    ) -> Result<(Principal, Verified), AuthFailure> {
+    ) -> Result<(Principal, Verified, SigningKey), AuthFailure> {
         let id = asked.presented.access_key_id();
         let Some(claims) = Claims::open(self.keyring(), id, token) else {
             // The same work as for a token that opens.
@@ -136,9 +148,10 @@ impl Identity {
             });
         };
         let secret = self.keyring().session_secret(id);
-        let verified = verify_with(asked, &SigningKey::derive(&secret, asked.presented.scope()))?;
+        let signing = SigningKey::derive(&secret, asked.presented.scope());
+        let verified = verify_with(asked, &signing)?;
         let principal = self.session_principal(directory, id, &claims, asked.now)?;
-        Ok((principal, verified))
+        Ok((principal, verified, signing))
     }
 
     /// The principal of a session whose token has been opened.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request::Parts;
@@ -21,6 +21,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::stream::{RequestBody, ResponseBody, StreamResponse};
 
 /// An answer with its whole body.
 pub type Response = hyper::Response<Bytes>;
@@ -65,6 +67,18 @@ pub trait Handler: Send + Sync + 'static {
     /// The answer to a whole request.
     fn handle(&self, head: &Parts, body: Bytes) -> impl Future<Output = Response> + Send;
 
+    /// Whether this request goes to [`Handler::stream`], its body unread.
+    fn streams(&self, _head: &Parts) -> bool {
+        false
+    }
+
+    /// The answer to a request whose body is read, and whose answer is written, piece by piece. No deadline holds for the
+    /// whole; each piece must come within the deadline of a request.
+    fn stream(&self, head: &Parts, body: RequestBody) -> impl Future<Output = StreamResponse> + Send {
+        drop(body);
+        std::future::ready(self.refuse(head, Refusal::Panic).map(ResponseBody::whole))
+    }
+
     /// The answer to a request that was refused; `head` is the request's.
     fn refuse(&self, head: &Parts, refusal: Refusal) -> Response;
 }
@@ -105,8 +119,15 @@ async fn answer<H: Handler>(
     handler: &H,
     request: hyper::Request<Incoming>,
     deadline: Duration,
-) -> hyper::Response<Full<Bytes>> {
+) -> StreamResponse {
     let (head, body) = request.into_parts();
+    if handler.streams(&head) {
+        let work = AssertUnwindSafe(handler.stream(&head, RequestBody::new(body, deadline))).catch_unwind();
+        return match work.await {
+            Ok(response) => response,
+            Err(_) => handler.refuse(&head, Refusal::Panic).map(ResponseBody::whole),
+        };
+    }
     let limit = handler.body_limit(&head);
     let until = tokio::time::Instant::now() + deadline;
     let (response, body_read) = match tokio::time::timeout_at(until, read(body, limit)).await {
@@ -124,7 +145,7 @@ async fn answer<H: Handler>(
             (response, true)
         }
     };
-    let mut response = response.map(Full::new);
+    let mut response = response.map(ResponseBody::whole);
     if !body_read {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
