@@ -3,6 +3,8 @@
 //! Order of birth: data directory (lock) -> store -> audit -> identity -> registry -> broker -> flow runtime -> things-graph
 //! -> front door -> listeners. Order of death is the reverse.
 
+mod objects;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,6 +176,9 @@ impl Stack {
             jobs: JobTopics::start(jobs.clone()),
             provisioning: ProvisioningTopics::start(provisioning.clone()),
         });
+        let objects =
+            objects::open(settings, &data, &store, &identity, (&region, &clock), authority.key_pem().into_bytes())?;
+
         let services: Vec<Arc<dyn Service>> = vec![
             Arc::new(ShadowsService::new(shadows)),
             Arc::new(JobsService::new(jobs.clone())),
@@ -200,6 +205,7 @@ impl Stack {
         let device_door = FrontDoor::new(gate.clone(), services.clone(), front());
         let device_door = Arc::new(DeviceDoor::new(device_door, certificates));
         let mut api = front();
+        api.streams = Some(Arc::new(objects.clone()));
         api.pages = Arc::new(StatusPages::new(metrics, broker.clone(), store.clone(), audit.clone()));
         let door = Arc::new(FrontDoor::new(gate, services.clone(), api));
 
@@ -234,6 +240,7 @@ impl Stack {
                 device_port: device_api.port(),
             },
         };
+        objects.set_base_url(format!("https://{}:{}", settings.public_host(), api.port()));
         let tasks = vec![
             tokio::spawn(api_listener.run(stopped.clone())),
             tokio::spawn(listen_tls(mqtt_socket, acceptor(Listener::DeviceMqtt), broker.clone(), {

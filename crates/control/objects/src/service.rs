@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use marram_authz::Policy;
@@ -36,6 +37,11 @@ pub const DEFAULT_MAX_OBJECT: u64 = 5 << 30;
 pub(crate) const MAX_KEY: usize = 1024;
 /// Longest `User-Agent` that is kept, in bytes.
 const MAX_USER_AGENT: usize = 1024;
+
+/// Most of a refused body that is taken, in bytes.
+const MAX_DRAINED: usize = 1 << 20;
+/// Longest that a refused body is waited for.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the object store needs to know.
 #[derive(Clone)]
@@ -249,9 +255,13 @@ impl Objects {
             scope: presented.scope().text(),
             previous: verified.signature,
         });
-        let call =
+        let mut call =
             Call { objects: self, ctx: &ctx, to: &to, headers: &texts, check: verified.body, signer, body };
         let outcome = call.run().await;
+        if outcome.is_err() && request.header("expect").is_none() {
+            // A client that is still sending would not read the refusal.
+            call.drain().await;
+        }
         let recorded = match &outcome {
             Ok(_) => Ok(Value::Null),
             Err(error) => Err(error.clone()),
@@ -327,7 +337,7 @@ impl StreamService for Objects {
 }
 
 impl Call<'_> {
-    async fn run(mut self) -> Result<Reply, ApiError> {
+    async fn run(&mut self) -> Result<Reply, ApiError> {
         let to = self.to;
         if !to.bucket.is_empty() && to.operation.name != "CreateBucket" && !is_bucket_name(&to.bucket) {
             return Err(fault::invalid_bucket_name());
@@ -344,32 +354,46 @@ impl Call<'_> {
             return Err(fault::no_such_version());
         }
         match to.operation.name {
-            "ListBuckets" => bucket::list(&self),
-            "CreateBucket" => bucket::create(&mut self).await,
-            "HeadBucket" => bucket::head(&self),
-            "GetBucketLocation" => bucket::location(&self),
-            "DeleteBucket" => bucket::delete(&self).await,
-            "PutBucketPolicy" => bucket::put_policy(&mut self).await,
-            "GetBucketPolicy" => bucket::get_policy(&self),
-            "DeleteBucketPolicy" => bucket::delete_policy(&self).await,
-            "ListObjects" | "ListObjectsV2" => list::objects(&self),
-            "PutObject" => object::put(&mut self).await,
-            "CopyObject" => object::copy(&self).await,
-            "GetObject" | "HeadObject" => object::get(&self),
-            "DeleteObject" => object::delete(&self).await,
-            "DeleteObjects" => object::delete_many(&mut self).await,
-            "CreateMultipartUpload" => multipart::create(&self).await,
-            "UploadPart" => multipart::upload_part(&mut self).await,
-            "CompleteMultipartUpload" => multipart::complete(&mut self).await,
-            "AbortMultipartUpload" => multipart::abort(&self).await,
-            "ListParts" => multipart::list_parts(&self),
-            "ListMultipartUploads" => multipart::list_uploads(&self),
+            "ListBuckets" => bucket::list(self),
+            "CreateBucket" => bucket::create(self).await,
+            "HeadBucket" => bucket::head(self),
+            "GetBucketLocation" => bucket::location(self),
+            "DeleteBucket" => bucket::delete(self).await,
+            "PutBucketPolicy" => bucket::put_policy(self).await,
+            "GetBucketPolicy" => bucket::get_policy(self),
+            "DeleteBucketPolicy" => bucket::delete_policy(self).await,
+            "ListObjects" | "ListObjectsV2" => list::objects(self),
+            "PutObject" => object::put(self).await,
+            "CopyObject" => object::copy(self).await,
+            "GetObject" | "HeadObject" => object::get(self),
+            "DeleteObject" => object::delete(self).await,
+            "DeleteObjects" => object::delete_many(self).await,
+            "CreateMultipartUpload" => multipart::create(self).await,
+            "UploadPart" => multipart::upload_part(self).await,
+            "CompleteMultipartUpload" => multipart::complete(self).await,
+            "AbortMultipartUpload" => multipart::abort(self).await,
+            "ListParts" => multipart::list_parts(self),
+            "ListMultipartUploads" => multipart::list_uploads(self),
             _ => {
                 // Asked before it is told: what exists here is nobody's business without permission.
                 let (_, _) = self.permit(self.to.operation.iam_action)?;
                 Err(fault::not_implemented("A header or query parameter you provided"))
             }
         }
+    }
+
+    /// Takes what is left of a small body.
+    async fn drain(&mut self) {
+        let mut left = MAX_DRAINED;
+        let reading = async {
+            while let Ok(Some(piece)) = self.body.next().await {
+                left = left.saturating_sub(piece.len());
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_PATIENCE, reading).await;
     }
 
     /// As [`Objects::permit`] for what the request addresses.
