@@ -231,7 +231,7 @@ impl Objects {
                 return (finish(reply::error(&error, request.path, &shown)), true);
             }
         };
-        let host = request.header("host").unwrap_or("").to_owned();
+        let host = request.header("host").unwrap_or("");
         let ctx = self.inner.identity.context(
             principal,
             CallFacts {
@@ -243,9 +243,9 @@ impl Objects {
                 operation: to.operation,
                 request_parameters: parameters(&to),
                 tls: TlsDetails {
-                    version: peer.tls_version.to_owned(),
-                    cipher_suite: peer.cipher_suite.to_owned(),
-                    host,
+                    version: peer.tls_version.into(),
+                    cipher_suite: peer.cipher_suite.into(),
+                    host: host.into(),
                 },
             },
         );
