@@ -69,8 +69,14 @@ async fn child() {
     runtime.deploy(flow_of_two()).await.unwrap();
     println!("ready");
     loop {
+        // Together, so that they share the sync that each waits for: a slow disk must not keep the child idle.
+        let mut starts = tokio::task::JoinSet::new();
         for _ in 0..20 {
-            runtime.start(DEPLOYMENT, "Irrigate", Map::new()).await.unwrap();
+            let runtime = runtime.clone();
+            starts.spawn(async move { runtime.start(DEPLOYMENT, "Irrigate", Map::new()).await });
+        }
+        while let Some(started) = starts.join_next().await {
+            started.unwrap().unwrap();
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
