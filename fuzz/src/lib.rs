@@ -6,6 +6,7 @@
 mod arn;
 mod checkpoint;
 mod deployment;
+mod eventstream;
 mod expr;
 mod flow;
 mod json_body;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "arn", run: arn::run },
     Target { name: "checkpoint", run: checkpoint::run },
     Target { name: "deployment", run: deployment::run },
+    Target { name: "eventstream", run: eventstream::run },
     Target { name: "expr", run: expr::run },
     Target { name: "flow", run: flow::run },
     Target { name: "json_body", run: json_body::run },
