@@ -4,6 +4,7 @@
 
 mod api;
 mod flow;
+mod ipc;
 mod mqtt;
 mod pipe;
 
@@ -21,7 +22,8 @@ fn main() -> anyhow::Result<()> {
 type Run = fn(&[String]) -> anyhow::Result<()>;
 
 /// Every family, by name.
-const FAMILIES: &[(&str, Run)] = &[("api", api::run), ("flow", flow::run), ("mqtt", mqtt::run), ("pipe", pipe::run)];
+const FAMILIES: &[(&str, Run)] =
+    &[("api", api::run), ("flow", flow::run), ("ipc", ipc::run), ("mqtt", mqtt::run), ("pipe", pipe::run)];
 
 fn names() -> String {
     FAMILIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")

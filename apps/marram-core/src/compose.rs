@@ -13,11 +13,13 @@ use marram_supervisor::{Launcher, LogSettings, Logs, Supervisor};
 use serde_json::json;
 
 use crate::cli::Run;
+use crate::door::Door;
 use crate::root;
 
 /// The running parts.
 pub(crate) struct Core {
     nucleus: NucleusHandle,
+    door: Door,
     /// The root directory.
     pub(crate) root: PathBuf,
     /// Where components connect.
@@ -42,7 +44,8 @@ impl Core {
                 .collect(),
         };
         let nucleus = NucleusHandle::start(options, store, supervisor);
-        Ok(Self { nucleus, root, ipc_socket })
+        let door = Door::open(&nucleus, &root, ipc_socket.clone(), |_ports| {})?;
+        Ok(Self { nucleus, door, root, ipc_socket })
     }
 
     /// Starts the components.
@@ -53,6 +56,7 @@ impl Core {
     /// Stops components in reverse order, then the parts.
     pub(crate) async fn close(self) {
         self.nucleus.close().await;
+        self.door.close().await;
     }
 }
 

@@ -1,10 +1,12 @@
 //! `marram-core`: the edge runtime in one small process.
 //!
 //! Only wiring lives here: arguments (`cli`), the root directory (`root`), the parts and their order (`compose`), the life of
-//! the process (`run`). Called as `marram-jail`, or with `jail` as first argument, it is the launcher of component processes.
+//! the process (`run`). Called as `marram-jail`, or with `jail` as first argument, it is the launcher of component processes;
+//! called as `greengrass-cli`, or with `cli`, it is the command line, and verbs such as `status` ask the running core.
 
 mod cli;
 mod compose;
+mod door;
 mod root;
 mod run;
 
@@ -22,6 +24,16 @@ fn main() -> ExitCode {
     }
     if std::env::args_os().nth(1).as_deref() == Some(OsStr::new("jail")) {
         return marram_launch::main(arguments.skip(1));
+    }
+    if marram_core_cli::is_cli_name(Path::new(&name)) {
+        return marram_core_cli::run(std::env::args_os()).into();
+    }
+    match std::env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
+        Some("cli") => return marram_core_cli::run(std::iter::once(name).chain(arguments.skip(1))).into(),
+        Some(verb) if marram_core_cli::CORE_VERBS.contains(&verb) => {
+            return marram_core_cli::run_core(std::env::args_os()).into();
+        }
+        _ => {}
     }
     let outcome = match cli::Arguments::parse().verb {
         cli::Verb::Run(flags) => run::run(&flags),

@@ -149,6 +149,17 @@ pub struct ChangedPath {
     pub path: Vec<SmolStr>,
 }
 
+/// Where a leaf of a configuration came from, for `marram-core config explain`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeafOrigin {
+    /// Keys from the configuration's root.
+    pub path: Vec<SmolStr>,
+    /// When it was written.
+    pub timestamp: i64,
+    /// Who wrote it, if that is remembered: a deployment, the component itself, the recipe's defaults.
+    pub source: Option<String>,
+}
+
 /// Configuration of components (CR 3.5).
 pub trait Configuration: Send + Sync {
     /// The value below `path` (a leaf comes as itself; the caller wraps it).
@@ -163,6 +174,10 @@ pub trait Configuration: Send + Sync {
     /// # Errors
     /// The component or the key does not exist.
     fn watch(&self, component: &str, path: &[SmolStr]) -> Result<mpsc::Receiver<ChangedPath>, PortError>;
+    /// Origins of the leaves at or below `path`; empty where nothing is remembered of them.
+    fn origins(&self, _component: &str, _path: &[SmolStr]) -> Vec<LeafOrigin> {
+        Vec::new()
+    }
     /// `accessControl` of every component, replaced as a whole at each change.
     fn access_control(&self) -> watch::Receiver<Arc<BTreeMap<SmolStr, Value>>>;
 }

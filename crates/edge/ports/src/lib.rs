@@ -15,8 +15,8 @@ pub use cloud::{
     Credentials, CredentialsError, DataPlane, DataPlaneError, Resolved,
 };
 pub use component::{
-    Caller, CallerKind, ChangedPath, ComponentDetails, ComponentState, Components, Configuration, Identities, Peer,
-    ReportedState,
+    Caller, CallerKind, ChangedPath, ComponentDetails, ComponentState, Components, Configuration, Identities,
+    LeafOrigin, Peer, ReportedState,
 };
 pub use deployment::{
     ComponentUpdate, DeploymentRecord, DeploymentReport, DeploymentReports, DeploymentSource, DeploymentStatus,
@@ -24,8 +24,8 @@ pub use deployment::{
 };
 pub use error::PortError;
 pub use local::{
-    CertificateUpdate, ClientDevices, ComponentMetric, LocalShadows, Metrics, MqttCredential, SecretAnswer,
-    SecretPayload, SecretQuery, Secrets, ShadowPage,
+    CertificateUpdate, ClientDevices, ComponentMetric, DebugPassword, DebugPasswords, LocalShadows, Metrics,
+    MqttCredential, SecretAnswer, SecretPayload, SecretQuery, Secrets, ShadowPage,
 };
 pub use nucleus::{ApplyMode, BootstrapOutcome, Nucleus, StateChange};
 

@@ -136,3 +136,24 @@ pub trait Metrics: Send + Sync {
     /// A name or value is out of range.
     fn put(&self, component: &str, metrics: Vec<ComponentMetric>) -> Result<(), PortError>;
 }
+
+/// A password for the local debug console (CR 7.3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct DebugPassword {
+    /// User name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+    /// Seconds since the epoch.
+    pub expires: i64,
+    /// SHA-256 fingerprint of the console's certificate, when it has one of its own.
+    pub certificate_sha256: Option<String>,
+    /// SHA-1 fingerprint of it.
+    pub certificate_sha1: Option<String>,
+}
+
+/// Gives out passwords for the local debug console; absent unless a console runs.
+pub trait DebugPasswords: Send + Sync {
+    /// A fresh password.
+    fn create(&self) -> Later<'_, DebugPassword>;
+}

@@ -90,9 +90,7 @@ impl Session {
     pub fn receive<'a>(&self, message: &RpcFrame<'a>) -> Event<'a> {
         let (stream, model, payload) = (message.stream, message.model, message.payload());
         match message.kind {
-            MessageType::ConnectAck => {
-                Event::Connected { accepted: message.flags & FLAG_CONNECTION_ACCEPTED != 0 }
-            }
+            MessageType::ConnectAck => Event::Connected { accepted: message.flags & FLAG_CONNECTION_ACCEPTED != 0 },
             MessageType::ApplicationMessage => Event::Message { stream, model, payload, last: message.terminates() },
             MessageType::ApplicationError => Event::Failure { stream, model, payload },
             MessageType::Ping => Event::Ping,
