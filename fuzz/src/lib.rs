@@ -9,12 +9,15 @@ mod deployment;
 mod eventstream;
 mod expr;
 mod flow;
+mod job_request;
 mod json_body;
 mod mqtt;
 mod pki;
 mod policy;
+mod provisioning_template;
 mod recipe;
 mod route;
+mod shadow;
 mod sigv4;
 mod tdm;
 mod tlog;
@@ -36,12 +39,15 @@ pub const TARGETS: &[Target] = &[
     Target { name: "eventstream", run: eventstream::run },
     Target { name: "expr", run: expr::run },
     Target { name: "flow", run: flow::run },
+    Target { name: "job_request", run: job_request::run },
     Target { name: "json_body", run: json_body::run },
     Target { name: "mqtt", run: mqtt::run },
     Target { name: "pki", run: pki::run },
     Target { name: "policy", run: policy::run },
+    Target { name: "provisioning_template", run: provisioning_template::run },
     Target { name: "recipe", run: recipe::run },
     Target { name: "route", run: route::run },
+    Target { name: "shadow", run: shadow::run },
     Target { name: "sigv4", run: sigv4::run },
     Target { name: "tdm", run: tdm::run },
     Target { name: "tlog", run: tlog::run },

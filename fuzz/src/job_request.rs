@@ -1,0 +1,27 @@
+//! Job requests of devices: topics, bodies, documents with parameters.
+
+use std::collections::BTreeMap;
+
+use marram_job::{JobConfig, JobTopic, Request, client_token, fill_parameters};
+
+/// One input, tried as each.
+pub fn run(data: &[u8]) {
+    let _ = client_token(data);
+    if let Ok(request) = Request::parse(data) {
+        let _ = (request.describe(), request.start_next());
+        if let Ok(update) = request.update() {
+            assert!(update.details.is_none_or(|details| details.len() <= 10));
+        }
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(topic) = JobTopic::parse(&format!("$aws/things/{text}")) {
+        assert!(text.starts_with(topic.thing.as_str()));
+    }
+    let parameters = BTreeMap::from([("a".to_owned(), "\"".to_owned())]);
+    let _ = fill_parameters(text, &parameters);
+    if let Ok(config) = serde_json::from_str(text)
+        && let Ok(config) = JobConfig::read(&config)
+    {
+        assert!(config.rollout.rate(&marram_job::Counts::default()).is_none_or(|rate| rate >= 1));
+    }
+}
