@@ -42,6 +42,9 @@ VALUES = {
     "rolesessionname": "absent",
     "status": "Inactive",
     "newstatus": "INACTIVE",
+    "provisioningrolearn": "arn:aws:iam::{account}:role/absent",
+    "targetarn": "arn:aws:iot:{region}:{account}:thing/absent",
+    "templatebody": '{"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "absent"}}}}',
     "systeminstanceid": "urn:tdm:{region}/{account}/default:Deployment:Absent",
     "tagkeys": ["absent"],
     "target": "arn:aws:iot:{region}:{account}:cert/" + "0" * 64,
@@ -64,6 +67,8 @@ SPECIAL = {
     ("iam", "policydocument"): IOT_POLICY,
     ("iot", "policyname"): "absent",
     ("iot", "policyversionid"): "1",
+    ("iot", "versionid"): 1,
+    ("iot-jobs-data", "status"): "IN_PROGRESS",
 }
 
 #: Members that are not required by the model but by the operation.

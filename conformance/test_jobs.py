@@ -204,9 +204,9 @@ def test_continuous_jobs_follow_their_groups(client, marram, name):
     iot.associate_targets_with_job(jobId=name, targets=[f"arn:aws:iot:{marram.region}:{marram.account}:thing/{things[2]}"])
     assert executions()[things[2]] == "QUEUED"
     assert status_of(client, name)() == "IN_PROGRESS"
-    iot.cancel_job(jobId=name, reasonCode="enough", comment="c")
+    iot.cancel_job(jobId=name, reasonCode="ENOUGH", comment="c")
     job = iot.describe_job(jobId=name)["job"]
-    assert (job["status"], job["reasonCode"], job["comment"], job["forceCanceled"]) == ("CANCELED", "enough", "c", False)
+    assert (job["status"], job["reasonCode"], job["comment"], job["forceCanceled"]) == ("CANCELED", "ENOUGH", "c", False)
     assert refused(iot.associate_targets_with_job, jobId=name, targets=[parent["thingGroupArn"]]) == (400, "InvalidRequestException")
 
 

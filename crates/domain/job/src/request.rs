@@ -78,7 +78,7 @@ impl Request {
         match serde_json::from_slice(body) {
             Ok(Value::Object(members)) => {
                 let token = members.get("clientToken").filter(|token| !token.is_null());
-                if token.is_some_and(|token| !token.as_str().is_some_and(|text| text.len() <= MAX_CLIENT_TOKEN)) {
+                if token.is_some_and(|token| token.as_str().is_none_or(|text| text.len() > MAX_CLIENT_TOKEN)) {
                     return Err(JobError::InvalidRequest("clientToken must be a text of at most 64 bytes".to_owned()));
                 }
                 Ok(Self(members))

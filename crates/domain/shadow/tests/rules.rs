@@ -86,7 +86,7 @@ fn updates_merge() {
 #[test]
 fn versions_count() {
     let body = json!({"state": {"desired": {"a": 1}}});
-    assert_eq!(after(&[body.clone()]).version, 1);
+    assert_eq!(after(std::slice::from_ref(&body)).version, 1);
     let shadow = after(&[body.clone(), body.clone()]);
     assert_eq!(shadow.version, 2);
     let try_with = |previous: Option<&Shadow>, last: u64, version: u64| {

@@ -29,7 +29,7 @@ pub(super) async fn describe_job_execution(_: &Jobs, ctx: &CallContext, input: V
     let realm = Realm::of(ctx);
     let (job, thing): (JobId, ThingName) = (parse(&input, "jobId")?, parse(&input, "thingName")?);
     let thing_arn = realm.arn(format_args!("thing/{thing}"));
-    drop(authorize_job(ctx, &realm, job.as_str(), &[thing_arn.clone()])?);
+    drop(authorize_job(ctx, &realm, job.as_str(), std::slice::from_ref(&thing_arn))?);
     let row = ctx.read(|snapshot| get(snapshot, &realm, &job, &thing, input["executionNumber"].as_i64()))?;
     let mut execution = json!({
         "jobId": row.job,
