@@ -3,16 +3,21 @@
 use serde_json::{Map, Value, json};
 
 /// Merges `change` into `state`; `metadata` mirrors it with the moment `now` at every leaf that was set. Objects merge, arrays
-/// are replaced whole, `null` removes.
+/// are replaced whole, `null` removes; so does an object that is or becomes empty, with `drop_empty`.
 pub(crate) fn merge(
     state: &mut Map<String, Value>,
     metadata: &mut Map<String, Value>,
     change: &Map<String, Value>,
+    drop_empty: bool,
     now: i64,
 ) {
     for (key, value) in change {
         match value {
             Value::Null => {
+                state.remove(key);
+                metadata.remove(key);
+            }
+            Value::Object(inner) if inner.is_empty() && drop_empty => {
                 state.remove(key);
                 metadata.remove(key);
             }
@@ -23,7 +28,11 @@ pub(crate) fn merge(
                     true => Map::new(),
                     false => object(metadata.remove(key)),
                 };
-                merge(&mut below, &mut below_metadata, inner, now);
+                merge(&mut below, &mut below_metadata, inner, drop_empty, now);
+                if drop_empty && below.is_empty() {
+                    metadata.remove(key);
+                    continue;
+                }
                 state.insert(key.clone(), Value::Object(below));
                 metadata.insert(key.clone(), Value::Object(below_metadata));
             }

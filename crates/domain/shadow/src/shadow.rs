@@ -64,8 +64,8 @@ impl Shadow {
             return Err(ShadowError::VersionConflict);
         }
         let mut shadow = previous.cloned().unwrap_or_default();
-        shadow.desired.change(&update.desired, now);
-        shadow.reported.change(&update.reported, now);
+        shadow.desired.change(&update.desired, update.empty_is_missing, now);
+        shadow.reported.change(&update.reported, update.empty_is_missing, now);
         shadow.version = current + 1;
         if serde_json::to_vec(&shadow.state()).map_or(usize::MAX, |text| text.len()) > limits.document_bytes {
             return Err(ShadowError::TooLarge);
@@ -130,11 +130,12 @@ impl Shadow {
 }
 
 impl Section {
-    fn change(&mut self, change: &Change, now: i64) {
+    fn change(&mut self, change: &Change, drop_empty: bool, now: i64) {
         match change {
             Change::Keep => {}
             Change::Remove => *self = Self::default(),
-            Change::Merge(tree) => merge(&mut self.state, &mut self.metadata, tree, now),
+            Change::Merge(tree) if tree.is_empty() && drop_empty => *self = Self::default(),
+            Change::Merge(tree) => merge(&mut self.state, &mut self.metadata, tree, drop_empty, now),
         }
     }
 }

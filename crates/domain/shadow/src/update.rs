@@ -29,6 +29,8 @@ pub struct Update {
     pub version: Option<u64>,
     /// Echoed in every answer.
     pub client_token: Option<String>,
+    /// An empty object counts as missing, as on a core of the original (core-components.md section 3.3).
+    pub empty_is_missing: bool,
 }
 
 impl Update {
@@ -57,7 +59,14 @@ impl Update {
             Some(version) => Some(version.as_u64().filter(|version| *version > 0).ok_or(ShadowError::InvalidVersion)?),
         };
         let state = body.remove("state").ok_or(ShadowError::MissingState)?;
-        let mut update = Self { desired: Change::Keep, reported: Change::Keep, clears: false, version, client_token };
+        let mut update = Self {
+            desired: Change::Keep,
+            reported: Change::Keep,
+            clears: false,
+            version,
+            client_token,
+            empty_is_missing: false,
+        };
         match state {
             Value::Null => {
                 update.desired = Change::Remove;
@@ -82,6 +91,12 @@ impl Update {
             _ => return Err(ShadowError::StateNotObject),
         }
         Ok(update)
+    }
+
+    /// The same update under the rule that an empty object counts as missing: it removes the member or section it stands for.
+    pub fn with_empty_as_missing(mut self) -> Self {
+        self.empty_is_missing = true;
+        self
     }
 }
 

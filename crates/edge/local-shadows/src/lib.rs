@@ -1,1 +1,24 @@
-//! Device shadows kept on a core.
+//! Device shadows kept on a core (`aws.greengrass.ShadowManager`, core-components.md section 3).
+//!
+//! ```text
+//! IPC  ──> ports::LocalShadows ─┐
+//!                               ├─> rate limit -> marram-shadow (rules) -> store (one transaction) -> ShadowEvents
+//! local publish ──> request() ──┘
+//! ```
+//!
+//! Answers and notifications go to [`ShadowEvents`] in the order of the commits, however a request came. A deleted shadow
+//! leaves its version behind, so that one made again goes on counting.
+//!
+//! Not here: who may do what (the IPC door and the local broker decide before they call), synchronisation with the control plane.
+
+mod answer;
+mod page;
+mod rate;
+mod rows;
+mod settings;
+mod shadows;
+
+pub use answer::Refusal;
+pub use rows::MIGRATIONS;
+pub use settings::{RateLimits, SettingsError, ShadowSettings};
+pub use shadows::{ShadowEvents, Shadows};

@@ -23,7 +23,7 @@ pub trait LocalShadows: Send + Sync {
     fn get<'a>(&'a self, thing: &'a str, shadow: &'a str) -> Later<'a, Bytes>;
     /// Merges; answers the accepted document.
     fn update<'a>(&'a self, thing: &'a str, shadow: &'a str, payload: Bytes) -> Later<'a, Bytes>;
-    /// Deletes; answers version and time.
+    /// Deletes; answers no bytes, as the original does: version and time are told on `delete/accepted`.
     fn delete<'a>(&'a self, thing: &'a str, shadow: &'a str) -> Later<'a, Bytes>;
     /// Names of a thing's named shadows.
     fn list<'a>(&'a self, thing: &'a str, next_token: Option<&'a str>, page_size: Option<u32>)
