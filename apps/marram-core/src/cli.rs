@@ -29,6 +29,9 @@ pub(crate) struct Run {
     /// Configuration merged at the first start only.
     #[arg(long, visible_alias = "init")]
     pub(crate) init_config: Option<PathBuf>,
+    /// Merge the file of `--init-config` again: its endpoints or certificates are newer than what is stored.
+    #[arg(long, requires = "init_config")]
+    pub(crate) update_config: bool,
     /// Configuration that replaces everything.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,

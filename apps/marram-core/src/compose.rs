@@ -10,15 +10,18 @@ use marram_configuration::{Origin, Tree, Write};
 use marram_nucleus::configuration::{ConfigurationError, ConfigurationStore, first_tree, merge_file};
 use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle, NucleusOptions};
 use marram_supervisor::{Launcher, LogSettings, Logs, Supervisor};
+use marram_types::SystemClock;
 use serde_json::json;
 
 use crate::cli::Run;
+use crate::cloud::Cloud;
 use crate::door::Door;
 use crate::root;
 
 /// The running parts.
 pub(crate) struct Core {
     nucleus: NucleusHandle,
+    cloud: Cloud,
     door: Door,
     /// The root directory.
     pub(crate) root: PathBuf,
@@ -44,8 +47,12 @@ impl Core {
                 .collect(),
         };
         let nucleus = NucleusHandle::start(options, store, supervisor);
-        let door = Door::open(&nucleus, &root, ipc_socket.clone(), |_ports| {})?;
-        Ok(Self { nucleus, door, root, ipc_socket })
+        let cloud = Cloud::start(&root, &nucleus, SystemClock::shared()).await?;
+        let door = Door::open(&nucleus, &root, ipc_socket.clone(), |ports| {
+            ports.cloud = Some(Arc::new(cloud.uplink.clone()));
+            ports.metrics = Some(Arc::new(cloud.telemetry.clone()));
+        })?;
+        Ok(Self { nucleus, cloud, door, root, ipc_socket })
     }
 
     /// Starts the components.
@@ -57,6 +64,7 @@ impl Core {
     pub(crate) async fn close(self) {
         self.nucleus.close().await;
         self.door.close().await;
+        self.cloud.uplink.stop().await;
     }
 }
 
@@ -77,8 +85,8 @@ async fn open_configuration(root: &Path, flags: &Run) -> anyhow::Result<Configur
         given = Some(tree);
     } else if let Some(tree) = first {
         given = Some(tree);
-    } else if let Some(file) = flags.init_config.as_ref().filter(|_| store.is_empty()) {
-        let mut tree = Tree::new();
+    } else if let Some(file) = flags.init_config.as_ref().filter(|_| store.is_empty() || flags.update_config) {
+        let mut tree = store.tree().clone();
         merge_file(&mut tree, file)?;
         given = Some(tree);
     }

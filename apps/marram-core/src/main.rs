@@ -5,6 +5,7 @@
 //! called as `greengrass-cli`, or with `cli`, it is the command line, and verbs such as `status` ask the running core.
 
 mod cli;
+mod cloud;
 mod compose;
 mod door;
 mod root;
