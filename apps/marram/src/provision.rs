@@ -15,6 +15,11 @@ const ROLE: &str = "MarramCoreTokenExchange";
 /// Name of the alias.
 pub const ROLE_ALIAS: &str = "MarramCoreTokenExchangeAlias";
 
+/// Name of the policy of cores.
+const POLICY: &str = "MarramCorePolicy";
+/// The thing a certificate is attached to, in a policy.
+const OWN: &str = "${iot:Connection.Thing.ThingName}";
+
 /// What comes back to the core.
 #[derive(Debug, Clone)]
 pub struct Provisioned {
@@ -33,9 +38,8 @@ pub async fn core(caller: &Caller, thing: &str, request_pem: &str) -> anyhow::Re
     let role = role(caller).await?;
     let alias = json!({ "roleAlias": ROLE_ALIAS, "roleArn": role, "credentialDurationSeconds": 3600 });
     caller.ensure(Iot, "CreateRoleAlias", alias).await?;
-    let policy = format!("MarramCore-{thing}");
-    let document = core_policy(caller.region(), caller.account(), thing).to_string();
-    caller.ensure(Iot, "CreatePolicy", json!({ "policyName": policy, "policyDocument": document })).await?;
+    let document = core_policy(caller.region(), caller.account()).to_string();
+    caller.ensure(Iot, "CreatePolicy", json!({ "policyName": POLICY, "policyDocument": document })).await?;
     let input = json!({ "certificateSigningRequest": request_pem, "setAsActive": true });
     let made = caller.must(Iot, "CreateCertificateFromCsr", input).await?;
     let text = |name: &str| {
@@ -47,7 +51,7 @@ pub async fn core(caller: &Caller, thing: &str, request_pem: &str) -> anyhow::Re
     let provisioned =
         Provisioned { certificate_pem: text("certificatePem")?, certificate_arn: text("certificateArn")? };
     let arn = &provisioned.certificate_arn;
-    caller.must(Iot, "AttachPolicy", json!({ "policyName": policy, "target": arn })).await?;
+    caller.must(Iot, "AttachPolicy", json!({ "policyName": POLICY, "target": arn })).await?;
     caller.must(Iot, "AttachThingPrincipal", json!({ "thingName": thing, "principal": arn })).await?;
     Ok(provisioned)
 }
@@ -70,23 +74,17 @@ async fn role(caller: &Caller) -> anyhow::Result<String> {
     role.pointer("/Role/Arn").and_then(Value::as_str).map(str::to_owned).context("GetRole answered without an ARN")
 }
 
-/// What a core may do with its certificate: its own connection, its own reserved topics, topics below its own name.
-fn core_policy(region: &Region, account: &AccountId, thing: &str) -> Value {
+/// What a core may do with its certificate: its own connection, its own reserved topics, topics below its own name. One policy for
+/// all cores of an account: the policy variable names the thing that the certificate is attached to.
+fn core_policy(region: &Region, account: &AccountId) -> Value {
     let iot = |kind: &str, name: &str| format!("arn:aws:iot:{region}:{account}:{kind}/{name}");
-    let own = ["jobs/*", "shadow/*", "greengrassv2/*", "greengrass/*"];
-    let reserved =
-        |kind: &str| own.iter().map(|part| iot(kind, &format!("$aws/things/{thing}/{part}"))).collect::<Vec<_>>();
-    let mut topics = reserved("topic");
-    topics.push(iot("topic", &format!("{thing}/*")));
-    let mut filters = reserved("topicfilter");
-    filters.push(iot("topicfilter", &format!("{thing}/*")));
+    let own = |kind: &str| vec![iot(kind, &format!("$aws/things/{OWN}/*")), iot(kind, &format!("{OWN}/*"))];
     json!({
         "Version": "2012-10-17",
         "Statement": [
-            allow(&["iot:Connect"], &[iot("client", thing), iot("client", &format!("{thing}#*"))]),
-            allow(&["iot:Publish", "iot:Receive"], &topics),
-            allow(&["iot:Subscribe"], &filters),
-            allow(&["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow"], &[iot("thing", thing)]),
+            allow(&["iot:Connect"], &[iot("client", OWN), iot("client", &format!("{OWN}#*"))]),
+            allow(&["iot:Publish", "iot:Receive"], &own("topic")),
+            allow(&["iot:Subscribe"], &own("topicfilter")),
             allow(&["iot:AssumeRoleWithCertificate"], &[iot("rolealias", ROLE_ALIAS)]),
             allow(&["greengrass:GetComponentVersionArtifact"], &[format!("arn:aws:greengrass:{region}:*:components:*")]),
             allow(
@@ -96,7 +94,7 @@ fn core_policy(region: &Region, account: &AccountId, thing: &str) -> Value {
             ),
             allow(
                 &["greengrass:ListThingGroupsForCoreDevice", "greengrass:GetConnectivityInfo", "greengrass:UpdateConnectivityInfo"],
-                &[iot("thing", thing)],
+                &[iot("thing", OWN)],
             ),
         ],
     })
@@ -156,17 +154,18 @@ pub fn first_configuration(thing: &str, folder: &str, endpoints: &CoreEndpoints)
 mod tests {
     use super::*;
 
-    /// CR 5.5 [M], SEC 12.1: the generated policy names one core; `*` stands alone only where an action has no resource.
+    /// CR 5.5 [M], SEC 12.1: the generated policy names the core itself; `*` stands alone only where an action has no resource.
     #[test]
     fn a_core_may_do_nothing_in_another_cores_name() {
-        let policy = core_policy(&"us-east-1".parse().unwrap(), &"000000000000".parse().unwrap(), "core-1");
+        let policy = core_policy(&"us-east-1".parse().unwrap(), &"000000000000".parse().unwrap());
+        assert!(policy.to_string().len() < 2048, "the registry's limit");
         for statement in policy["Statement"].as_array().unwrap() {
             let actions: Vec<&str> = statement["Action"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
             for resource in statement["Resource"].as_array().unwrap() {
                 let resource = resource.as_str().unwrap();
                 let without = ["greengrass:ResolveComponentCandidates", "greengrass:GetComponentVersionArtifact"];
                 assert!(
-                    resource.contains("core-1")
+                    resource.contains(OWN)
                         || resource.contains(ROLE_ALIAS)
                         || without.iter().any(|name| actions.contains(name)),
                     "{actions:?} on {resource}"
