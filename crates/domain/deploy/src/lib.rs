@@ -32,4 +32,4 @@ pub use plan::{CycleError, Plan, PlanInput, order};
 pub use resolve::{Ask, Local, Resolution, Resolved, Resolver, Wanted};
 pub use roots::{GroupRoot, Groups, LOCAL_GROUP, Staleness};
 pub use service::{Paths, ServiceInput, Unsafe, service_tree, unsafe_interpolations};
-pub use status::{DeploymentStatus, DetailedStatus, status_details};
+pub use status::{DeploymentStatus, DetailedStatus, StatusDetails, status_details};

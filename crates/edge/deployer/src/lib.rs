@@ -1,1 +1,165 @@
 //! Deployments on a core: sources, queue, artifacts, activation, rollback, reports.
+//!
+//! [`Deployer::open`] reads what is remembered, [`Deployer::run`] works until it is dropped: kill the process at any
+//! point and the next run ends the deployment in the old or in the new state and reports the truth. What makes that so:
+//! a deployment's [`record::Record`] names its stage, every stage can be repeated, and files appear by renaming.
+//!
+//! ```text
+//! source/jobs, source/shadow, local   where deployments come from          (CR 4.3, 4.4, 4.5)
+//! worker      one deployment at a time                                     (CR 4.1)
+//! prepare     document -> groups -> resolve -> artifacts -> trees          (CR 4.8, phases 1 to 7)
+//! listeners   components' say: defer, validate                             (CR 3.6, 4.8)
+//! activate    bootstrap, apply, wait, remove, roll back                    (CR 4.9, 4.10)
+//! report      status to jobs and shadow until it is acknowledged           (CR 4.1)
+//! store/      recipes, artifacts, local imports, retention                 (CR 1.6, 4.12)
+//! ```
+
+mod activate;
+mod disk;
+mod fault;
+mod listeners;
+mod local;
+mod prepare;
+mod record;
+mod report;
+mod settings;
+mod source;
+mod store;
+mod worker;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use marram_edge_ports::PortError;
+use tokio::sync::{Notify, broadcast, watch};
+
+pub use disk::{Disk, FileDisk};
+pub use record::{Outcome, OutcomeSource};
+pub use settings::{Pace, Ports, Restart, Settings};
+
+/// Deployments of one core; a cheap clone.
+#[derive(Clone)]
+pub struct Deployer {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub settings: Settings,
+    pub ports: Ports,
+    pub ledger: Mutex<record::Ledger>,
+    pub listeners: Mutex<listeners::Listeners>,
+    pub current: Mutex<Option<Current>>,
+    /// Something was queued or canceled.
+    pub work: Notify,
+    /// Something is to be reported.
+    pub reports: Notify,
+    pub shadow_version: Mutex<Option<i64>>,
+    pub outcomes: broadcast::Sender<Outcome>,
+}
+
+/// The deployment in work.
+pub(crate) struct Current {
+    pub key: String,
+    pub cancel: watch::Sender<bool>,
+    /// Still before activation.
+    pub cancelable: bool,
+    pub waiting_for: Option<String>,
+}
+
+/// Why a deployer cannot start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A folder of the root cannot be made.
+    #[error("cannot make {path}: {reason}")]
+    Folder {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Deployer {
+    /// Reads what is remembered of earlier deployments and makes the folders of CR 9.1 that are missing.
+    ///
+    /// # Errors
+    /// A folder cannot be made.
+    pub fn open(settings: Settings, ports: Ports) -> Result<Self, OpenError> {
+        store::make_folders(&settings.root)?;
+        let ledger = record::Ledger::read(ports.nucleus.as_ref());
+        let inner = Inner {
+            settings,
+            ports,
+            ledger: Mutex::new(ledger),
+            listeners: Mutex::default(),
+            current: Mutex::new(None),
+            work: Notify::new(),
+            reports: Notify::new(),
+            shadow_version: Mutex::new(None),
+            outcomes: broadcast::channel(64).0,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Works until dropped: takes deployments from their sources, carries them out, reports.
+    pub async fn run(&self) {
+        let inner = &self.inner;
+        tokio::join!(worker::run(inner), report::run(inner), source::jobs::run(inner), source::shadow::run(inner),);
+    }
+
+    /// Ends of deployments from now on, for the fleet status.
+    pub fn outcomes(&self) -> broadcast::Receiver<Outcome> {
+        self.inner.outcomes.subscribe()
+    }
+
+    /// What the deployment in work waits for: its id and a sentence.
+    pub fn waiting_for(&self) -> Option<(String, String)> {
+        let current = lock(&self.inner.current);
+        let current = current.as_ref()?;
+        let id = lock(&self.inner.ledger).get(&current.key)?.id.clone();
+        Some((id, current.waiting_for.clone()?))
+    }
+}
+
+impl Inner {
+    pub fn now(&self) -> i64 {
+        (self.ports.clock)()
+    }
+
+    /// Tells `why` what is being waited for.
+    pub fn waiting(&self, what: impl Into<String>) {
+        if let Some(current) = lock(&self.current).as_mut() {
+            current.waiting_for = Some(what.into());
+        }
+    }
+
+    pub fn waiting_over(&self) {
+        if let Some(current) = lock(&self.current).as_mut() {
+            current.waiting_for = None;
+        }
+    }
+
+    /// Changes a record and makes the change durable.
+    pub async fn update(&self, key: &str, change: impl FnOnce(&mut record::Record)) -> Result<(), PortError> {
+        let text = {
+            let mut ledger = lock(&self.ledger);
+            let Some(record) = ledger.get_mut(key) else { return Ok(()) };
+            change(record);
+            record.to_text()
+        };
+        self.ports.disk.step("record").await;
+        self.ports.nucleus.put(&record::path_of(key), text.into()).await
+    }
+
+    /// A setting of the nucleus (CR 7.5).
+    pub fn setting(&self, path: &[&str]) -> Option<serde_json::Value> {
+        let mut full = vec!["services", marram_deploy::NUCLEUS, "configuration"];
+        full.extend_from_slice(path);
+        self.ports.nucleus.get(&full)
+    }
+}
+
+/// A lock that outlives a panic elsewhere: what it guards is always whole between statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

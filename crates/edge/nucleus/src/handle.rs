@@ -290,8 +290,8 @@ impl Nucleus for NucleusHandle {
         Box::pin(async move {
             match mode {
                 ApplyMode::Deployment => {
-                    let behavior = Behavior::services(shared::builtin_services());
-                    let write = Write::new(timestamp, Origin::Deployment(timestamp.to_string().into()));
+                    let behavior = Behavior::deployment(shared::builtin_services(), timestamp);
+                    let write = Write::new(wall_ms(), Origin::Deployment(timestamp.to_string().into()));
                     let done = self.shared.store.write::<_, PortErrorOf>(|tree| {
                         Ok(((), tree.apply(&["services"], &services, &behavior, &write)))
                     });

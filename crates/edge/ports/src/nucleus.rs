@@ -58,9 +58,11 @@ pub trait Nucleus: Send + Sync {
     fn snapshot(&self) -> Value;
     /// The value at `path` of the tree, `["services", name, ...]`, if it is there.
     fn get(&self, path: &[&str]) -> Option<Value>;
-    /// Writes runtime data (groups, records) below `services/DeploymentService` or another builtin; durable when it resolves.
+    /// Writes runtime data (groups, records) below `services/DeploymentService` or another builtin, in place of what stood
+    /// there; durable when it resolves.
     fn put<'a>(&'a self, path: &'a [&'a str], value: Value) -> Later<'a, ()>;
-    /// Applies `services` (or a snapshot) durably, then lets components follow. Components absent from it stay until [`Nucleus::remove`].
+    /// Applies `services` (or a snapshot) durably, then lets components follow. `timestamp` is that of the leaves below
+    /// `configuration`, where newer ones survive; all else is written now, however old the deployment is (CR 3.4). Components absent from it stay until [`Nucleus::remove`].
     fn apply(&self, services: Value, timestamp: i64, mode: ApplyMode) -> Later<'_, ()>;
     /// The whole configuration a component would have after reset, defaults and merge (CR 3.3), with what is stored now.
     fn preview(

@@ -1,0 +1,341 @@
+//! From prepared to running, or back (CR 4.9, 4.10).
+//!
+//! ```text
+//! Bootstrapping --steps done, restart?--> Activating --all up, obsolete gone--> Done
+//!       | a step failed                       | a component broke
+//!       v                                     v
+//!   RollingBack (steps of the old set) --> RollingBack --old set up--> Done
+//! ```
+//!
+//! Each stage is written before its first effect and can be repeated: a bootstrap step that was cut off runs again,
+//! applying the same tree twice changes nothing, and a removed component stays removed.
+
+use std::path::PathBuf;
+
+use marram_deploy::{DetailedStatus, ErrorCode, Failure};
+use marram_edge_ports::{ApplyMode, BootstrapOutcome, ComponentState, PortError};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::disk::{read_failure, write_failure};
+use crate::prepare::Activation;
+use crate::record::{Record, Stage, StoredFailure, folder_of};
+use crate::settings::Restart;
+use crate::{Inner, fault, lock};
+
+/// How a deployment ended.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub detailed: DetailedStatus,
+    pub failure: Option<StoredFailure>,
+}
+
+impl End {
+    pub fn failed(detailed: DetailedStatus, failure: &Failure) -> Self {
+        Self { detailed, failure: Some(failure.report().into()) }
+    }
+}
+
+/// A step that could not be made durable: the stage stays, and is repeated later.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct Interrupted(#[from] PortError);
+
+fn activation_path(inner: &Inner, key: &str) -> PathBuf {
+    folder_of(&inner.settings.root, key).join("activation.json")
+}
+
+fn snapshot_path(inner: &Inner, key: &str) -> PathBuf {
+    folder_of(&inner.settings.root, key).join("rollback_snapshot.json")
+}
+
+/// Writes down what is about to happen: from here on the deployment survives a crash.
+pub(crate) async fn commit(inner: &Inner, key: &str, activation: &Activation) -> Result<(), Failure> {
+    let disk = inner.ports.disk.as_ref();
+    // the old state is what a rollback goes back to, so it comes first
+    let path = snapshot_path(inner, key);
+    let snapshot = inner.ports.nucleus.snapshot().to_string().into_bytes();
+    disk.step("snapshot").await;
+    disk.write(&path, snapshot).await.map_err(|error| write_failure(&path, &error))?;
+    let path = activation_path(inner, key);
+    let text = serde_json::to_vec(activation).expect("an activation is plain data");
+    disk.step("activation").await;
+    disk.write(&path, text).await.map_err(|error| write_failure(&path, &error))?;
+    let stage =
+        if activation.bootstrap.is_empty() && !activation.restarts { Stage::Activating } else { Stage::Bootstrapping };
+    inner.update(key, |record| record.stage = stage).await.map_err(|error| fault::nucleus(&error))
+}
+
+fn load(inner: &Inner, key: &str) -> Result<Activation, Failure> {
+    let path = activation_path(inner, key);
+    let text = std::fs::read(&path).map_err(|error| read_failure(&path, &error))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        Failure::of(&[ErrorCode::IoError, ErrorCode::IoReadError], format!("{} is damaged: {error}", path.display()))
+    })
+}
+
+/// Carries on from the record's stage to the end.
+pub(crate) async fn carry_on(inner: &Inner, key: &str) -> Result<End, Interrupted> {
+    let activation = match load(inner, key) {
+        Ok(activation) => activation,
+        Err(failure) => return Ok(End::failed(DetailedStatus::FailedUnableToRollback, &failure)),
+    };
+    loop {
+        let Some(record) = lock(&inner.ledger).get(key).cloned() else {
+            let gone = Failure::new(ErrorCode::DeploymentInterrupted, "the deployment is not remembered any more");
+            return Ok(End::failed(DetailedStatus::FailedUnableToRollback, &gone));
+        };
+        match record.stage {
+            Stage::Bootstrapping => bootstrap(inner, &record, &activation).await?,
+            Stage::Activating => {
+                if let Some(end) = activate(inner, &record, &activation).await? {
+                    return Ok(end);
+                }
+            }
+            _ => return roll_back(inner, &record, &activation).await,
+        }
+    }
+}
+
+/// Turns to the rollback, or says why the failed state stays.
+async fn fail(
+    inner: &Inner,
+    record: &Record,
+    activation: &Activation,
+    failure: &Failure,
+) -> Result<Option<End>, Interrupted> {
+    tracing::warn!(deployment = record.id, %failure, rollback = activation.rollback, "the deployment failed");
+    if !activation.rollback {
+        if record.stage == Stage::Activating {
+            keep_groups(inner, activation).await?;
+        }
+        return Ok(Some(End::failed(DetailedStatus::FailedRollbackNotRequested, failure)));
+    }
+    let stored = failure.report().into();
+    inner
+        .update(&record.key, |record| {
+            record.stage = Stage::RollingBack;
+            record.restarted = false;
+            record.failure = Some(stored);
+        })
+        .await?;
+    Ok(None)
+}
+
+async fn bootstrap(inner: &Inner, record: &Record, activation: &Activation) -> Result<(), Interrupted> {
+    let mut wanted = Restart::Runtime;
+    for name in &activation.bootstrap {
+        if record.bootstrapped.contains(name) {
+            continue;
+        }
+        let service = activation.services.get(name).cloned().unwrap_or_default();
+        inner.waiting(format!("the bootstrap step of {name}"));
+        inner.ports.disk.step("bootstrap").await;
+        let failure = match inner.ports.nucleus.bootstrap(name, &service).await {
+            Ok(BootstrapOutcome::Done | BootstrapOutcome::RestartRuntime) => None,
+            Ok(BootstrapOutcome::RebootDevice) => {
+                wanted = Restart::Device;
+                None
+            }
+            Ok(BootstrapOutcome::Failed(code)) => {
+                let cause = format!("the bootstrap step of {name} exited with code {code}");
+                Some(Failure::of(&[ErrorCode::ComponentUpdateError, ErrorCode::ComponentBootstrapError], cause))
+            }
+            Ok(BootstrapOutcome::TimedOut) => {
+                let cause = format!("the bootstrap step of {name} took too long");
+                Some(Failure::of(&[ErrorCode::ComponentUpdateError, ErrorCode::ComponentBootstrapTimeout], cause))
+            }
+            Err(error) => Some(fault::nucleus(&error)),
+        };
+        let ran = name.clone();
+        if let Some(failure) = failure {
+            // whatever it did before it failed is undone as if it had run
+            let stored: StoredFailure = failure.report().into();
+            tracing::warn!(deployment = record.id, %failure, "the deployment failed");
+            return Ok(inner
+                .update(&record.key, |record| {
+                    record.bootstrapped.push(ran);
+                    record.stage = Stage::RollingBack;
+                    record.failure = Some(stored);
+                })
+                .await?);
+        }
+        inner.update(&record.key, |record| record.bootstrapped.push(ran)).await?;
+    }
+    inner
+        .update(&record.key, |record| {
+            record.stage = Stage::Activating;
+            record.restarted = true;
+        })
+        .await?;
+    restart(inner, wanted).await;
+    Ok(())
+}
+
+/// Asks for a restart and gives it time; an embedding that does not restart lets the deployment go on.
+async fn restart(inner: &Inner, how: Restart) {
+    inner.waiting("the restart of the runtime");
+    (inner.ports.restart)(how);
+    tokio::time::sleep(inner.settings.pace.restart_grace).await;
+}
+
+/// One try at the new state; none when it turned to the rollback.
+async fn activate(inner: &Inner, record: &Record, activation: &Activation) -> Result<Option<End>, Interrupted> {
+    let nucleus = &inner.ports.nucleus;
+    let mut changes = nucleus.changes();
+    inner.waiting("the new configuration to be written");
+    inner.ports.disk.step("apply").await;
+    let result = match nucleus.apply(activation.services.clone(), activation.timestamp, ApplyMode::Deployment).await {
+        Ok(()) => {
+            for name in &activation.tracked {
+                if matches!(nucleus.state(name), Some((ComponentState::Broken, _))) {
+                    nucleus.reinstall(name).await?;
+                }
+            }
+            match come_up(inner, &activation.tracked, &mut changes).await {
+                Ok(()) => remove(inner, &activation.removed).await,
+                Err(failure) => Err(failure),
+            }
+        }
+        Err(error) => Err(fault::nucleus(&error)),
+    };
+    match result {
+        Ok(()) => {
+            keep_groups(inner, activation).await?;
+            Ok(Some(End { detailed: DetailedStatus::Successful, failure: None }))
+        }
+        Err(failure) => fail(inner, record, activation, &failure).await,
+    }
+}
+
+async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> Result<End, Interrupted> {
+    let nucleus = &inner.ports.nucleus;
+    let key = &record.key;
+    let failure = record.failure.clone();
+    let unable = |why: String| {
+        let mut failure = record.failure.clone().unwrap_or_default();
+        failure.cause = format!("{}; the rollback failed: {why}", failure.cause);
+        End { detailed: DetailedStatus::FailedUnableToRollback, failure: Some(failure) }
+    };
+    let snapshot: Value = match std::fs::read(snapshot_path(inner, key)).map(|text| serde_json::from_slice(&text)) {
+        Ok(Ok(snapshot)) => snapshot,
+        Ok(Err(error)) => return Ok(unable(error.to_string())),
+        Err(error) => return Ok(unable(error.to_string())),
+    };
+    let mut changes = nucleus.changes();
+    inner.waiting("the old configuration to be restored");
+    inner.ports.disk.step("rollback").await;
+    if let Err(error) = nucleus.apply(snapshot, activation.timestamp, ApplyMode::Rollback).await {
+        return Ok(unable(error.to_string()));
+    }
+    if let Err(failure) = remove(inner, &activation.added).await {
+        return Ok(unable(failure.cause));
+    }
+    // what the new set's bootstrap did is undone by the old set's
+    for name in record.bootstrapped.iter().filter(|name| activation.old.contains(name)) {
+        let Some(service) = nucleus.get(&["services", name]) else { continue };
+        if service
+            .pointer("/lifecycle")
+            .and_then(Value::as_object)
+            .is_none_or(|lifecycle| !lifecycle.keys().any(|key| key.eq_ignore_ascii_case("bootstrap")))
+        {
+            continue;
+        }
+        inner.ports.disk.step("bootstrap of the old version").await;
+        match nucleus.bootstrap(name, &service).await {
+            Ok(BootstrapOutcome::Failed(code)) => {
+                return Ok(unable(format!("the bootstrap step of {name} exited with code {code}")));
+            }
+            Ok(BootstrapOutcome::TimedOut) => return Ok(unable(format!("the bootstrap step of {name} took too long"))),
+            Ok(_) => inner.update(key, |record| record.bootstrapped.retain(|ran| ran != name)).await?,
+            Err(error) => return Ok(unable(error.to_string())),
+        }
+    }
+    if activation.restarts && !record.restarted {
+        inner.update(key, |record| record.restarted = true).await?;
+        restart(inner, Restart::Runtime).await;
+    }
+    for name in &activation.old {
+        if matches!(nucleus.state(name), Some((ComponentState::Broken, _))) {
+            nucleus.reinstall(name).await?;
+        }
+    }
+    match come_up(inner, &activation.old, &mut changes).await {
+        Ok(()) => Ok(End { detailed: DetailedStatus::FailedRollbackComplete, failure }),
+        Err(failure) => Ok(unable(failure.cause)),
+    }
+}
+
+/// Waits until every component is RUNNING or FINISHED and has what is desired of it; fails when one breaks.
+async fn come_up(
+    inner: &Inner,
+    names: &[String],
+    changes: &mut tokio::sync::broadcast::Receiver<marram_edge_ports::StateChange>,
+) -> Result<(), Failure> {
+    let limit = inner.setting(&["deployment", "activationTimeoutSeconds"]).and_then(|value| value.as_u64());
+    let deadline =
+        limit.filter(|seconds| *seconds > 0).map(|seconds| Instant::now() + std::time::Duration::from_secs(seconds));
+    let mut reason: Option<(String, Option<String>)> = None;
+    loop {
+        let mut missing = Vec::new();
+        for name in names {
+            match inner.ports.nucleus.state(name) {
+                Some((ComponentState::Broken, _)) => {
+                    let told = reason.as_ref().filter(|(broken, _)| broken == name).and_then(|(_, why)| why.as_deref());
+                    return Err(Failure::broken(name, told));
+                }
+                Some((ComponentState::Running | ComponentState::Finished, true)) => {}
+                Some((state, _)) => missing.push(format!("{name} ({})", state.as_str())),
+                None => missing.push(format!("{name} (not there)")),
+            }
+        }
+        if missing.is_empty() {
+            inner.waiting_over();
+            return Ok(());
+        }
+        let what = missing.join(", ");
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let cause = format!("not up within {} s: {what}", limit.unwrap_or_default());
+            return Err(Failure::new(ErrorCode::ComponentUpdateError, cause));
+        }
+        inner.waiting(format!("components to come up: {what}"));
+        // a change wakes at once; the poll is for changes that were missed
+        if let Ok(Ok(change)) = tokio::time::timeout(inner.settings.pace.poll, changes.recv()).await
+            && change.to == ComponentState::Broken
+        {
+            reason = Some((change.component.to_string(), change.reason));
+        }
+    }
+}
+
+async fn remove(inner: &Inner, names: &[String]) -> Result<(), Failure> {
+    for name in names {
+        if inner.ports.nucleus.get(&["services", name]).is_none() {
+            continue;
+        }
+        inner.waiting(format!("{name} to be removed"));
+        inner.ports.disk.step("remove").await;
+        inner.ports.nucleus.remove(name).await.map_err(|error| {
+            Failure::of(
+                &[ErrorCode::ComponentUpdateError, ErrorCode::RemoveComponentError],
+                format!("component {name} cannot be removed: {error}"),
+            )
+        })?;
+    }
+    inner.waiting_over();
+    Ok(())
+}
+
+/// Remembers what the groups ask for now (CR 4.6).
+async fn keep_groups(inner: &Inner, activation: &Activation) -> Result<(), Interrupted> {
+    for (key, value) in [
+        ("GroupToRootComponents", &activation.group_roots),
+        ("GroupToLastDeployment", &activation.group_last),
+        ("GroupMembership", &activation.group_membership),
+        ("ComponentToGroups", &activation.component_groups),
+    ] {
+        inner.ports.disk.step("groups").await;
+        inner.ports.nucleus.put(&["services", "DeploymentService", key], value.clone()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,454 @@
+//! From a document to everything activation needs (CR 4.8, phases 1 to 9). Nothing here touches what runs; dropping the
+//! future at any point leaves files that a later try finds and uses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use marram_deploy::{
+    Ask, DeploymentDocument, DetailedStatus, ErrorCode, Failure, FailurePolicy, GroupRoot, Groups, Local, Paths, Plan,
+    PlanInput, Resolution, Resolver, ServiceInput, Staleness, UpdateAction, service_tree, unsafe_interpolations,
+};
+use marram_edge_ports::{Candidate, DataPlaneError};
+use marram_recipe::Attributes;
+use marram_version::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use smol_str::SmolStr;
+
+use crate::fault::{self, Call};
+use crate::record::{Record, Source, folder_of};
+use crate::store::{artifacts, import, recipes};
+use crate::{Inner, listeners, local};
+
+/// Services of the runtime itself, which no deployment lists or removes (CR 3.2).
+pub(crate) const SERVICES: [&str; 6] = [
+    "main",
+    "DeploymentService",
+    "FleetStatusService",
+    "UpdateSystemPolicyService",
+    "TelemetryAgent",
+    "_AUTHENTICATION_TOKENS",
+];
+
+/// Why preparation ended early, with how it is reported.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub failure: Failure,
+    pub detailed: DetailedStatus,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { failure, detailed: DetailedStatus::FailedNoStateChange }
+    }
+}
+
+/// Everything that activation and its repetition after a crash need; a file beside the record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Activation {
+    pub deployment_id: String,
+    pub rollback: bool,
+    /// The object below `services`.
+    pub services: Value,
+    /// Time of configuration leaves.
+    pub timestamp: i64,
+    /// Components to wait for.
+    pub tracked: Vec<String>,
+    pub added: Vec<String>,
+    pub removed: Vec<String>,
+    /// Components whose bootstrap is due, in order.
+    pub bootstrap: Vec<String>,
+    /// The runtime restarts before the tree is applied.
+    pub restarts: bool,
+    /// Components of the old state that a rollback waits for.
+    pub old: Vec<String>,
+    pub group_roots: Value,
+    pub group_last: Value,
+    pub group_membership: Value,
+    pub component_groups: Value,
+}
+
+/// A document, whoever sent it, and the group whose roots it sets.
+struct Wish {
+    document: DeploymentDocument,
+    group: String,
+    local: Option<local::LocalDocument>,
+}
+
+pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation, Refusal> {
+    let wish = read_wish(inner, record).await?;
+    let document = &wish.document;
+    let missing = document.missing_capabilities();
+    if !missing.is_empty() {
+        let cause = format!("this runtime lacks the capabilities {}", missing.join(", "));
+        return Err(Failure::new(ErrorCode::NucleusMissingRequiredCapabilities, cause).into());
+    }
+    let groups = groups(inner, record, &wish).await?;
+    if let Some(wish) = &wish.local {
+        if let Some(folder) = &wish.recipe_directory {
+            import::recipe_folder(inner, folder).await?;
+        }
+        if let Some(folder) = &wish.artifact_directory {
+            import::artifact_folder(inner, folder).await?;
+        }
+    }
+    let set = resolve(inner, &groups).await?;
+    let platform = platform(inner);
+    for resolved in set.components.values() {
+        if let Some(recipe) = &resolved.recipe {
+            let manifest = manifest(recipe, &platform)?;
+            artifacts::prepare(inner, recipe, manifest).await?;
+        }
+    }
+    inner.waiting_over();
+    let trees = trees(inner, &set, document, &platform)?;
+    let now = deployed(inner);
+    let plan = Plan::new(PlanInput { now: &now, new: &trees })
+        .map_err(|cycle| Failure::new(ErrorCode::ComponentCircularDependency, cycle.to_string()))?;
+    if document.update_action == UpdateAction::Notify && !plan.is_empty() {
+        let timeout = Duration::from_secs(document.update_timeout_secs);
+        listeners::ask_to_update(inner, &record.id, plan.restarts(), timeout).await;
+    }
+    let judged = judged(&now, &trees);
+    listeners::validate(inner, &record.id, judged, Duration::from_secs(document.validation_timeout_secs)).await?;
+    for resolved in set.components.values() {
+        if let Some(recipe) = &resolved.recipe {
+            artifacts::verify(inner, recipe, manifest(recipe, &platform)?).await?;
+        }
+    }
+    Ok(activation(inner, record, document, &groups, &set, trees, &now, &plan))
+}
+
+async fn read_wish(inner: &Inner, record: &Record) -> Result<Wish, Refusal> {
+    let path = folder_of(&inner.settings.root, &record.key).join("document.json");
+    let bytes = std::fs::read(&path).map_err(|error| crate::disk::read_failure(&path, &error))?;
+    if record.source == Source::Local {
+        let damaged = || Failure::new(ErrorCode::DeploymentDocumentParseError, "the stored request cannot be read");
+        let local = local::from_text(&bytes, &record.id, record.created_on).ok_or_else(damaged)?;
+        return Ok(Wish { document: local.document.clone(), group: local.group.clone(), local: Some(local) });
+    }
+    let mut document = DeploymentDocument::from_bytes(&bytes).map_err(|error| fault::document(&error))?;
+    if document.is_abridged() {
+        let id = document.deployment_id.clone();
+        let whole = inner.retry("the whole deployment document", || inner.ports.data_plane.large_document(&id)).await;
+        let whole = whole.map_err(|error| fault::data_plane(Call::LargeDocument, &error))?;
+        document = DeploymentDocument::from_value(&whole).map_err(|error| fault::document(&error))?;
+    }
+    let group = document.group_key().map_err(|error| fault::document(&error))?;
+    Ok(Wish { document, group, local: None })
+}
+
+/// The groups with the new roots of the target in them (CR 4.6).
+async fn groups(inner: &Inner, record: &Record, wish: &Wish) -> Result<Groups, Refusal> {
+    let get = |key: &str| inner.ports.nucleus.get(&["services", "DeploymentService", key]);
+    let mut groups = Groups::read(
+        get("GroupToRootComponents").as_ref(),
+        get("GroupToLastDeployment").as_ref(),
+        get("GroupMembership").as_ref(),
+    );
+    let document = &wish.document;
+    let is_job = matches!(record.source, Source::Job { .. });
+    if is_job && groups.staleness(&wish.group, document.creation_timestamp) == Staleness::Stale {
+        let cause = format!("a newer deployment of {} is in force", wish.group);
+        let failure = Failure::new(ErrorCode::RejectedStaleDeployment, cause);
+        return Err(Refusal { failure, detailed: DetailedStatus::Rejected });
+    }
+    if let Some(members) = membership(inner, record.source == Source::Local).await {
+        groups.membership = members;
+    }
+    groups.forget_left_groups(&wish.group);
+    let root = |version: &str| GroupRoot {
+        version: version.to_owned(),
+        config_arn: document.configuration_arn.clone(),
+        config_name: document.deployment_name.clone().unwrap_or_default(),
+    };
+    let roots = match &wish.local {
+        None => document.components.iter().map(|(name, entry)| (name.clone(), root(&entry.version))).collect(),
+        Some(local) => {
+            let mut roots = groups.roots.get(&wish.group).cloned().unwrap_or_default();
+            roots.retain(|name, _| !local.remove.iter().any(|gone| gone == name));
+            roots.extend(local.add.iter().map(|(name, version)| (SmolStr::from(name), root(version))));
+            roots
+        }
+    };
+    groups.set(&wish.group, roots, document.creation_timestamp, &document.configuration_arn);
+    Ok(groups)
+}
+
+/// Group keys of the device; none keeps what is remembered.
+async fn membership(inner: &Inner, local: bool) -> Option<BTreeSet<String>> {
+    if !inner.ports.data_plane.is_configured() {
+        return None;
+    }
+    let answer = if local {
+        inner.ports.data_plane.thing_groups().await
+    } else {
+        inner.retry("the list of thing groups", || inner.ports.data_plane.thing_groups()).await
+    };
+    match answer {
+        Ok(names) => Some(names.into_iter().map(|name| format!("thinggroup/{name}")).collect()),
+        Err(error) => {
+            tracing::warn!(%error, "the thing groups cannot be listed, those of the last time count");
+            None
+        }
+    }
+}
+
+async fn resolve(inner: &Inner, groups: &Groups) -> Result<Resolution, Failure> {
+    let root = &inner.settings.root;
+    let platform = platform(inner);
+    let now = deployed(inner);
+    let mut resolver = Resolver::new(&groups.wanted(), inner.ports.data_plane.is_configured())?;
+    loop {
+        match resolver.next()? {
+            Ask::Local { name } => {
+                let stored = recipes::versions(root, &name);
+                let active = now.get(&name).and_then(|tree| tree.get("version")?.as_str()?.parse::<Version>().ok());
+                // a version without its recipe cannot be deployed again
+                let active = active.filter(|version| stored.contains(version));
+                resolver.local(&Local { active, stored })?;
+            }
+            Ask::Cloud { name, candidate, requirements } => {
+                let platform: Vec<(String, String)> = platform.clone().into_iter().collect();
+                let candidate = Candidate {
+                    name: name.clone(),
+                    version: candidate.map(|version| version.to_string()),
+                    requirements,
+                };
+                let local_exists = candidate.version.is_some();
+                let what = format!("the version of {name} from the control plane");
+                let call = || inner.ports.data_plane.resolve(platform.clone(), candidate.clone());
+                let answer = if local_exists { call().await } else { inner.retry(&what, call).await };
+                let answer = match answer {
+                    Ok(resolved) => Ok(accept(inner, &resolved).await?),
+                    Err(error) => Err(fault::data_plane(Call::Resolve, &error)),
+                };
+                resolver.cloud(answer)?;
+            }
+            Ask::Recipe { name, version } => {
+                let recipe = recipes::load(root, &name, &version)
+                    .map_err(|failure| failure.within(ErrorCode::ComponentPackageLoadingError))?;
+                resolver.recipe(recipe)?;
+            }
+            Ask::Done(set) => {
+                inner.waiting_over();
+                return Ok(set);
+            }
+        }
+    }
+}
+
+/// Reads and stores a recipe of the control plane.
+async fn accept(inner: &Inner, resolved: &marram_edge_ports::Resolved) -> Result<Arc<marram_recipe::Recipe>, Failure> {
+    if resolved.vendor_guidance.as_deref() == Some("DISCONTINUED") {
+        tracing::warn!(component = %resolved.name, version = resolved.version, "the component is discontinued");
+    }
+    let reading = marram_recipe::read(&resolved.recipe);
+    let Some(recipe) = reading.recipe else {
+        let first = reading.findings.first().map(ToString::to_string).unwrap_or_default();
+        let cause = format!("the recipe of {} {} cannot be read: {first}", resolved.name, resolved.version);
+        return Err(Failure::of(&[ErrorCode::ComponentPackageLoadingError, ErrorCode::RecipeParseError], cause));
+    };
+    if recipe.version.to_string() != resolved.version {
+        let cause = format!("the recipe of {} {} says {}", resolved.name, resolved.version, recipe.version);
+        return Err(Failure::of(&[ErrorCode::CloudApiError, ErrorCode::ResolveComponentCandidatesBadResponse], cause));
+    }
+    recipes::save(inner.ports.disk.as_ref(), &inner.settings.root, &recipe, Some(&resolved.arn)).await?;
+    Ok(Arc::new(recipe))
+}
+
+fn manifest<'a>(
+    recipe: &'a marram_recipe::Recipe,
+    platform: &Attributes,
+) -> Result<&'a marram_recipe::Manifest, Failure> {
+    recipe.manifest_for(platform).ok_or_else(|| {
+        let cause = format!("no manifest of {} {} is for this device", recipe.name, recipe.version);
+        Failure::of(&[ErrorCode::ComponentPackageLoadingError, ErrorCode::RecipeMissingManifest], cause)
+    })
+}
+
+/// The device's attributes with `platformOverride` over them.
+fn platform(inner: &Inner) -> Attributes {
+    let mut platform = inner.settings.platform.clone();
+    if let Some(Value::Object(over)) = inner.setting(&["platformOverride"]) {
+        platform.extend(over.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))));
+    }
+    platform
+}
+
+/// Trees of deployed components.
+fn deployed(inner: &Inner) -> BTreeMap<SmolStr, Value> {
+    let Some(Value::Object(services)) = inner.ports.nucleus.get(&["services"]) else { return BTreeMap::new() };
+    services
+        .into_iter()
+        .filter(|(name, tree)| {
+            tree.get("version").is_some_and(Value::is_string)
+                && !SERVICES.iter().any(|own| own.eq_ignore_ascii_case(name))
+        })
+        .map(|(name, tree)| (name.into(), tree))
+        .collect()
+}
+
+fn trees(
+    inner: &Inner,
+    set: &Resolution,
+    document: &DeploymentDocument,
+    platform: &Attributes,
+) -> Result<BTreeMap<SmolStr, Value>, Failure> {
+    let now = deployed(inner);
+    let source = inner.setting(&["deploymentConfigurationTimeSource"]);
+    let by_processing = source.as_ref().and_then(Value::as_str) == Some("deploymentProcessingTime");
+    let time = if by_processing { inner.now() } else { document.creation_timestamp };
+    let none = json!({});
+    let configurations: BTreeMap<SmolStr, Value> = set
+        .components
+        .iter()
+        .map(|(name, resolved)| {
+            let entry = document.components.get(name);
+            let defaults = resolved.recipe.as_ref().and_then(|recipe| recipe.default_configuration.as_ref());
+            let reset = entry.map_or(&[][..], |entry| entry.reset.as_slice());
+            let merge = entry.and_then(|entry| entry.merge.as_ref());
+            let value = inner.ports.nucleus.preview(name, reset, defaults.unwrap_or(&none), merge, time);
+            (name.clone(), value)
+        })
+        .collect();
+    let interpolate = configurations
+        .get(marram_deploy::NUCLEUS)
+        .and_then(|nucleus| nucleus.get("interpolateComponentConfiguration"))
+        .cloned()
+        .or_else(|| inner.setting(&["interpolateComponentConfiguration"]));
+    let interpolate_configuration = interpolate.is_some_and(|value| value == json!(true) || value == json!("true"));
+    let allows_unsafe = inner.setting(&["allowUnsafeInterpolation"]) == Some(json!(true));
+    let paths =
+        Paths { root: inner.settings.root.display().to_string(), thing_name: inner.settings.thing_name.clone() };
+    let mut trees = BTreeMap::new();
+    for (name, resolved) in &set.components {
+        let manifest = resolved.recipe.as_ref().map(|recipe| manifest(recipe, platform)).transpose()?;
+        let input = ServiceInput {
+            name,
+            resolved,
+            manifest,
+            set: &set.components,
+            configurations: &configurations,
+            now: now.get(name),
+            run_with: document.components.get(name).map(|entry| &entry.run_with),
+            paths: &paths,
+            interpolate_configuration,
+        };
+        if let Some(found) = unsafe_interpolations(&input).first().filter(|_| !allows_unsafe) {
+            let cause = format!(
+                "component {name}: {} in its privileged {} script holds what a shell would execute",
+                found.variable, found.step
+            );
+            return Err(Failure::new(ErrorCode::ConfigInterpolateError, cause));
+        }
+        let (tree, unresolved) = service_tree(&input);
+        if !unresolved.is_empty() {
+            tracing::warn!(component = %name, ?unresolved, "variables without a value stay as written");
+        }
+        check_rights(name, &tree)?;
+        trees.insert(name.clone(), tree);
+    }
+    Ok(trees)
+}
+
+/// A malformed `accessControl` would silently take all rights away (CR 6.9): it fails the deployment instead.
+fn check_rights(name: &str, tree: &Value) -> Result<(), Failure> {
+    let rights = tree.pointer("/configuration/accessControl").filter(|value| !value.is_null());
+    let parsed = match rights {
+        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
+        Some(value) => value.clone(),
+        None => return Ok(()),
+    };
+    let policy_is_good = |policy: &Value| {
+        let texts = |key: &str| match policy.get(key) {
+            // one word without its list is a common short form
+            None | Some(Value::Null | Value::String(_)) => true,
+            Some(Value::Array(all)) => all.iter().all(Value::is_string),
+            Some(_) => false,
+        };
+        policy.is_object() && texts("operations") && texts("resources")
+    };
+    let good = parsed.as_object().is_some_and(|services| {
+        services.values().all(|policies| policies.as_object().is_some_and(|all| all.values().all(policy_is_good)))
+    });
+    if good {
+        return Ok(());
+    }
+    let cause = format!("the accessControl of {name} cannot be read");
+    Err(Failure::new(ErrorCode::ComponentConfigurationNotValid, cause))
+}
+
+/// Components whose configuration changes at the same version: those are asked for their verdict (CR 3.6).
+fn judged(now: &BTreeMap<SmolStr, Value>, new: &BTreeMap<SmolStr, Value>) -> Vec<(String, Value)> {
+    new.iter()
+        .filter_map(|(name, tree)| {
+            let old = now.get(name)?;
+            let changed =
+                old.get("version") == tree.get("version") && old.get("configuration") != tree.get("configuration");
+            changed.then(|| (name.to_string(), tree.get("configuration").cloned().unwrap_or_default()))
+        })
+        .collect()
+}
+
+#[allow(clippy::too_many_arguments)]
+fn activation(
+    inner: &Inner,
+    record: &Record,
+    document: &DeploymentDocument,
+    groups: &Groups,
+    set: &Resolution,
+    trees: BTreeMap<SmolStr, Value>,
+    now: &BTreeMap<SmolStr, Value>,
+    plan: &Plan,
+) -> Activation {
+    let owned = |names: &[SmolStr]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let roots = set.roots.iter().filter(|name| set.components.contains_key(*name)).map(|name| format!("{name}:HARD"));
+    let main = json!({ "dependencies": roots.collect::<Vec<_>>() });
+    let mut services: Map<String, Value> = trees.into_iter().map(|(name, tree)| (name.to_string(), tree)).collect();
+    services.insert("main".to_owned(), main);
+    let is_component = |name: &&SmolStr| marram_deploy::builtin(name).is_none();
+    let broken_before =
+        |name: &str| matches!(inner.ports.nucleus.state(name), Some((marram_edge_ports::ComponentState::Broken, _)));
+    let source = inner.setting(&["deploymentConfigurationTimeSource"]);
+    let by_processing = source.as_ref().and_then(Value::as_str) == Some("deploymentProcessingTime");
+    Activation {
+        deployment_id: record.id.clone(),
+        rollback: document.failure_policy == FailurePolicy::Rollback,
+        services: Value::Object(services),
+        timestamp: if by_processing { inner.now() } else { document.creation_timestamp },
+        tracked: plan.tracked().map(ToString::to_string).collect(),
+        added: plan.added.iter().filter(is_component).map(ToString::to_string).collect(),
+        // a part of the runtime that is listed no more stays
+        removed: plan.removed.iter().filter(is_component).map(ToString::to_string).collect(),
+        bootstrap: owned(&plan.bootstrap),
+        restarts: plan.restarts(),
+        old: now.keys().filter(is_component).filter(|name| !broken_before(name)).map(ToString::to_string).collect(),
+        group_roots: groups.roots_value(),
+        group_last: groups.last_value(),
+        group_membership: groups.membership_value(),
+        component_groups: groups.component_to_groups(),
+    }
+}
+
+impl Inner {
+    /// Repeats a call of the data plane while it may help, without an end (CR 4.8): a cancel drops the future.
+    pub(crate) async fn retry<'a, T>(
+        &self,
+        what: &str,
+        call: impl Fn() -> marram_edge_ports::Later<'a, T, DataPlaneError>,
+    ) -> Result<T, DataPlaneError> {
+        loop {
+            self.waiting(what);
+            match call().await {
+                Err(error) if error.is_retryable() => {
+                    tracing::info!(%error, what, "a network operation is tried again");
+                    self.waiting(format!("{what} ({error})"));
+                    tokio::time::sleep(self.settings.pace.retry).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What a deployer is given.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use marram_edge_ports::{CloudMessages, DataPlane, Nucleus};
+use marram_recipe::Attributes;
+
+use crate::disk::Disk;
+
+/// Facts of the core.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Root of the runtime.
+    pub root: PathBuf,
+    /// Thing name; empty for a core without a control plane.
+    pub thing_name: String,
+    /// `os`, `architecture`, `runtime`, ... of this device (CR 1.5); `platformOverride` is laid over them.
+    pub platform: Attributes,
+    /// How long things take.
+    pub pace: Pace,
+}
+
+/// Waits; the defaults are those of CR 4.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// Between tries of network operations.
+    pub retry: Duration,
+    /// Between downloads of an artifact with a wrong digest.
+    pub checksum_retry: Duration,
+    /// Downloads of an artifact with a wrong digest before giving up.
+    pub checksum_attempts: u32,
+    /// Between looks at components that come up.
+    pub poll: Duration,
+    /// How long an acknowledged report may take before it is sent again.
+    pub report: Duration,
+    /// How long a requested restart may take before the deployment goes on without it.
+    pub restart_grace: Duration,
+    /// Lower bound for `DISK_SPACE_CRITICAL`, in bytes.
+    pub min_free_bytes: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            retry: Duration::from_secs(60),
+            checksum_retry: Duration::from_secs(60),
+            checksum_attempts: 10,
+            poll: Duration::from_secs(1),
+            report: Duration::from_secs(30),
+            restart_grace: Duration::from_secs(120),
+            min_free_bytes: 20 * 1024 * 1024,
+        }
+    }
+}
+
+/// What a bootstrap or a setting asks of the program around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// Leave with exit code 100.
+    Runtime,
+    /// Leave with exit code 101.
+    Device,
+}
+
+/// The parts of the core that a deployer works with.
+#[derive(Clone)]
+pub struct Ports {
+    /// Components and the durable tree.
+    pub nucleus: Arc<dyn Nucleus>,
+    /// The Greengrass data plane.
+    pub data_plane: Arc<dyn DataPlane>,
+    /// Jobs and shadow.
+    pub messages: Arc<dyn CloudMessages>,
+    /// Files.
+    pub disk: Arc<dyn Disk>,
+    /// Milliseconds since the Unix epoch.
+    pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// Asks the program to end and be started again.
+    pub restart: Arc<dyn Fn(Restart) + Send + Sync>,
+}

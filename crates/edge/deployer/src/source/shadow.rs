@@ -1,0 +1,115 @@
+//! Thing deployments through the named shadow (CR 4.4).
+
+use marram_deploy::DeploymentStatus;
+use serde_json::{Map, Value};
+
+use super::{connected, is_online, publish, reconnected, subscribe};
+use crate::record::{Record, Source, Stage};
+use crate::{Inner, local, lock};
+
+/// The shadow's name.
+pub(crate) const SHADOW: &str = "AWSManagedGreengrassV2Deployment";
+
+/// First part of its topics.
+pub(crate) fn base(inner: &Inner) -> String {
+    format!("$aws/things/{}/shadow/name/{SHADOW}", inner.settings.thing_name)
+}
+
+/// Listens for ever.
+pub(crate) async fn run(inner: &Inner) {
+    if !is_online(inner) {
+        std::future::pending::<()>().await;
+    }
+    let base = base(inner);
+    let (got_topic, updated_topic) = (format!("{base}/get/accepted"), format!("{base}/update/accepted"));
+    let mut connection = inner.ports.messages.connection();
+    connected(&mut connection).await;
+    let mut got = subscribe(inner, &got_topic).await;
+    let mut updated = subscribe(inner, &updated_topic).await;
+    ask(inner).await;
+    loop {
+        tokio::select! {
+            () = reconnected(&mut connection) => ask(inner).await,
+            message = got.messages.recv() => match message {
+                Some(message) => take(inner, &message.payload, true).await,
+                None => got = subscribe(inner, &got_topic).await,
+            },
+            message = updated.messages.recv() => match message {
+                Some(message) => take(inner, &message.payload, false).await,
+                None => updated = subscribe(inner, &updated_topic).await,
+            },
+        }
+    }
+}
+
+/// Asks for the whole shadow.
+pub(crate) async fn ask(inner: &Inner) {
+    if let Err(error) = publish(inner, &format!("{}/get", base(inner)), &Value::Null).await {
+        tracing::warn!(%error, "the deployment shadow cannot be asked for");
+    }
+}
+
+async fn take(inner: &Inner, payload: &[u8], whole: bool) {
+    let Ok(message) = serde_json::from_slice::<Value>(payload) else { return };
+    if let Some(version) = message.get("version").and_then(Value::as_i64) {
+        let mut seen = lock(&inner.shadow_version);
+        if seen.is_some_and(|seen| version < seen) {
+            return;
+        }
+        *seen = Some(version);
+    }
+    let empty = Map::new();
+    let part = |key: &str| message.pointer(&format!("/state/{key}")).and_then(Value::as_object).unwrap_or(&empty);
+    let (desired, reported) = (part("desired"), part("reported"));
+    if desired.is_empty() {
+        return;
+    }
+    let text = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
+    let canceled = text(desired, "desiredStatus").as_deref() == Some("CANCELED");
+    let (Some(arn), Some(document)) = (text(desired, "fleetConfigurationArn"), text(desired, "fleetConfig")) else {
+        if !whole && (canceled || desired.contains_key("fleetConfigurationArn") || desired.contains_key("fleetConfig"))
+        {
+            // an update names changed members only
+            ask(inner).await;
+        }
+        return;
+    };
+    let known: Option<Record> =
+        lock(&inner.ledger).all().filter(|record| record.source == Source::Shadow && record.arn == arn).last().cloned();
+    if canceled {
+        if let Some(record) = known.filter(|record| record.stage != Stage::Done)
+            && let Err(error) = local::cancel(inner, &record.key).await
+        {
+            tracing::info!(%error, deployment = record.id, "a canceled deployment goes on");
+        }
+        return;
+    }
+    if known.is_some() {
+        return;
+    }
+    let reported_status = text(reported, "status").and_then(|word| DeploymentStatus::from_word(&word));
+    let over = reported_status.is_some_and(DeploymentStatus::is_terminal);
+    if over && text(reported, "fleetConfigurationArnForStatus").as_ref() == Some(&arn) {
+        return;
+    }
+    // a newer thing deployment takes the place of older ones
+    let older: Vec<String> = lock(&inner.ledger)
+        .all()
+        .filter(|record| record.source == Source::Shadow && record.stage != Stage::Done)
+        .map(|record| record.key.clone())
+        .collect();
+    for key in older {
+        if let Err(error) = local::cancel(inner, &key).await {
+            tracing::info!(%error, key, "an older thing deployment goes on");
+        }
+    }
+    let id = serde_json::from_str::<Value>(&document)
+        .ok()
+        .and_then(|document| Some(document.get("deploymentId")?.as_str()?.to_owned()))
+        .unwrap_or_else(|| arn.clone());
+    let key = uuid::Uuid::new_v4().to_string();
+    let record = local::new_record(&key, &id, Source::Shadow, &arn, inner.now());
+    if let Err(error) = local::enqueue(inner, record, document.into_bytes()).await {
+        tracing::error!(%error, arn, "a thing deployment cannot be kept; it is asked for again on reconnection");
+    }
+}

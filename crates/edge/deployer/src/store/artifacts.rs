@@ -1,0 +1,278 @@
+//! Artifacts: download, digest, permissions, unpacking (CR 1.6, SEC-157).
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use marram_deploy::{ErrorCode, Failure};
+use marram_edge_ports::{ArtifactPlace, DataPlaneError};
+use marram_recipe::{Artifact, ArtifactUri, Manifest, Recipe, Unarchive};
+
+use super::recipes::{self, Metadata};
+use super::{artifact_folder, digest_file, folder_bytes, unpacked_folder, unzip};
+use crate::Inner;
+use crate::disk::{blocking, part_of, read_failure, rename_durably, write_failure};
+use crate::fault::{self, Call};
+
+/// Most bytes of the store when the nucleus configuration does not say (CR 7.5).
+const DEFAULT_STORE_BYTES: u64 = 10_000_000_000;
+/// Algorithm of digests that are computed here.
+const SHA_256: &str = "SHA-256";
+
+/// Brings every artifact of a manifest into the store and checks it.
+pub(crate) async fn prepare(inner: &Inner, recipe: &Arc<Recipe>, manifest: &Manifest) -> Result<(), Failure> {
+    let version = recipe.version.to_string();
+    let metadata = recipes::metadata(&inner.settings.root, &recipe.name, &version).unwrap_or_default();
+    for artifact in &manifest.artifacts {
+        let uri = artifact.place().map_err(|error| fault::artifact_uri(&recipe.name, &error))?;
+        let Some(file) = uri.file_name().map(str::to_owned) else {
+            let cause = format!("component {} needs container images, and nothing here provides them", recipe.name);
+            return Err(Failure::new(ErrorCode::MissingDockerApplicationManager, cause));
+        };
+        let work = Work { inner, recipe, version: &version, artifact, uri, file: &file, metadata: &metadata };
+        let path =
+            work.file_in_store().await.map_err(|failure| failure.within(ErrorCode::ComponentPackageLoadingError))?;
+        work.set_mode(&path).await?;
+        if artifact.unarchive == Unarchive::Zip {
+            work.unpack(&path).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks again, right before activation, that nobody changed an artifact since (SEC-157).
+pub(crate) async fn verify(inner: &Inner, recipe: &Arc<Recipe>, manifest: &Manifest) -> Result<(), Failure> {
+    let version = recipe.version.to_string();
+    let metadata = recipes::metadata(&inner.settings.root, &recipe.name, &version).unwrap_or_default();
+    for artifact in &manifest.artifacts {
+        let Ok(uri) = artifact.place() else { continue };
+        let Some(file) = uri.file_name().map(str::to_owned) else { continue };
+        let work = Work { inner, recipe, version: &version, artifact, uri, file: &file, metadata: &metadata };
+        let path = work.path();
+        let (algorithm, wanted) = work.wanted_digest()?;
+        let found = work.digest(&path, algorithm).await?;
+        if wanted.is_some() && found != wanted {
+            return Err(work.mismatch());
+        }
+    }
+    Ok(())
+}
+
+struct Work<'a> {
+    inner: &'a Inner,
+    recipe: &'a Arc<Recipe>,
+    version: &'a str,
+    artifact: &'a Artifact,
+    uri: ArtifactUri,
+    file: &'a str,
+    metadata: &'a Metadata,
+}
+
+impl Work<'_> {
+    fn path(&self) -> PathBuf {
+        artifact_folder(&self.inner.settings.root, &self.recipe.name, self.version).join(self.file)
+    }
+
+    /// Algorithm and digest that the file must have; the digest is none for a local file seen for the first time.
+    fn wanted_digest(&self) -> Result<(&str, Option<String>), Failure> {
+        let Some(digest) = self.artifact.digest.clone() else {
+            if self.metadata.component_version_arn.is_some() && matches!(self.uri, ArtifactUri::Greengrass { .. }) {
+                let cause = format!("artifact {} of {} has no digest", self.file, self.recipe.name);
+                return Err(Failure::new(ErrorCode::RecipeMissingArtifactHashAlgorithm, cause));
+            }
+            return Ok((SHA_256, self.metadata.artifact_digests.get(self.file).cloned()));
+        };
+        match self.artifact.algorithm.as_deref() {
+            Some(algorithm) => Ok((algorithm, Some(digest))),
+            None => {
+                let cause =
+                    format!("artifact {} of {} has a digest without its algorithm", self.file, self.recipe.name);
+                Err(Failure::new(ErrorCode::RecipeMissingArtifactHashAlgorithm, cause))
+            }
+        }
+    }
+
+    async fn digest(&self, path: &Path, algorithm: &str) -> Result<Option<String>, Failure> {
+        let (at, name) = (path.to_owned(), algorithm.to_owned());
+        match blocking(move || digest_file(&at, &name)).await {
+            Ok(Some(digest)) => Ok(Some(digest)),
+            Ok(None) => {
+                let cause = format!("the digest algorithm {algorithm} is not available");
+                Err(Failure::new(ErrorCode::HashingAlgorithmUnavailable, cause))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(read_failure(path, &error)),
+        }
+    }
+
+    fn mismatch(&self) -> Failure {
+        let cause = format!(
+            "artifact {} of {} {} does not have the digest of its recipe",
+            self.file, self.recipe.name, self.version
+        );
+        Failure::of(&[ErrorCode::ArtifactDownloadError, ErrorCode::ArtifactChecksumMismatch], cause)
+    }
+
+    /// The file, downloaded if it is not there with the right digest.
+    async fn file_in_store(&self) -> Result<PathBuf, Failure> {
+        let path = self.path();
+        let (algorithm, wanted) = self.wanted_digest()?;
+        let found = self.digest(&path, algorithm).await?;
+        match (&found, &wanted) {
+            (Some(found), Some(wanted)) if found == wanted => return Ok(path),
+            (Some(_), None) => {
+                self.remember(&found).await?;
+                return Ok(path);
+            }
+            // a local file that was changed after it was taken in is not fetched from anywhere
+            (Some(_), Some(_)) if self.artifact.digest.is_none() => return Err(self.mismatch()),
+            _ => {}
+        }
+        if self.metadata.component_version_arn.is_none() && matches!(self.uri, ArtifactUri::Greengrass { .. }) {
+            let cause = format!("artifact {} of {} {} is not in the store", self.file, self.recipe.name, self.version);
+            return Err(Failure::of(&[ErrorCode::IoError, ErrorCode::IoReadError], cause));
+        }
+        self.download(&path, algorithm, wanted.as_deref()).await?;
+        Ok(path)
+    }
+
+    async fn download(&self, path: &Path, algorithm: &str, wanted: Option<&str>) -> Result<(), Failure> {
+        let folder = path.parent().unwrap_or(path).to_owned();
+        std::fs::create_dir_all(&folder).map_err(|error| write_failure(&folder, &error))?;
+        let part = part_of(path);
+        let pace = &self.inner.settings.pace;
+        let mut mismatches = 0;
+        loop {
+            let place = self.place().await?;
+            let size = self.size(&place).await?;
+            let have = std::fs::metadata(&part).map_or(0, |facts| facts.len());
+            self.check_space(size.saturating_sub(have), &folder)?;
+            self.inner.ports.disk.step("download").await;
+            self.inner.waiting(format!("download of {} of {}", self.file, self.recipe.name));
+            match self.inner.ports.data_plane.download(&place, &part, size).await {
+                Ok(_) => {}
+                // a presigned URL that expired while the core was away: ask for a fresh one
+                Err(DataPlaneError::Answered { status: 403, .. })
+                    if matches!(place, ArtifactPlace::Url(_)) && mismatches < pace.checksum_attempts =>
+                {
+                    mismatches += 1;
+                    tokio::time::sleep(pace.retry.min(pace.checksum_retry)).await;
+                    continue;
+                }
+                Err(error) if error.is_retryable() => {
+                    self.inner.waiting(format!("download of {} of {}: {error}", self.file, self.recipe.name));
+                    tokio::time::sleep(pace.retry).await;
+                    continue;
+                }
+                Err(error) => {
+                    let call = if matches!(place, ArtifactPlace::S3 { .. }) {
+                        Call::S3Download
+                    } else {
+                        Call::ArtifactDownload
+                    };
+                    return Err(fault::data_plane(call, &error));
+                }
+            }
+            let found = self.digest(&part, algorithm).await?;
+            if wanted.is_some() && found.as_deref() != wanted {
+                let _ = std::fs::remove_file(&part);
+                mismatches += 1;
+                if mismatches >= pace.checksum_attempts {
+                    return Err(self.mismatch());
+                }
+                self.inner.waiting(format!("a right copy of {} of {}", self.file, self.recipe.name));
+                tokio::time::sleep(pace.checksum_retry).await;
+                continue;
+            }
+            self.inner.ports.disk.step("artifact").await;
+            let (from, to) = (part.clone(), path.to_owned());
+            blocking(move || {
+                std::fs::File::open(&from)?.sync_all()?;
+                rename_durably(&from, &to)
+            })
+            .await
+            .map_err(|error| write_failure(path, &error))?;
+            if wanted.is_none() {
+                self.remember(&found).await?;
+            }
+            self.inner.waiting_over();
+            return Ok(());
+        }
+    }
+
+    async fn place(&self) -> Result<ArtifactPlace, Failure> {
+        match &self.uri {
+            ArtifactUri::S3 { bucket, key } => Ok(ArtifactPlace::S3 { bucket: bucket.clone(), key: key.clone() }),
+            ArtifactUri::Greengrass { name } => {
+                let arn = self.metadata.component_version_arn.clone().unwrap_or_default();
+                let what = format!("address of {} of {}", self.file, self.recipe.name);
+                let call = || self.inner.ports.data_plane.artifact_url(&arn, name);
+                let url = self
+                    .inner
+                    .retry(&what, call)
+                    .await
+                    .map_err(|error| fault::data_plane(Call::ArtifactUrl, &error))?;
+                Ok(ArtifactPlace::Url(url))
+            }
+            ArtifactUri::Docker(_) => {
+                Err(Failure::new(ErrorCode::MissingDockerApplicationManager, "container images are not supported"))
+            }
+        }
+    }
+
+    async fn size(&self, place: &ArtifactPlace) -> Result<u64, Failure> {
+        let what = format!("size of {} of {}", self.file, self.recipe.name);
+        let call = if matches!(place, ArtifactPlace::S3 { .. }) { Call::S3Size } else { Call::ArtifactSize };
+        let size = self.inner.retry(&what, || self.inner.ports.data_plane.size(place)).await;
+        size.map_err(|error| fault::data_plane(call, &error))
+    }
+
+    fn check_space(&self, bytes: u64, folder: &Path) -> Result<(), Failure> {
+        let critical = |cause: String| {
+            Failure::of(&[ErrorCode::ArtifactDownloadError, ErrorCode::IoError, ErrorCode::DiskSpaceCritical], cause)
+        };
+        let free = self.inner.ports.disk.free_bytes(folder);
+        if free < bytes.saturating_add(self.inner.settings.pace.min_free_bytes) {
+            return Err(critical(format!("{} needs {bytes} bytes, {free} are free", self.file)));
+        }
+        let limit = self.inner.setting(&["componentStoreMaxSizeBytes"]).and_then(|value| value.as_u64());
+        let limit = limit.unwrap_or(DEFAULT_STORE_BYTES);
+        let used = folder_bytes(&self.inner.settings.root.join("packages"));
+        if used.saturating_add(bytes) > limit {
+            return Err(critical(format!("{} needs {bytes} bytes, the store holds {used} of {limit}", self.file)));
+        }
+        Ok(())
+    }
+
+    /// Remembers the digest of a file that came without one: from now on it must not change.
+    async fn remember(&self, digest: &Option<String>) -> Result<(), Failure> {
+        let Some(digest) = digest else { return Ok(()) };
+        let root = &self.inner.settings.root;
+        let mut metadata = recipes::metadata(root, &self.recipe.name, self.version).unwrap_or_default();
+        metadata.artifact_digests.insert(self.file.to_owned(), digest.clone());
+        recipes::save_metadata(self.inner.ports.disk.as_ref(), root, &self.recipe.name, self.version, &metadata).await
+    }
+
+    async fn set_mode(&self, path: &Path) -> Result<(), Failure> {
+        let mode = self.artifact.permission.mode();
+        let at = path.to_owned();
+        blocking(move || std::fs::set_permissions(&at, std::fs::Permissions::from_mode(mode))).await.map_err(|error| {
+            let cause = format!("cannot set the mode of {}: {error}", path.display());
+            Failure::of(&[ErrorCode::IoError, ErrorCode::SetPermissionError], cause)
+        })
+    }
+
+    async fn unpack(&self, archive: &Path) -> Result<(), Failure> {
+        let folder = unpacked_folder(&self.inner.settings.root, &self.recipe.name, self.version);
+        let stem = Path::new(self.file).file_stem().unwrap_or_default();
+        let to = folder.join(stem);
+        let mode = self.artifact.permission.mode();
+        self.inner.ports.disk.step("unpack").await;
+        let archive = archive.to_owned();
+        blocking(move || unzip::unpack(&archive, &to, mode)).await.map_err(|error| {
+            let full = matches!(&error, unzip::UnzipError::Io(io) if io.kind() == std::io::ErrorKind::StorageFull);
+            let code = if full { ErrorCode::DiskSpaceCritical } else { ErrorCode::IoUnzipError };
+            Failure::of(&[ErrorCode::IoError, code], format!("cannot unpack {}: {error}", self.file))
+        })
+    }
+}

@@ -1,0 +1,572 @@
+//! Deployments end in the old or in the new state and tell the truth, whatever happens on the way.
+
+#[path = "deployer/world.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use marram_edge_ports::{
+    ComponentUpdate, DataPlaneError, DeploymentStatus, Deployments, LocalConfigurationUpdate, LocalDeploymentRequest,
+    PortError,
+};
+use serde_json::{Value, json};
+use world::{ARN, Crash, World, stored};
+
+/// How a scenario must end, crash or not.
+struct Scenario {
+    name: &'static str,
+    /// `run` and `bootstrap` of the new version.
+    lifecycle: Value,
+    document: Value,
+    told: (&'static str, &'static str),
+    /// The new set is in force.
+    new: bool,
+}
+
+fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "success",
+            lifecycle: json!({"run": "fine"}),
+            document: json!({}),
+            told: ("SUCCEEDED", "SUCCESSFUL"),
+            new: true,
+        },
+        Scenario {
+            name: "a component breaks",
+            lifecycle: json!({"run": "break"}),
+            document: json!({}),
+            told: ("FAILED", "FAILED_ROLLBACK_COMPLETE"),
+            new: false,
+        },
+        Scenario {
+            name: "a component breaks and stays",
+            lifecycle: json!({"run": "break"}),
+            document: json!({"failureHandlingPolicy": "DO_NOTHING"}),
+            told: ("FAILED", "FAILED_ROLLBACK_NOT_REQUESTED"),
+            new: true,
+        },
+        Scenario {
+            name: "bootstrap restarts the runtime",
+            lifecycle: json!({"run": "fine", "bootstrap": "100"}),
+            document: json!({}),
+            told: ("SUCCEEDED", "SUCCESSFUL"),
+            new: true,
+        },
+        Scenario {
+            name: "bootstrap fails",
+            lifecycle: json!({"run": "fine", "bootstrap": "7"}),
+            document: json!({}),
+            told: ("FAILED", "FAILED_ROLLBACK_COMPLETE"),
+            new: false,
+        },
+        Scenario {
+            name: "bootstrapped, then broken",
+            lifecycle: json!({"run": "break", "bootstrap": "101"}),
+            document: json!({}),
+            told: ("FAILED", "FAILED_ROLLBACK_COMPLETE"),
+            new: false,
+        },
+    ]
+}
+
+/// A core that runs `app` 1.0.0 and `old`, both deployed for real, and a waiting deployment of the scenario.
+async fn world_of(scenario: &Scenario) -> Arc<World> {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine", "bootstrap": "0"}), &[]);
+    world.publish("old", "1.0.0", json!({"run": "fine"}), &[]);
+    world.deploy("a", &[("app", "1.0.0"), ("old", "1.0.0")], json!({}));
+    world.run(None).await;
+    assert_eq!(world.told(), ("SUCCEEDED".to_owned(), "SUCCESSFUL".to_owned()));
+    world.cloud.lock().unwrap().told.clear();
+    world.publish("app", "2.0.0", scenario.lifecycle.clone(), &[("lib", "^1.0.0")]);
+    world.publish("lib", "1.3.0", json!({"run": "fine"}), &[]);
+    world.deploy("bb", &[("app", "2.0.0")], scenario.document.clone());
+    world
+}
+
+fn check(scenario: &Scenario, world: &World, before: &Value, at: &str) {
+    let name = scenario.name;
+    assert_eq!(
+        world.told(),
+        (scenario.told.0.to_owned(), scenario.told.1.to_owned()),
+        "{name}: told, {at}: {}",
+        world.detail("deployment-failure-cause")
+    );
+    let mut wanted: BTreeMap<String, String> = BTreeMap::new();
+    if scenario.new {
+        wanted.insert("app".to_owned(), "2.0.0".to_owned());
+        wanted.insert("lib".to_owned(), "1.3.0".to_owned());
+        if scenario.told.0 == "FAILED" {
+            wanted.insert("old".to_owned(), "1.0.0".to_owned());
+        }
+        let roots = &world.groups()["thinggroup/g"];
+        assert_eq!(roots["app"]["version"], "2.0.0", "{name}: groups, {at}");
+        assert_eq!(roots.get("old"), None, "{name}: groups, {at}");
+    } else {
+        wanted.insert("app".to_owned(), "1.0.0".to_owned());
+        wanted.insert("old".to_owned(), "1.0.0".to_owned());
+        assert_eq!(&world.services(), before, "{name}: the old state is the very old state, {at}");
+        assert_eq!(world.groups()["thinggroup/g"]["app"]["version"], "1.0.0", "{name}: groups, {at}");
+    }
+    assert_eq!(world.versions(), wanted, "{name}: versions, {at}");
+    for (component, version) in &wanted {
+        let file = world.folder.path().join(format!("packages/artifacts/{component}/{version}/{component}.txt"));
+        let content = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(content, format!("artifact of {component} {version}"), "{name}: artifact, {at}");
+    }
+}
+
+/// CR 4.9, 4.10: kill the core before or after any durable step; the next start ends the deployment as if nothing had
+/// happened. The scenarios have more than 200 points together.
+async fn survives_a_crash_at_any_step(index: usize) {
+    let scenario = scenarios().remove(index);
+    let start = world_of(&scenario).await;
+    let before = start.services();
+    let world = start.fork();
+    let steps = world.run(None).await;
+    check(&scenario, &world, &before, "without a crash");
+    assert!(steps >= 34, "{steps} points");
+    for at in 0..steps {
+        let world = start.fork();
+        world.run(Some(at)).await;
+        check(&scenario, &world, &before, &format!("crash at step {at} of {steps}"));
+    }
+}
+
+macro_rules! crash_tests {
+    ($($name:ident = $index:literal),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                survives_a_crash_at_any_step($index).await;
+            }
+        )+
+    };
+}
+
+crash_tests! {
+    a_crash_does_not_stop_a_success = 0,
+    a_crash_does_not_stop_a_rollback = 1,
+    a_crash_does_not_hide_a_failure_that_stays = 2,
+    a_crash_does_not_stop_a_restart = 3,
+    a_crash_does_not_hide_a_failed_bootstrap = 4,
+    a_crash_does_not_stop_a_rollback_with_restarts = 5,
+}
+
+/// CR 4.8: the bootstrap of the new version runs, and after a rollback that of the old one again.
+#[tokio::test]
+async fn a_rollback_runs_the_old_bootstrap() {
+    let scenarios = scenarios();
+    let world = world_of(&scenarios[5]).await;
+    world.bootstrapped.lock().unwrap().clear();
+    world.run(None).await;
+    assert_eq!(*world.bootstrapped.lock().unwrap(), ["app 2.0.0", "app 1.0.0"]);
+}
+
+/// CR 4.11: each refusal before activation has its codes, its type, and leaves the core as it was.
+#[tokio::test]
+async fn refusals_have_their_codes() {
+    let answered = |status: u16, message: &str| DataPlaneError::Answered {
+        status,
+        code: "X".to_owned(),
+        message: message.to_owned(),
+    };
+    type Change = Box<dyn Fn(&World)>;
+    let trouble = |call: &'static str, error: DataPlaneError| -> Change {
+        Box::new(move |world| drop(world.cloud.lock().unwrap().trouble.insert(call, error.clone())))
+    };
+    let publish = |recipe: Value| -> Change {
+        Box::new(move |world| {
+            let mut cloud = world.cloud.lock().unwrap();
+            let mut whole = cloud.recipes[&("app".to_owned(), "1.0.0".to_owned())].clone();
+            for (key, value) in recipe.as_object().unwrap() {
+                whole[key] = value.clone();
+            }
+            cloud.recipes.insert(("app".to_owned(), "1.0.0".to_owned()), whole);
+        })
+    };
+    let artifact = |artifact: Value| publish(json!({"Manifests": [{"Artifacts": [artifact]}]}));
+    #[rustfmt::skip]
+    let table: Vec<(&str, Change, &str, &str)> = vec![
+        ("cloud refuses", trouble("resolve", answered(403, "no")),
+            "[DEPLOYMENT_FAILURE, CLOUD_API_ERROR, ACCESS_DENIED, RESOLVE_COMPONENT_CANDIDATES_ACCESS_DENIED]", "[PERMISSION_ERROR]"),
+        ("no version", trouble("resolve", answered(404, "no usable version")),
+            "[DEPLOYMENT_FAILURE, CLOUD_API_ERROR, NO_AVAILABLE_COMPONENT_VERSION]", "[]"),
+        ("bad answer", trouble("resolve", DataPlaneError::Malformed("x".to_owned())),
+            "[DEPLOYMENT_FAILURE, CLOUD_API_ERROR, RESOLVE_COMPONENT_CANDIDATES_BAD_RESPONSE]", "[CLOUD_SERVICE_ERROR]"),
+        ("artifact forbidden", trouble("url", answered(403, "no")),
+            "[DEPLOYMENT_FAILURE, COMPONENT_PACKAGE_LOADING_ERROR, ARTIFACT_DOWNLOAD_ERROR, DOWNLOAD_GREENGRASS_ARTIFACT_ERROR, ACCESS_DENIED, GET_COMPONENT_VERSION_ARTIFACT_ACCESS_DENIED]", "[HTTP_ERROR, PERMISSION_ERROR]"),
+        ("no size", trouble("size", DataPlaneError::Malformed("x".to_owned())),
+            "[DEPLOYMENT_FAILURE, COMPONENT_PACKAGE_LOADING_ERROR, ARTIFACT_DOWNLOAD_ERROR, GET_GREENGRASS_ARTIFACT_SIZE_ERROR, GREENGRASS_ARTIFACT_SIZE_NOT_FOUND]", "[HTTP_ERROR, CLOUD_SERVICE_ERROR]"),
+        ("wrong content", Box::new(|world| drop(world.cloud.lock().unwrap().artifacts.insert("app/1.0.0/app.txt".to_owned(), b"evil".to_vec()))),
+            "[DEPLOYMENT_FAILURE, COMPONENT_PACKAGE_LOADING_ERROR, ARTIFACT_DOWNLOAD_ERROR, ARTIFACT_CHECKSUM_MISMATCH]", "[COMPONENT_RECIPE_ERROR]"),
+        ("disk nearly full", Box::new(|world| *world.free_bytes.lock().unwrap() = 1_000),
+            "[DEPLOYMENT_FAILURE, COMPONENT_PACKAGE_LOADING_ERROR, ARTIFACT_DOWNLOAD_ERROR, IO_ERROR, DISK_SPACE_CRITICAL]", "[DEVICE_ERROR]"),
+        ("other platform", publish(json!({"Manifests": [{"Platform": {"os": "windows"}}]})),
+            "[DEPLOYMENT_FAILURE, COMPONENT_PACKAGE_LOADING_ERROR, RECIPE_MISSING_MANIFEST]", "[COMPONENT_RECIPE_ERROR]"),
+        ("unreadable recipe", publish(json!({"Manifests": 1})),
+            "[DEPLOYMENT_FAILURE, COMPONENT_PACKAGE_LOADING_ERROR, RECIPE_PARSE_ERROR]", "[COMPONENT_RECIPE_ERROR]"),
+        ("container", artifact(json!({"Uri": "docker:hello-world"})),
+            "[DEPLOYMENT_FAILURE, MISSING_DOCKER_APPLICATION_MANAGER]", "[REQUEST_ERROR]"),
+        ("scheme", artifact(json!({"Uri": "ftp://x/y"})),
+            "[DEPLOYMENT_FAILURE, UNSUPPORTED_ARTIFACT_SCHEME]", "[COMPONENT_RECIPE_ERROR]"),
+        ("no digest", artifact(json!({"Uri": "greengrass:a/b"})),
+            "[DEPLOYMENT_FAILURE, COMPONENT_PACKAGE_LOADING_ERROR, RECIPE_MISSING_ARTIFACT_HASH_ALGORITHM]", "[COMPONENT_RECIPE_ERROR]"),
+        ("unknown digest", artifact(json!({"Uri": "greengrass:app/1.0.0/app.txt", "Digest": "x", "Algorithm": "MD5"})),
+            "[DEPLOYMENT_FAILURE, COMPONENT_PACKAGE_LOADING_ERROR, HASHING_ALGORITHM_UNAVAILABLE]", "[DEVICE_ERROR]"),
+        ("missing in S3", artifact(json!({"Uri": "s3://bucket/none", "Digest": "x", "Algorithm": "SHA-256"})),
+            "[DEPLOYMENT_FAILURE, COMPONENT_PACKAGE_LOADING_ERROR, ARTIFACT_DOWNLOAD_ERROR, S3_ERROR, S3_RESOURCE_NOT_FOUND, S3_HEAD_OBJECT_RESOURCE_NOT_FOUND]", "[DEPENDENCY_ERROR, REQUEST_ERROR]"),
+        ("rights", publish(json!({"ComponentConfiguration": {"DefaultConfiguration": {"accessControl": {"svc": {"p": {"operations": 5}}}}}})),
+            "[DEPLOYMENT_FAILURE, COMPONENT_CONFIGURATION_NOT_VALID]", "[]"),
+        ("shell", publish(json!({
+                "ComponentConfiguration": {"DefaultConfiguration": {"k": "$(reboot)"}},
+                "Manifests": [{"Lifecycle": {"run": {"Script": "echo {configuration:/k}", "RequiresPrivilege": true}}}],
+            })),
+            "[DEPLOYMENT_FAILURE, CONFIG_INTERPOLATE_ERROR]", "[COMPONENT_RECIPE_ERROR]"),
+        ("capability", Box::new(|world| world.cloud.lock().unwrap().job.as_mut().unwrap().1["requiredCapabilities"] = json!(["TELEPORT"])),
+            "[DEPLOYMENT_FAILURE, NUCLEUS_MISSING_REQUIRED_CAPABILITIES]", "[REQUEST_ERROR]"),
+        ("no document", Box::new(|world| world.cloud.lock().unwrap().job.as_mut().unwrap().1 = json!("nonsense")),
+            "[DEPLOYMENT_FAILURE, DEPLOYMENT_DOCUMENT_PARSE_ERROR]", "[]"),
+    ];
+    for (name, change, stack, types) in table {
+        let world = World::new();
+        world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+        world.deploy("a", &[("app", "1.0.0")], json!({}));
+        change(&world);
+        world.run(None).await;
+        assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_NO_STATE_CHANGE".to_owned()), "{name}");
+        assert_eq!(world.detail("deployment-error-stack"), stack, "{name}");
+        assert_eq!(world.detail("deployment-error-types"), types, "{name}");
+        assert!(!world.detail("deployment-failure-cause").is_empty(), "{name}");
+        assert_eq!(world.versions(), BTreeMap::new(), "{name}");
+    }
+}
+
+/// CR 4.8: network trouble, 429 and 5xx are only waited out; a half-downloaded artifact is continued.
+#[tokio::test]
+async fn passing_trouble_is_waited_out() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    world.deploy("a", &[("app", "1.0.0")], json!({}));
+    for (call, status) in [("resolve", 503), ("groups", 500), ("url", 429), ("size", 502), ("download", 500)] {
+        let error = DataPlaneError::Answered { status, code: "X".to_owned(), message: "later".to_owned() };
+        world.cloud.lock().unwrap().trouble.insert(call, error);
+    }
+    world.run(None).await;
+    assert_eq!(world.told().0, "SUCCEEDED");
+}
+
+/// CR 4.11, 3.4: a disk that fills up before activation changes nothing and is told.
+#[tokio::test]
+async fn a_full_disk_changes_nothing() {
+    let scenario = scenarios().remove(0);
+    let world = world_of(&scenario).await;
+    let before = world.services();
+    let life = world.start(Arc::new(Crash::default()));
+    // the document is kept first; from then on nothing can be written
+    let full = async {
+        while !std::fs::read_dir(world.folder.path().join("deployments")).unwrap().flatten().any(|entry| {
+            std::fs::read_to_string(entry.path().join("document.json")).is_ok_and(|text| text.contains("\"bb\""))
+        }) {
+            tokio::task::yield_now().await;
+        }
+        *world.disk_full.lock().unwrap() = true;
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        over = life.until_over() => assert!(over),
+        () = full => {}
+    }
+    let told = world.told();
+    assert_eq!(told, ("FAILED".to_owned(), "FAILED_NO_STATE_CHANGE".to_owned()));
+    assert!(world.detail("deployment-error-stack").ends_with("IO_ERROR, DISK_SPACE_CRITICAL]"));
+    assert_eq!(world.services(), before);
+    *world.disk_full.lock().unwrap() = false;
+}
+
+/// CR 4.1: a removed job is honoured at every wait before activation, also while the network is away.
+#[tokio::test]
+async fn a_cancel_is_honoured_while_waiting() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    world.cloud.lock().unwrap().shadow = json!({"desired": {
+        "fleetConfigurationArn": "arn:aws:greengrass:r:1:configuration:thing/core:1",
+        "fleetConfig": json!({"deploymentId": "t1", "configurationArn": "arn:aws:greengrass:r:1:configuration:thing/core:1",
+            "creationTimestamp": 1, "components": {"none": {"version": "1.0.0"}}}).to_string(),
+    }});
+    world.cloud.lock().unwrap().unreachable = true;
+    let life = world.start(Arc::new(Crash::default()));
+    life.until("the wait for the control plane", || {
+        life.deployer.waiting_for().is_some_and(|(id, what)| id == "t1" && what.contains("cannot be reached: cable"))
+    })
+    .await;
+    drop(life);
+    {
+        let mut cloud = world.cloud.lock().unwrap();
+        cloud.shadow["desired"]["desiredStatus"] = json!("CANCELED");
+        cloud.shadow_version += 1;
+    }
+    // the next life hears of it when it asks for the shadow
+    let life = world.start(Arc::new(Crash::default()));
+    life.until("the cancel", || world.told().0 == "CANCELED").await;
+    assert_eq!(world.versions(), BTreeMap::new());
+}
+
+/// CR 4.4: a thing deployment arrives as text in the shadow, is told there with empty failure members, and is not
+/// done twice.
+#[tokio::test]
+async fn a_thing_deployment_is_done_once() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    let arn = "arn:aws:greengrass:r:1:configuration:thing/core:1";
+    world.cloud.lock().unwrap().shadow = json!({"desired": {
+        "fleetConfigurationArn": arn,
+        "fleetConfig": json!({"deploymentId": "t1", "configurationArn": arn, "creationTimestamp": 1,
+            "components": {"app": {"version": "1.0.0", "configurationUpdate": {"merge": {"greeting": "hi"}}}}}).to_string(),
+    }});
+    world.run(None).await;
+    assert_eq!(world.told(), ("SUCCEEDED".to_owned(), "SUCCESSFUL".to_owned()));
+    let reported = world.cloud.lock().unwrap().shadow["reported"].clone();
+    assert_eq!(reported["fleetConfigurationArnForStatus"], arn);
+    assert_eq!(reported["statusDetails"]["errorStack"], json!([]));
+    assert_eq!(world.services()["app"]["configuration"], json!({"greeting": "hi", "deep": {"from": "1.0.0"}}));
+    let count = world.cloud.lock().unwrap().told.len();
+    let life = world.start(Arc::new(Crash::default()));
+    tokio::select! {
+        () = life.deployer.run() => {}
+        () = tokio::time::sleep(Duration::from_millis(50)) => {}
+    }
+    assert_eq!(world.cloud.lock().unwrap().told.len(), count);
+}
+
+/// CR 4.1: a group's deployment that is older than the one in force is rejected.
+#[tokio::test]
+async fn a_stale_deployment_is_rejected() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    world.deploy("newer", &[("app", "1.0.0")], json!({"creationTimestamp": 2_000}));
+    world.run(None).await;
+    world.cloud.lock().unwrap().told.clear();
+    world.deploy("late", &[("app", "1.0.0")], json!({"creationTimestamp": 1_000}));
+    world.run(None).await;
+    assert_eq!(world.told(), ("REJECTED".to_owned(), "REJECTED".to_owned()));
+    assert_eq!(world.detail("deployment-error-stack"), "[DEPLOYMENT_REJECTED, REJECTED_STALE_DEPLOYMENT]");
+}
+
+/// CR 4.2: a document too large for a message is fetched whole.
+#[tokio::test]
+async fn an_abridged_document_is_fetched() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    let more =
+        json!({"requiredCapabilities": ["LARGE_CONFIGURATION"], "wholeComponents": {"app": {"version": "1.0.0"}}});
+    world.deploy("a", &[], more);
+    world.run(None).await;
+    assert_eq!(world.told().0, "SUCCEEDED");
+    assert_eq!(world.versions()["app"], "1.0.0");
+}
+
+/// CR 4.12: the current and the distinct previous version stay, older ones go.
+#[tokio::test]
+async fn two_distinct_versions_stay() {
+    let world = World::new();
+    for (id, version) in [("a", "1.0.0"), ("bb", "2.0.0"), ("ccc", "3.0.0"), ("dddd", "3.0.0")] {
+        world.publish("app", version, json!({"run": "fine"}), &[]);
+        world.deploy(id, &[("app", version)], json!({}));
+        world.cloud.lock().unwrap().told.clear();
+        world.run(None).await;
+        assert_eq!(world.told().0, "SUCCEEDED");
+    }
+    let files: Vec<String> = stored(&world).into_iter().map(|path| path.display().to_string()).collect();
+    assert_eq!(files.iter().filter(|file| file.ends_with(".recipe.yaml")).count(), 2, "{files:?}");
+    assert!(files.contains(&"packages/artifacts/app/2.0.0/app.txt".to_owned()), "{files:?}");
+    assert!(!files.contains(&"packages/artifacts/app/1.0.0/app.txt".to_owned()), "{files:?}");
+}
+
+fn zip_of(members: &[(&str, &[u8], u32)]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content, mode) in members {
+        let options = zip::write::SimpleFileOptions::default().unix_permissions(*mode);
+        if *mode == 0o120_777 {
+            archive.add_symlink(*name, String::from_utf8_lossy(content), options).unwrap();
+            continue;
+        }
+        archive.start_file(*name, options).unwrap();
+        archive.write_all(content).unwrap();
+    }
+    // the writer would not write such names
+    let mut bytes = archive.finish().unwrap().into_inner();
+    for (from, to) in [(&b"up/up1/file"[..], &b"../../file1"[..]), (b"0etc/file", b"/etc/file")] {
+        while let Some(at) = bytes.windows(from.len()).position(|window| window == from) {
+            bytes[at..at + from.len()].copy_from_slice(to);
+        }
+    }
+    bytes
+}
+
+/// CR 4.5, 1.6, SEC-157: a local deployment takes in recipes and artifacts, unpacks safely, and reports its end.
+#[tokio::test]
+async fn a_local_deployment_takes_in_its_files() {
+    let bomb = vec![0; 3 * 1024 * 1024];
+    #[rustfmt::skip]
+    let table: Vec<(&str, Vec<u8>, Option<&str>)> = vec![
+        ("good", zip_of(&[("dir/file", b"content", 0o644)]), None),
+        ("escape", zip_of(&[("up/up1/file", b"content", 0o644)]), Some("IO_UNZIP_ERROR")),
+        ("absolute", zip_of(&[("0etc/file", b"content", 0o644)]), Some("IO_UNZIP_ERROR")),
+        ("link", zip_of(&[("link", b"/etc/passwd", 0o120_777)]), Some("IO_UNZIP_ERROR")),
+        ("bomb", zip_of(&[("zeros", &bomb, 0o644)]), Some("IO_UNZIP_ERROR")),
+        ("damaged", b"PK nothing".to_vec(), Some("IO_UNZIP_ERROR")),
+    ];
+    for (name, archive, code) in table {
+        let world = World::new();
+        world.cloud.lock().unwrap().offline = true;
+        let files = tempfile::tempdir().unwrap();
+        let recipe = "RecipeFormatVersion: 2020-01-25\nComponentName: app\nComponentVersion: 1.10.0\nManifests:\n  - Lifecycle: {run: fine}\n    Artifacts: [{URI: 's3://bucket/app.zip', Unarchive: ZIP, Permission: {Execute: OWNER}}]\n";
+        std::fs::write(files.path().join("app.yaml"), recipe).unwrap();
+        std::fs::write(files.path().join("empty.json"), "").unwrap();
+        let folder = files.path().join("artifacts/app/1.10.0");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("app.zip"), archive).unwrap();
+        let life = world.start(Arc::new(Crash::default()));
+        let request = LocalDeploymentRequest {
+            add: [("app".into(), "1.10.0".to_owned())].into(),
+            configuration: [("app".into(), LocalConfigurationUpdate { merge: Some(json!({"k": 1})), reset: vec![] })]
+                .into(),
+            recipe_directory: Some(files.path().to_owned()),
+            artifact_directory: Some(files.path().join("artifacts")),
+            ..LocalDeploymentRequest::default()
+        };
+        let id = life.deployer.create_local(request).await.unwrap();
+        assert_eq!(life.deployer.local_status(&id).unwrap().status, DeploymentStatus::Queued);
+        let mut outcomes = life.deployer.outcomes();
+        let status = || life.deployer.local_status(&id).unwrap();
+        life.until("the end", || !matches!(status().status, DeploymentStatus::Queued | DeploymentStatus::InProgress))
+            .await;
+        let unpacked = world.folder.path().join("packages/artifacts-unarchived/app/1.10.0/app/dir/file");
+        match code {
+            None => {
+                assert_eq!(status().detailed_status, "SUCCESSFUL", "{name}: {:?}", status());
+                assert_eq!(std::fs::read_to_string(unpacked).unwrap(), "content");
+                assert_eq!(world.services()["app"]["configuration"], json!({"k": 1}));
+                assert_eq!(world.groups()["LOCAL_DEPLOYMENT"]["app"]["version"], "1.10.0");
+                assert_eq!(outcomes.try_recv().unwrap().record, status());
+            }
+            Some(code) => {
+                assert_eq!(status().error_stack.last().unwrap(), code, "{name}: {:?}", status());
+                assert_eq!(status().detailed_status, "FAILED_NO_STATE_CHANGE");
+                assert_eq!(std::fs::read_dir(world.folder.path()).unwrap().count(), 2, "{name}: nothing outside");
+                assert!(stored(&world).iter().all(|path| !path.display().to_string().contains("unpacking")), "{name}");
+            }
+        }
+    }
+}
+
+/// CR 4.5: what the door refuses at once; SEC-157: a local artifact that was changed after it was taken in is found out.
+#[tokio::test]
+async fn local_requests_are_checked() {
+    let world = World::new();
+    world.cloud.lock().unwrap().offline = true;
+    let life = world.start(Arc::new(Crash::default()));
+    let packages = world.folder.path().join("packages/artifacts");
+    let missing = world.folder.path().join("none");
+    let refused = |request: LocalDeploymentRequest| async { life.deployer.create_local(request).await.unwrap_err() };
+    let request = LocalDeploymentRequest { recipe_directory: Some(missing), ..Default::default() };
+    assert!(matches!(refused(request).await, PortError::InvalidRecipeDirectory(_)));
+    let request = LocalDeploymentRequest { artifact_directory: Some(packages), ..Default::default() };
+    assert!(matches!(refused(request).await, PortError::InvalidArtifactsDirectory(_)));
+    let request = LocalDeploymentRequest { group_name: Some("a:b".to_owned()), ..Default::default() };
+    assert!(matches!(refused(request).await, PortError::InvalidArguments(_)));
+    assert!(matches!(life.deployer.local_status("no uuid"), Err(PortError::InvalidArguments(_))));
+    let unknown = life.deployer.local_status("5c8b7f2e-0000-4000-8000-000000000000");
+    assert!(matches!(unknown, Err(PortError::ResourceNotFound { .. })));
+    // a queued one is taken back at once
+    let id = life.deployer.create_local(LocalDeploymentRequest::default()).await.unwrap();
+    life.deployer.cancel_local(&id).await.unwrap();
+    assert_eq!(life.deployer.local_status(&id).unwrap().status, DeploymentStatus::Canceled);
+    assert!(life.deployer.cancel_local(&id).await.is_err());
+}
+
+/// CR 4.8, 3.6: a component may defer, then agree; another rejects its new configuration.
+#[tokio::test]
+async fn components_have_their_say() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    world.deploy("a", &[("app", "1.0.0")], json!({}));
+    world.run(None).await;
+    world.cloud.lock().unwrap().told.clear();
+    let more = json!({"components": {"app": {"configurationUpdate": {"merge": {"greeting": "bye"}}}}});
+    world.deploy("bb", &[("app", "1.0.0")], more);
+    let life = world.start(Arc::new(Crash::default()));
+    let deployer = &life.deployer;
+    let mut updates = deployer.component_updates("app");
+    let mut validations = deployer.validations("app");
+    assert!(matches!(deployer.defer("app", "bb", 0, None), Err(PortError::Service { .. })), "nobody asked yet");
+    assert!(matches!(deployer.defer("other", "bb", 0, None), Err(PortError::InvalidArguments(_))));
+    let say = async {
+        let mut asked = 0;
+        while asked < 2 {
+            if let Some(ComponentUpdate::Pre { deployment_id, restarting }) = updates.recv().await {
+                assert_eq!((deployment_id.as_str(), restarting), ("bb", false));
+                deployer.defer("app", "bb", if asked == 0 { 20 } else { 0 }, None).unwrap();
+                asked += 1;
+            }
+        }
+        let request = validations.recv().await.unwrap();
+        assert_eq!(request.configuration["greeting"], "bye");
+        deployer.report_validity("app", "bb", Err(Some("never".to_owned()))).unwrap();
+        assert!(matches!(deployer.report_validity("app", "bb", Ok(())), Err(PortError::InvalidArguments(_))));
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        over = life.until_over() => assert!(over),
+        () = say => {}
+    }
+    assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_NO_STATE_CHANGE".to_owned()));
+    assert_eq!(world.detail("deployment-error-stack"), "[DEPLOYMENT_FAILURE, COMPONENT_CONFIGURATION_NOT_VALID]");
+    assert!(world.detail("deployment-failure-cause").contains("never"));
+    assert_eq!(world.services()["app"]["configuration"]["greeting"], "hello");
+    assert_eq!(updates.recv().await, Some(ComponentUpdate::Post { deployment_id: "bb".to_owned() }));
+}
+
+/// CR 4.9: an activation that hangs says what it waits for, and ends when a limit is set.
+#[tokio::test]
+async fn a_hanging_activation_ends_at_its_limit() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "hang"}), &[]);
+    let nucleus =
+        json!({"version": "2.17.0", "configurationUpdate": {"merge": {"deployment": {"activationTimeoutSeconds": 1}}}});
+    world.deploy("a", &[("app", "1.0.0")], json!({"components": {"aws.greengrass.Nucleus": nucleus}}));
+    let life = world.start(Arc::new(Crash::default()));
+    life.until("the wait for app", || {
+        life.deployer.waiting_for().is_some_and(|(_, what)| what == "components to come up: app (STARTING)")
+    })
+    .await;
+    assert!(life.until_over().await);
+    assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_ROLLBACK_COMPLETE".to_owned()));
+    assert!(world.detail("deployment-failure-cause").starts_with("not up within 1 s: app (STARTING)"));
+}
+
+/// The program may move the work to any thread.
+#[tokio::test]
+async fn the_work_can_be_spawned() {
+    fn is_send(_: impl Send) {}
+    is_send(World::new().start(Arc::new(Crash::default())).deployer.run());
+}
+
+/// CR 4.7: the group's ARN in the records of roots is what the fleet status shows later.
+#[tokio::test]
+async fn roots_remember_who_asked() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    world.deploy("a", &[("app", "1.0.0")], json!({"deploymentName": "n"}));
+    world.run(None).await;
+    assert_eq!(
+        world.groups(),
+        json!({"thinggroup/g": {"app": {"version": "1.0.0", "groupConfigArn": ARN, "groupConfigName": "n"}}})
+    );
+    assert_eq!(world.services()["main"]["dependencies"], json!(["app:HARD"]));
+}

@@ -1,0 +1,654 @@
+//! A core and its cloud in one process. What is durable outlives the deployer; time can end at any durable step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use marram_configuration::{Behavior, Mode, Origin, Tree, Write};
+use marram_deployer::{Deployer, Disk, FileDisk, Pace, Ports, Restart, Settings};
+use marram_edge_ports::{
+    ApplyMode, ArtifactPlace, BootstrapOutcome, Candidate, CloudMessage, CloudMessages, CloudPublish,
+    CloudSubscription, ComponentState, DataPlane, DataPlaneError, Later, Nucleus, Resolved, StateChange,
+};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+
+pub const THING: &str = "core";
+pub const ARN: &str = "arn:aws:greengrass:us-east-1:000000000000:configuration:thinggroup/g:1";
+
+/// Ends time at the n-th durable step: whoever reaches it waits for ever.
+#[derive(Default)]
+pub struct Crash {
+    pub at: Option<usize>,
+    pub count: AtomicUsize,
+    pub fired: Notify,
+}
+
+impl Crash {
+    async fn point(&self) {
+        if Some(self.count.fetch_add(1, Ordering::SeqCst)) == self.at {
+            self.fired.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What survives: the tree, the cloud, the folder.
+pub struct World {
+    pub folder: tempfile::TempDir,
+    pub tree: Mutex<Tree>,
+    pub cloud: Mutex<Cloud>,
+    pub bootstrapped: Mutex<Vec<String>>,
+    /// Once set, every write fails as on a full disk.
+    pub disk_full: Mutex<bool>,
+    pub free_bytes: Mutex<u64>,
+}
+
+#[derive(Default, Clone)]
+pub struct Cloud {
+    /// Recipes by name and version.
+    pub recipes: BTreeMap<(String, String), Value>,
+    /// Content by artifact name.
+    pub artifacts: BTreeMap<String, Vec<u8>>,
+    pub groups: Vec<String>,
+    /// The job: id, document.
+    pub job: Option<(String, Value)>,
+    /// Every status that was told: word and details.
+    pub told: Vec<(String, Value)>,
+    /// The shadow's state and version.
+    pub shadow: Value,
+    pub shadow_version: i64,
+    /// Errors to answer by call, once each.
+    pub trouble: BTreeMap<&'static str, DataPlaneError>,
+    /// No control plane is configured.
+    pub offline: bool,
+    /// Every call ends in network trouble.
+    pub unreachable: bool,
+}
+
+impl World {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            folder: tempfile::tempdir().unwrap(),
+            tree: Mutex::default(),
+            cloud: Mutex::new(Cloud { groups: vec!["g".to_owned()], ..Cloud::default() }),
+            bootstrapped: Mutex::default(),
+            disk_full: Mutex::new(false),
+            free_bytes: Mutex::new(u64::MAX),
+        })
+    }
+
+    /// Another world in the same state.
+    pub fn fork(&self) -> Arc<Self> {
+        fn copy(from: &Path, to: &Path) {
+            std::fs::create_dir_all(to).unwrap();
+            for entry in std::fs::read_dir(from).unwrap().flatten() {
+                let (from, to) = (entry.path(), to.join(entry.file_name()));
+                if from.is_dir() {
+                    copy(&from, &to);
+                } else {
+                    std::fs::copy(&from, &to).unwrap();
+                }
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        copy(self.folder.path(), folder.path());
+        Arc::new(Self {
+            folder,
+            tree: Mutex::new(self.tree.lock().unwrap().clone()),
+            cloud: Mutex::new(self.cloud.lock().unwrap().clone()),
+            bootstrapped: Mutex::default(),
+            disk_full: Mutex::new(false),
+            free_bytes: Mutex::new(u64::MAX),
+        })
+    }
+
+    /// Puts a component version into the catalogue, with one artifact of its own.
+    pub fn publish(&self, name: &str, version: &str, lifecycle: Value, dependencies: &[(&str, &str)]) {
+        let content = format!("artifact of {name} {version}").into_bytes();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &content);
+        let dependencies: BTreeMap<&str, Value> =
+            dependencies.iter().map(|(name, range)| (*name, json!({"VersionRequirement": range}))).collect();
+        let artifact = format!("{name}/{version}/{name}.txt");
+        let recipe = json!({
+            "RecipeFormatVersion": "2020-01-25", "ComponentName": name, "ComponentVersion": version,
+            "ComponentDependencies": dependencies,
+            "ComponentConfiguration": {"DefaultConfiguration": {"greeting": "hello", "deep": {"from": version}}},
+            "Manifests": [{"Lifecycle": lifecycle, "Artifacts": [{
+                "Uri": format!("greengrass:{artifact}"), "Algorithm": "SHA-256",
+                "Digest": base64::engine::general_purpose::STANDARD.encode(digest),
+            }]}],
+        });
+        let mut cloud = self.cloud.lock().unwrap();
+        cloud.recipes.insert((name.to_owned(), version.to_owned()), recipe);
+        cloud.artifacts.insert(artifact, content);
+    }
+
+    /// Lets the cloud deploy to the group: components with their versions, and more members of the document.
+    pub fn deploy(&self, id: &str, components: &[(&str, &str)], more: Value) {
+        let all: BTreeMap<&str, Value> =
+            components.iter().map(|(name, version)| (*name, json!({"version": version}))).collect();
+        let mut document = json!({
+            "deploymentId": id, "configurationArn": ARN, "components": all,
+            "creationTimestamp": 1_000 + id.len() as i64,
+        });
+        merge(&mut document, &more);
+        self.cloud.lock().unwrap().job = Some((format!("job-{id}"), document));
+    }
+
+    /// Versions of what is deployed.
+    pub fn versions(&self) -> BTreeMap<String, String> {
+        let services = self.services();
+        let versions = services.as_object().unwrap().iter();
+        versions.filter_map(|(name, tree)| Some((name.clone(), tree.get("version")?.as_str()?.to_owned()))).collect()
+    }
+
+    /// Everything below `services` that a deployment decides.
+    pub fn services(&self) -> Value {
+        let mut services = self.tree.lock().unwrap().read(&["services"]).unwrap_or_else(|| json!({}));
+        services.as_object_mut().unwrap().remove("DeploymentService");
+        services
+    }
+
+    pub fn groups(&self) -> Value {
+        self.tree.lock().unwrap().read(&["services", "DeploymentService", "GroupToRootComponents"]).unwrap_or_default()
+    }
+
+    /// The last status that the cloud was told, with `detailed-deployment-status`.
+    pub fn told(&self) -> (String, String) {
+        let cloud = self.cloud.lock().unwrap();
+        let (status, details) = cloud.told.last().cloned().unwrap_or_default();
+        (status, details["detailed-deployment-status"].as_str().unwrap_or_default().to_owned())
+    }
+
+    pub fn detail(&self, key: &str) -> String {
+        let cloud = self.cloud.lock().unwrap();
+        cloud.told.last().map(|(_, details)| details[key].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
+    }
+
+    fn is_over(&self) -> bool {
+        self.cloud.lock().unwrap().told.last().is_some_and(|(status, _)| status != "IN_PROGRESS")
+    }
+
+    /// One life of the core.
+    pub fn start(self: &Arc<Self>, crash: Arc<Crash>) -> Life {
+        let nucleus = Arc::new(FakeNucleus::new(self.clone(), crash.clone()));
+        let restart = Arc::new(Notify::new());
+        let asked = restart.clone();
+        let ports = Ports {
+            nucleus,
+            data_plane: Arc::new(FakePlane { world: self.clone(), crash: crash.clone() }),
+            messages: Arc::new(FakeMessages::new(self.clone())),
+            disk: Arc::new(FakeDisk { world: self.clone(), crash: crash.clone() }),
+            clock: Arc::new(|| 5_000),
+            restart: Arc::new(move |_: Restart| asked.notify_one()),
+        };
+        let pace = Pace {
+            retry: Duration::from_millis(5),
+            checksum_retry: Duration::from_millis(1),
+            checksum_attempts: 3,
+            poll: Duration::from_millis(5),
+            report: Duration::from_secs(5),
+            restart_grace: Duration::from_secs(60),
+            min_free_bytes: 1_000,
+        };
+        let settings = Settings {
+            root: self.folder.path().to_owned(),
+            thing_name: THING.to_owned(),
+            platform: [("os".to_owned(), "linux".to_owned())].into(),
+            pace,
+        };
+        Life { deployer: Deployer::open(settings, ports).unwrap(), crash, restart, world: self.clone() }
+    }
+
+    /// Lives until the deployment's end is told; dies at `crash_at` and wherever a restart is asked for.
+    pub async fn run(self: &Arc<Self>, crash_at: Option<usize>) -> usize {
+        let mut crash_at = crash_at;
+        let mut steps = 0;
+        for _ in 0..6 {
+            let life = self.start(Arc::new(Crash { at: crash_at.take(), ..Crash::default() }));
+            let over = life.until_over().await;
+            steps += life.crash.count.load(Ordering::SeqCst);
+            if over {
+                return steps;
+            }
+        }
+        panic!("the deployment does not end");
+    }
+}
+
+fn merge(to: &mut Value, from: &Value) {
+    match (to, from) {
+        (Value::Object(to), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(to.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (to, from) => *to = from.clone(),
+    }
+}
+
+pub struct Life {
+    pub deployer: Deployer,
+    pub crash: Arc<Crash>,
+    restart: Arc<Notify>,
+    world: Arc<World>,
+}
+
+impl Life {
+    /// Whether it came to the told end; false when it died before.
+    pub async fn until_over(&self) -> bool {
+        let over = async {
+            loop {
+                if self.world.is_over() {
+                    // the acknowledgement is durable as well
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            () = self.deployer.run() => unreachable!("it works for ever"),
+            () = self.crash.fired.notified() => false,
+            () = self.restart.notified() => false,
+            () = over => true,
+            () = tokio::time::sleep(Duration::from_secs(20)) => {
+                panic!("stuck: {:?}, told {:?}", self.deployer.waiting_for(), self.world.cloud.lock().unwrap().told)
+            }
+        }
+    }
+
+    /// Works until `done` holds.
+    pub async fn until(&self, what: &str, done: impl Fn() -> bool) {
+        let wait = async {
+            while !done() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            () = self.deployer.run() => unreachable!("it works for ever"),
+            () = wait => {}
+            () = tokio::time::sleep(Duration::from_secs(20)) => panic!("{what} does not come: {:?}", self.deployer.waiting_for()),
+        }
+    }
+}
+
+pub struct FakeNucleus {
+    world: Arc<World>,
+    crash: Arc<Crash>,
+    states: Mutex<BTreeMap<String, (ComponentState, bool)>>,
+    changes: broadcast::Sender<StateChange>,
+}
+
+impl FakeNucleus {
+    fn new(world: Arc<World>, crash: Arc<Crash>) -> Self {
+        let nucleus = Self { world, crash, states: Mutex::default(), changes: broadcast::channel(64).0 };
+        nucleus.follow();
+        nucleus
+    }
+
+    /// Components do at once what their `run` says: `break`, `hang`, or come up.
+    fn follow(&self) {
+        let services = self.world.services();
+        let mut states = self.states.lock().unwrap();
+        states.clear();
+        for (name, tree) in services.as_object().unwrap() {
+            let run = tree.pointer("/lifecycle/run").and_then(Value::as_str).unwrap_or_default();
+            let state = match run {
+                "break" => (ComponentState::Broken, true),
+                "hang" => (ComponentState::Starting, false),
+                _ => (ComponentState::Running, true),
+            };
+            states.insert(name.clone(), state);
+        }
+    }
+}
+
+impl Nucleus for FakeNucleus {
+    fn snapshot(&self) -> Value {
+        self.world.tree.lock().unwrap().to_timed_value()
+    }
+
+    fn get(&self, path: &[&str]) -> Option<Value> {
+        self.world.tree.lock().unwrap().read(path)
+    }
+
+    fn put<'a>(&'a self, path: &'a [&'a str], value: Value) -> Later<'a, ()> {
+        Box::pin(async move {
+            self.crash.point().await;
+            let write = Write { time: 5_000, origin: Origin::Runtime, force: true };
+            self.world.tree.lock().unwrap().apply(path, &value, &Behavior::all(Mode::Replace), &write);
+            self.crash.point().await;
+            Ok(())
+        })
+    }
+
+    fn apply(&self, services: Value, timestamp: i64, mode: ApplyMode) -> Later<'_, ()> {
+        Box::pin(async move {
+            self.crash.point().await;
+            {
+                let mut tree = self.world.tree.lock().unwrap();
+                match mode {
+                    ApplyMode::Deployment => {
+                        let behavior = Behavior::deployment(["DeploymentService", "main"], timestamp);
+                        tree.apply(&["services"], &services, &behavior, &Write::new(5_000, Origin::Runtime));
+                    }
+                    ApplyMode::Rollback => {
+                        let snapshot = Tree::from_timed_value(&services).unwrap();
+                        let kept = snapshot.root().children().count();
+                        assert!(kept > 0 || services["c"] == json!({}));
+                        tree.restore(&["services"], &snapshot, 5_000, |path| {
+                            // what the snapshot does not know stays until it is removed
+                            path.get(1).is_some_and(|name| {
+                                name == "DeploymentService" || snapshot.get(&["services", name.as_str()]).is_none()
+                            })
+                        });
+                    }
+                }
+            }
+            self.crash.point().await;
+            self.follow();
+            Ok(())
+        })
+    }
+
+    fn preview(
+        &self,
+        component: &str,
+        reset: &[String],
+        defaults: &Value,
+        merge: Option<&Value>,
+        timestamp: i64,
+    ) -> Value {
+        let now = self.world.tree.lock().unwrap().subtree(&["services", component, "configuration"]);
+        let update = marram_configuration::ConfigurationUpdate {
+            reset,
+            defaults,
+            merge,
+            time: timestamp,
+            origin: Origin::Deployment("d".into()),
+        };
+        now.updated(&update).tree.root().to_value()
+    }
+
+    fn changes(&self) -> broadcast::Receiver<StateChange> {
+        self.changes.subscribe()
+    }
+
+    fn state(&self, component: &str) -> Option<(ComponentState, bool)> {
+        self.states.lock().unwrap().get(component).copied()
+    }
+
+    fn reinstall<'a>(&'a self, _component: &'a str) -> Later<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn remove<'a>(&'a self, component: &'a str) -> Later<'a, ()> {
+        Box::pin(async move {
+            self.crash.point().await;
+            let write = Write { time: 5_000, origin: Origin::Runtime, force: true };
+            self.world.tree.lock().unwrap().remove(&["services", component], &write);
+            self.states.lock().unwrap().remove(component);
+            self.crash.point().await;
+            Ok(())
+        })
+    }
+
+    fn bootstrap<'a>(&'a self, component: &'a str, service: &'a Value) -> Later<'a, BootstrapOutcome> {
+        Box::pin(async move {
+            self.crash.point().await;
+            let step = service.pointer("/lifecycle/bootstrap").and_then(Value::as_str).unwrap_or_default();
+            let version = service["version"].as_str().unwrap_or_default();
+            self.world.bootstrapped.lock().unwrap().push(format!("{component} {version}"));
+            self.crash.point().await;
+            Ok(match step {
+                "0" => BootstrapOutcome::Done,
+                "100" => BootstrapOutcome::RestartRuntime,
+                "101" => BootstrapOutcome::RebootDevice,
+                "late" => BootstrapOutcome::TimedOut,
+                other => BootstrapOutcome::Failed(other.parse().unwrap_or(1)),
+            })
+        })
+    }
+}
+
+struct FakeDisk {
+    world: Arc<World>,
+    crash: Arc<Crash>,
+}
+
+impl Disk for FakeDisk {
+    fn step<'a>(&'a self, _what: &'static str) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(self.crash.point())
+    }
+
+    fn write<'a>(
+        &'a self,
+        path: &'a Path,
+        bytes: Vec<u8>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
+        Box::pin(async move {
+            if *self.world.disk_full.lock().unwrap() {
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
+            let done = FileDisk.write(path, bytes).await;
+            self.crash.point().await;
+            done
+        })
+    }
+
+    fn free_bytes(&self, _path: &Path) -> u64 {
+        *self.world.free_bytes.lock().unwrap()
+    }
+}
+
+struct FakePlane {
+    world: Arc<World>,
+    crash: Arc<Crash>,
+}
+
+impl FakePlane {
+    fn answer<T>(
+        &self,
+        call: &'static str,
+        answer: impl FnOnce(&mut Cloud) -> Result<T, DataPlaneError>,
+    ) -> Result<T, DataPlaneError> {
+        let mut cloud = self.world.cloud.lock().unwrap();
+        match cloud.trouble.remove(call) {
+            _ if cloud.unreachable && call == "resolve" => Err(DataPlaneError::Unreachable("cable".to_owned())),
+            Some(error) => Err(error),
+            None => answer(&mut cloud),
+        }
+    }
+}
+
+fn missing(message: &str) -> DataPlaneError {
+    DataPlaneError::Answered { status: 404, code: "ResourceNotFoundException".to_owned(), message: message.to_owned() }
+}
+
+impl DataPlane for FakePlane {
+    fn is_configured(&self) -> bool {
+        !self.world.cloud.lock().unwrap().offline
+    }
+
+    fn resolve(&self, _platform: Vec<(String, String)>, candidate: Candidate) -> Later<'_, Resolved, DataPlaneError> {
+        Box::pin(async move {
+            self.answer("resolve", |cloud| {
+                let wanted: Vec<marram_version::Requirement> =
+                    candidate.requirements.iter().map(|(_, text)| text.parse().unwrap()).collect();
+                let fits = |version: &str| {
+                    let version: marram_version::Version = version.parse().unwrap();
+                    wanted.iter().all(|one| one.matches(&version))
+                };
+                let found = cloud.recipes.iter().rfind(|((name, version), _)| *name == candidate.name && fits(version));
+                let ((name, version), recipe) = found.ok_or_else(|| missing("no usable version"))?;
+                Ok(Resolved {
+                    arn: format!("arn:aws:greengrass:us-east-1:0:components:{name}:versions:{version}"),
+                    name: name.as_str().into(),
+                    version: version.clone(),
+                    recipe: recipe.to_string().into_bytes().into(),
+                    vendor_guidance: None,
+                })
+            })
+        })
+    }
+
+    fn artifact_url<'a>(&'a self, _arn: &'a str, name: &'a str) -> Later<'a, String, DataPlaneError> {
+        Box::pin(async move { self.answer("url", |_| Ok(name.to_owned())) })
+    }
+
+    fn thing_groups(&self) -> Later<'_, Vec<String>, DataPlaneError> {
+        Box::pin(async move { self.answer("groups", |cloud| Ok(cloud.groups.clone())) })
+    }
+
+    fn large_document<'a>(&'a self, _deployment_id: &'a str) -> Later<'a, Value, DataPlaneError> {
+        Box::pin(async move {
+            self.answer("document", |cloud| {
+                let mut document = cloud.job.clone().unwrap().1;
+                document["components"] = document["wholeComponents"].take();
+                Ok(document)
+            })
+        })
+    }
+
+    fn size<'a>(&'a self, place: &'a ArtifactPlace) -> Later<'a, u64, DataPlaneError> {
+        Box::pin(async move { self.answer("size", |cloud| Ok(content(cloud, place)?.len() as u64)) })
+    }
+
+    fn download<'a>(&'a self, place: &'a ArtifactPlace, to: &'a Path, _limit: u64) -> Later<'a, u64, DataPlaneError> {
+        Box::pin(async move {
+            let content = self.answer("download", |cloud| content(cloud, place))?;
+            let have = std::fs::metadata(to).map_or(0, |facts| facts.len() as usize);
+            let half = content.len() / 2;
+            if have < half {
+                append(to, &content[have..half]);
+            }
+            self.crash.point().await;
+            append(to, &content[have.max(half)..]);
+            Ok(content.len() as u64)
+        })
+    }
+}
+
+fn content(cloud: &Cloud, place: &ArtifactPlace) -> Result<Vec<u8>, DataPlaneError> {
+    let name = match place {
+        ArtifactPlace::Url(name) => name.clone(),
+        ArtifactPlace::S3 { bucket, key } => format!("{bucket}/{key}"),
+    };
+    cloud.artifacts.get(&name).cloned().ok_or_else(|| missing("no such artifact"))
+}
+
+fn append(to: &Path, bytes: &[u8]) {
+    use std::io::Write as _;
+    std::fs::OpenOptions::new().create(true).append(true).open(to).unwrap().write_all(bytes).unwrap();
+}
+
+/// The broker, the jobs service and the shadow service.
+struct FakeMessages {
+    world: Arc<World>,
+    subscribers: Arc<Mutex<Vec<(String, mpsc::Sender<CloudMessage>)>>>,
+    up: watch::Sender<bool>,
+}
+
+impl FakeMessages {
+    fn new(world: Arc<World>) -> Self {
+        Self { world, subscribers: Arc::default(), up: watch::channel(true).0 }
+    }
+
+    fn send(&self, topic: &str, payload: &Value) {
+        let message = CloudMessage {
+            topic: topic.to_owned(),
+            payload: payload.to_string().into_bytes().into(),
+            ..CloudMessage::default()
+        };
+        let subscribers = self.subscribers.lock().unwrap();
+        for (filter, sender) in subscribers.iter() {
+            if filter == topic {
+                let _ = sender.try_send(message.clone());
+            }
+        }
+    }
+
+    fn service(&self, topic: &str, payload: &Value) {
+        let mut cloud = self.world.cloud.lock().unwrap();
+        if topic.ends_with("/$next/namespace-aws-gg-deployment/get") {
+            let over = cloud.told.last().is_some_and(|(status, _)| status != "IN_PROGRESS");
+            let execution = match cloud.job.clone().filter(|_| !over) {
+                Some((job_id, document)) => json!({"jobId": job_id, "queuedAt": 1, "jobDocument": document}),
+                None => return drop(cloud),
+            };
+            drop(cloud);
+            self.send(&format!("{topic}/accepted"), &json!({"execution": execution}));
+        } else if topic.contains("/jobs/") && topic.ends_with("/update") {
+            let status = payload["status"].as_str().unwrap().to_owned();
+            cloud.told.push((status, payload["statusDetails"].clone()));
+            drop(cloud);
+            self.send(&format!("{topic}/accepted"), &json!({}));
+        } else if topic.ends_with("/shadow/name/AWSManagedGreengrassV2Deployment/get") && !cloud.shadow.is_null() {
+            let answer = json!({"state": cloud.shadow, "version": cloud.shadow_version});
+            drop(cloud);
+            self.send(&format!("{topic}/accepted"), &answer);
+        } else if topic.ends_with("/shadow/name/AWSManagedGreengrassV2Deployment/update") {
+            let stale = payload["version"].as_i64().is_some_and(|version| version != cloud.shadow_version);
+            let token = payload["clientToken"].clone();
+            if stale {
+                drop(cloud);
+                return self.send(&format!("{topic}/rejected"), &json!({"code": 409, "clientToken": token}));
+            }
+            cloud.shadow_version += 1;
+            let reported = payload["state"]["reported"].clone();
+            cloud.shadow["reported"] = reported.clone();
+            let status = reported["status"].as_str().unwrap().to_owned();
+            cloud
+                .told
+                .push((status, json!({"detailed-deployment-status": reported["statusDetails"]["detailedStatus"]})));
+            let version = cloud.shadow_version;
+            drop(cloud);
+            let answer = json!({"state": {"reported": reported}, "version": version, "clientToken": token});
+            self.send(&format!("{topic}/accepted"), &answer);
+        }
+    }
+}
+
+impl CloudMessages for FakeMessages {
+    fn publish<'a>(&'a self, _owner: &'a str, message: CloudPublish) -> Later<'a, ()> {
+        Box::pin(async move {
+            let payload = serde_json::from_slice(&message.payload).unwrap_or(Value::Null);
+            self.service(&message.topic, &payload);
+            Ok(())
+        })
+    }
+
+    fn subscribe<'a>(&'a self, _owner: &'a str, filter: &'a str, _qos: u8) -> Later<'a, CloudSubscription> {
+        Box::pin(async move {
+            let (sender, messages) = mpsc::channel(16);
+            self.subscribers.lock().unwrap().push((filter.to_owned(), sender));
+            Ok(CloudSubscription { messages, guard: Box::new(()) })
+        })
+    }
+
+    fn connection(&self) -> watch::Receiver<bool> {
+        self.up.subscribe()
+    }
+}
+
+/// Paths of all files below the folder of packages.
+pub fn stored(world: &World) -> BTreeSet<PathBuf> {
+    fn below(folder: &Path, root: &Path, all: &mut BTreeSet<PathBuf>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                below(&path, root, all);
+            } else {
+                all.insert(path.strip_prefix(root).unwrap().to_owned());
+            }
+        }
+    }
+    let mut all = BTreeSet::new();
+    below(&world.folder.path().join("packages"), world.folder.path(), &mut all);
+    all
+}
