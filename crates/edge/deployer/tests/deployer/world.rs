@@ -204,17 +204,20 @@ impl World {
         Life { deployer: Deployer::open(settings, ports).unwrap(), crash, restart, world: self.clone() }
     }
 
-    /// Lives until the deployment's end is told; dies at `crash_at` and wherever a restart is asked for.
+    /// Lives until the deployment's end is told; dies once, at step `crash_at` of all its lives, and wherever a restart is
+    /// asked for. Answers how many steps there were.
     pub async fn run(self: &Arc<Self>, crash_at: Option<usize>) -> usize {
         let mut crash_at = crash_at;
         let mut steps = 0;
         for _ in 0..6 {
-            let life = self.start(Arc::new(Crash { at: crash_at.take(), ..Crash::default() }));
+            let life = self.start(Arc::new(Crash { at: crash_at, ..Crash::default() }));
             let over = life.until_over().await;
-            steps += life.crash.count.load(Ordering::SeqCst);
+            let count = life.crash.count.load(Ordering::SeqCst);
+            steps += count;
             if over {
                 return steps;
             }
+            crash_at = crash_at.and_then(|at| at.checked_sub(count));
         }
         panic!("the deployment does not end");
     }
