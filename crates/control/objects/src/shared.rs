@@ -33,6 +33,22 @@ pub struct Artifact {
     pub segments: Vec<Segment>,
 }
 
+fn keep_shared(
+    tx: &mut Tx<'_>,
+    account: &AccountId,
+    artifact: &Artifact,
+    now: Timestamp,
+) -> Result<String, CallError> {
+    add_uses(tx, account, &artifact.segments)?;
+    let id = random_hex(16);
+    let size = i64::try_from(artifact.size).unwrap_or(i64::MAX);
+    tx.execute(
+        "INSERT INTO s3_shared (account, id, size, segments, created_at) VALUES ($1, $2, $3, $4, $5)",
+        params![account, id, size, column(&artifact.segments), now],
+    )?;
+    Ok(id)
+}
+
 impl Objects {
     /// Reads an object with the rights of the caller of `ctx` and hashes it.
     ///
@@ -95,14 +111,33 @@ impl Objects {
             )?;
             known.ok_or_else(fault::no_such_key)?;
         }
-        add_uses(tx, account, &artifact.segments)?;
-        let id = random_hex(16);
-        let size = i64::try_from(artifact.size).unwrap_or(i64::MAX);
-        tx.execute(
-            "INSERT INTO s3_shared (account, id, size, segments, created_at) VALUES ($1, $2, $3, $4, $5)",
-            params![account, id, size, column(&artifact.segments), now],
-        )?;
-        Ok(id)
+        keep_shared(tx, account, artifact, now)
+    }
+
+    /// Keeps a text, for documents of the house that are too large for other ways; answers its id and its SHA-256. Writes a file
+    /// inside the transaction: for texts that are few and of some megabytes at most.
+    ///
+    /// # Errors
+    /// The file system's, as `SlowDown` or `InternalError`.
+    pub fn share_text(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<(String, [u8; 32]), CallError> {
+        let failed = |error: std::io::Error| CallError::from(fault::storage(&error));
+        let mut incoming = self.inner.blobs.incoming(&[]).map_err(failed)?;
+        incoming.write(text.as_bytes()).map_err(failed)?;
+        let received = incoming.finish();
+        let (size, segments) = (received.size, received.segments());
+        let mut sha256 = [0; 32];
+        hex::decode_to_slice(&received.sha256, &mut sha256).map_err(|_| fault::internal())?;
+        let pin = received.keep(&self.inner.blobs, account.as_str()).map_err(failed)?;
+        let id = keep_shared(tx, account, &Artifact { sha256, size, segments }, now)?;
+        // The content is nobody's before this transaction is durable.
+        tx.after_commit(move || drop(pin));
+        Ok((id, sha256))
     }
 
     /// Ends what [`Objects::share`] began. An id that is not known is no error.

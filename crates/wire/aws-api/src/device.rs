@@ -1,5 +1,6 @@
 //! Operations of the device HTTPS plane that stand in no published model: the credentials provider (control-plane-api 6.1)
-//! and two of the Greengrass data plane (6.2). Routed by path for callers with a client certificate, never by signature.
+//! and those of the Greengrass data plane (6.2). The paths of GetDeploymentConfiguration and PutCertificateAuthorities are our
+//! own: the original's are not published. Routed by path for callers with a client certificate, never by signature.
 
 use crate::model::{DEFAULT_BODY_LIMIT, Kind, Location, Member, Operation, Shape};
 use crate::service::ServiceId;
@@ -38,6 +39,21 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         service: ServiceId::GreengrassV2,
+        name: "GetDeploymentConfiguration",
+        method: "GET",
+        path: "/greengrass/v2/coreDevices/{coreDeviceThingName}/deployments/{deploymentId}/configuration",
+        status: 200,
+        input: Some(&CONFIGURATION_REQUEST),
+        output: Some(&CONFIGURATION_RESPONSE),
+        errors: &[],
+        read_only: true,
+        iam_action: "greengrass:GetDeploymentConfiguration",
+        paginated: None,
+        body_limit: DEFAULT_BODY_LIMIT,
+        has_shapes: true,
+    },
+    Operation {
+        service: ServiceId::GreengrassV2,
         name: "ListThingGroupsForCoreDevice",
         method: "GET",
         path: "/greengrass/v2/coreDevices/{coreDeviceThingName}/thingGroups",
@@ -47,6 +63,21 @@ pub static OPERATIONS: &[Operation] = &[
         errors: &[],
         read_only: true,
         iam_action: "greengrass:ListThingGroupsForCoreDevice",
+        paginated: None,
+        body_limit: DEFAULT_BODY_LIMIT,
+        has_shapes: true,
+    },
+    Operation {
+        service: ServiceId::GreengrassV2,
+        name: "PutCertificateAuthorities",
+        method: "PUT",
+        path: "/greengrass/v2/coreDevices/{coreDeviceThingName}/certificateAuthorities",
+        status: 200,
+        input: Some(&AUTHORITIES_REQUEST),
+        output: None,
+        errors: &[],
+        read_only: false,
+        iam_action: "greengrass:PutCertificateAuthorities",
         paginated: None,
         body_limit: DEFAULT_BODY_LIMIT,
         has_shapes: true,
@@ -103,6 +134,37 @@ static DISCOVER_REQUEST: Shape =
 /// The discovery document is made by the service as a whole: it is the body.
 static DOCUMENT: Shape =
     structure("DiscoverResponse", &[member("document", "document", Location::Payload, &PLAIN, false)]);
+
+static CONFIGURATION_REQUEST: Shape = structure(
+    "GetDeploymentConfigurationRequest",
+    &[
+        member("coreDeviceThingName", "coreDeviceThingName", Location::Uri, &NAME, true),
+        member("deploymentId", "deploymentId", Location::Uri, &NAME, true),
+    ],
+);
+static CONFIGURATION_RESPONSE: Shape = structure(
+    "GetDeploymentConfigurationResponse",
+    &[
+        member("preSignedUrl", "preSignedUrl", Location::Body, &PLAIN, false),
+        member("integrityCheck", "integrityCheck", Location::Body, &INTEGRITY, false),
+    ],
+);
+static INTEGRITY: Shape = structure(
+    "IntegrityCheck",
+    &[
+        member("algorithm", "algorithm", Location::Body, &PLAIN, false),
+        member("digest", "digest", Location::Body, &PLAIN, false),
+    ],
+);
+static PEM: Shape = text("Certificate", 16_384, false);
+static AUTHORITIES: Shape = list("Certificates", &PEM);
+static AUTHORITIES_REQUEST: Shape = structure(
+    "PutCertificateAuthoritiesRequest",
+    &[
+        member("coreDeviceThingName", "coreDeviceThingName", Location::Uri, &NAME, true),
+        member("coreDeviceCertificates", "coreDeviceCertificates", Location::Body, &AUTHORITIES, true),
+    ],
+);
 
 static THING_GROUPS_REQUEST: Shape = structure(
     "ListThingGroupsForCoreDeviceRequest",

@@ -1,0 +1,156 @@
+//! `CreateComponentVersion` (control-plane-api 7.2).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use marram_aws_api::ApiError;
+use marram_identity::CallContext;
+use marram_objects::{Artifact, Objects};
+use marram_recipe::{ArtifactUri, Finding, Recipe, publication_findings, read};
+use marram_store::params;
+use serde_json::{Map, Value, json};
+
+use super::{Kept, find};
+use crate::idempotency::Attempt;
+use crate::place::{self, component_version};
+use crate::{Greengrass, fault, tag};
+
+/// Largest artifact (control-plane-api 10.4).
+const MAX_ARTIFACT: u64 = 2 << 30;
+
+/// Publishes a version: the recipe is checked, artifacts in the object store are read with the caller's rights, hashed and
+/// kept. Answers `REQUESTED`, as the original does; `DescribeComponent` tells how it went.
+pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
+    let (realm, now) = (place::realm(ctx), ctx.now);
+    let tags = tag::given(&input)?;
+    let bytes = input["inlineRecipe"].as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+    let reading = read(&bytes);
+    let name = reading.recipe.as_ref().map_or("*", |recipe| recipe.name.as_str());
+    let grant = ctx.authorize(ctx.operation.iam_action, &place::component(&realm, name), |conditions| {
+        conditions.request_tags(tag::pairs(&tags));
+    })?;
+    if !input["lambdaFunction"].is_null() {
+        return Err(fault::field("lambdaFunction", "Importing a Lambda function is not supported by this endpoint."));
+    }
+    if bytes.is_empty() {
+        return Err(fault::field("inlineRecipe", "A recipe is required."));
+    }
+    let mut findings: Vec<Finding> = reading.errors().cloned().collect();
+    if let Some(recipe) = &reading.recipe {
+        findings.extend(publication_findings(bytes.len(), recipe));
+    }
+    let Some(mut recipe) = reading.recipe.filter(|_| findings.is_empty()) else {
+        return Err(invalid(&findings));
+    };
+    let attempt = Attempt::of(ctx, &input);
+    if let Some(answer) = ctx.read(|snapshot| attempt.earlier(snapshot, &realm, now))? {
+        return Ok(answer);
+    }
+    let (name, version) = (recipe.name.to_string(), recipe.version.to_string());
+    // Asked before artifacts are read: a version that stands is not worth the work.
+    let existing = ctx.read(|snapshot| find(snapshot, &realm, &name, &version))?;
+    if existing.is_some_and(|known| known.state != "FAILED") {
+        return Err(taken(&name, &version));
+    }
+    let mut errors = Map::new();
+    let artifacts = fetch(greengrass, ctx, &mut recipe, &mut errors).await;
+    let arn = component_version(&realm, &name, &version);
+    let answer = json!({
+        "arn": arn, "componentName": name, "componentVersion": version, "creationTimestamp": now.epoch_seconds(),
+        "status": {"componentState": "REQUESTED", "message": "NONE", "errors": {}},
+    });
+    let (greengrass, answered) = (greengrass.clone(), answer.clone());
+    ctx.commit(grant, move |tx| {
+        if let Some(known) = find(tx, &realm, &name, &version)? {
+            if known.state != "FAILED" {
+                return Err(taken(&name, &version).into());
+            }
+            for kept in &known.artifacts {
+                greengrass.parts.objects.unshare(tx, &realm.account, &kept.shared)?;
+            }
+        }
+        let mut kept = Vec::new();
+        for (name, artifact) in &artifacts {
+            let shared = Objects::share(tx, &realm.account, artifact, now)?;
+            kept.push(Kept { name: name.clone(), shared });
+        }
+        let (state, message) =
+            if errors.is_empty() { ("DEPLOYABLE", "NONE") } else { ("FAILED", "One or more artifacts cannot be used.") };
+        tx.execute(
+            "INSERT INTO gg_component (account, region, name, version, state, message, errors, recipe, artifacts, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (account, region, name, version) DO UPDATE SET state = excluded.state,
+             message = excluded.message, errors = excluded.errors, recipe = excluded.recipe,
+             artifacts = excluded.artifacts, created_at = excluded.created_at",
+            params![
+                realm.account,
+                realm.region,
+                name,
+                version,
+                state,
+                message,
+                Value::Object(errors).to_string(),
+                recipe.to_json().to_string(),
+                serde_json::to_string(&kept).unwrap_or_default(),
+                now
+            ],
+        )?;
+        tag::insert(tx, &realm, &format!("components:{name}:versions:{version}"), &tags)?;
+        attempt.remember(tx, &realm, &answered, now)?;
+        Ok(answered)
+    })
+    .await
+}
+
+fn taken(name: &str, version: &str) -> ApiError {
+    let message = format!("Component [{name} : {version}] already exists with status: [DEPLOYABLE].");
+    fault::conflict("component", &format!("{name}:{version}"), message)
+}
+
+/// What the author is told: every finding with its place and remedy.
+fn invalid(findings: &[Finding]) -> ApiError {
+    let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    let fields = findings
+        .iter()
+        .map(|finding| json!({"name": finding.field, "message": finding.to_string()}))
+        .collect();
+    fault::fields(format!("The recipe is not valid: {}", told.join(" | ")), fields)
+}
+
+/// Reads the artifacts that stand in the object store, writes digests and places into the recipe and what went wrong into
+/// `errors`, by URI.
+async fn fetch(
+    greengrass: &Greengrass,
+    ctx: &CallContext,
+    recipe: &mut Recipe,
+    errors: &mut Map<String, Value>,
+) -> Vec<(String, Artifact)> {
+    let mut found: Vec<(String, Artifact)> = Vec::new();
+    for artifact in recipe.artifacts_mut() {
+        // Whatever the author wrote: digests are the service's to write (control-plane-api 7.2).
+        (artifact.digest, artifact.algorithm) = (None, None);
+        let Ok(ArtifactUri::S3 { bucket, key }) = artifact.place() else { continue };
+        match greengrass.parts.objects.artifact(ctx, &bucket, &key).await {
+            Err(error) => {
+                let why = format!("{}: {}", error.code, error.message);
+                errors.insert(artifact.uri.clone(), why.into());
+            }
+            Ok(read) if read.size > MAX_ARTIFACT => {
+                errors.insert(artifact.uri.clone(), "The artifact is larger than 2 GB.".into());
+            }
+            Ok(read) => {
+                artifact.digest = Some(STANDARD.encode(read.sha256));
+                artifact.algorithm = Some("SHA-256".to_owned());
+                // Two artifacts of one file name, of different manifests, must not meet.
+                let file = key.rsplit('/').next().unwrap_or(&key);
+                let name = format!("{}/{file}", hex::encode(read.sha256.get(..8).unwrap_or_default()));
+                if greengrass.parts.rewrite_s3_artifacts {
+                    artifact.uri = format!("greengrass:{name}");
+                }
+                if !found.iter().any(|(known, _)| *known == name) {
+                    found.push((name, read));
+                }
+            }
+        }
+    }
+    if errors.is_empty() { found } else { Vec::new() }
+}
