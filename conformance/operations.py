@@ -72,6 +72,16 @@ GetPendingJobExecutions StartNextPendingJobExecution DescribeJobExecution Update
 
 CLOUDTRAIL = ["LookupEvents"]
 
+GREENGRASS = """
+CreateComponentVersion GetComponent DescribeComponent ListComponents ListComponentVersions GetComponentVersionArtifact
+DeleteComponent ResolveComponentCandidates CreateDeployment GetDeployment ListDeployments CancelDeployment
+DeleteDeployment ListCoreDevices GetCoreDevice DeleteCoreDevice ListInstalledComponents ListEffectiveDeployments
+BatchAssociateClientDeviceWithCoreDevice BatchDisassociateClientDeviceFromCoreDevice
+ListClientDevicesAssociatedWithCoreDevice AssociateServiceRoleToAccount GetServiceRoleForAccount
+DisassociateServiceRoleFromAccount GetConnectivityInfo UpdateConnectivityInfo ListTagsForResource TagResource
+UntagResource
+""".split()
+
 OFFERED = {
     "iotthingsgraph": THINGS_GRAPH,
     "iot": IOT,
@@ -80,6 +90,7 @@ OFFERED = {
     "iot-data": IOT_DATA,
     "iot-jobs-data": IOT_JOBS_DATA,
     "cloudtrail": CLOUDTRAIL,
+    "greengrassv2": GREENGRASS,
 }
 
 #: Operations whose model knows no error a well-behaved caller can provoke, or none at all.
@@ -90,6 +101,7 @@ WITHOUT_REFUSAL = {
     ("iot", "GetRegistrationCode"): "takes no input",
     ("iot", "DeleteRegistrationCode"): "takes no input",
     ("iot", "CreateKeysAndCertificate"): "a Boolean is all it takes",
+    ("greengrassv2", "DisassociateServiceRoleFromAccount"): "takes no input",
 }
 
 #: Operations that cannot succeed, or not within a test's patience.
@@ -200,7 +212,19 @@ def _iam():
     return rows
 
 
+def _greengrass():
+    invalid, absent = "ValidationException", "ResourceNotFoundException"
+    rows = {operation: (None, absent) for operation in GREENGRASS}
+    for operation in ("CreateComponentVersion", "ResolveComponentCandidates", "AssociateServiceRoleToAccount",
+                      "GetConnectivityInfo", "UpdateConnectivityInfo"):
+        rows[operation] = (None, invalid)
+    for operation in ("ListComponents", "ListDeployments", "ListCoreDevices"):
+        rows[operation] = ({"nextToken": BAD_TOKEN}, invalid)
+    return rows
+
+
 REFUSALS = {
+    "greengrassv2": _greengrass(),
     "iotthingsgraph": _things_graph(),
     "iot": _iot(),
     "iam": _iam(),

@@ -3,6 +3,7 @@
 //! Order of birth: data directory (lock) -> store -> audit -> identity -> registry -> broker -> flow runtime -> things-graph
 //! -> front door -> listeners. Order of death is the reverse.
 
+mod greengrass;
 mod objects;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use marram_broker::{Broker, BrokerOptions, FileStore};
 use marram_cloudtrail::CloudTrail;
 use marram_flow_runtime::{History, RuntimeHandle, RuntimeOptions};
 use marram_front::{ApiListener, DeviceDoor, FrontDoor, FrontMetrics, FrontOptions, IdentityGate};
+use marram_greengrass::StatusTopics;
 use marram_identity::{IamService, Identity, IdentityOptions, Service, StsService};
 use marram_jobs::{JobTopics, Jobs, JobsDataService, JobsService};
 use marram_mqtt_net::{listen_tls, serve_stream};
@@ -171,15 +173,18 @@ impl Stack {
             let provisioning = provisioning.clone();
             tokio::spawn(async move { provisioning.run().await })
         };
+        let objects =
+            objects::open(settings, &data, &store, &identity, (&region, &clock), authority.key_pem().into_bytes())?;
+        let greengrass = greengrass::open(&data, &store, &identity, &jobs, &shadows, &objects).await?;
+        let status = StatusTopics::start(greengrass.clone(), ShadowTopics::start(shadows.clone()));
         reserved.serve(ReservedServices {
-            shadows: ShadowTopics::start(shadows.clone()),
+            shadows: status.clone(),
+            status,
             jobs: JobTopics::start(jobs.clone()),
             provisioning: ProvisioningTopics::start(provisioning.clone()),
         });
-        let objects =
-            objects::open(settings, &data, &store, &identity, (&region, &clock), authority.key_pem().into_bytes())?;
-
         let services: Vec<Arc<dyn Service>> = vec![
+            Arc::new(greengrass),
             Arc::new(ShadowsService::new(shadows)),
             Arc::new(JobsService::new(jobs.clone())),
             Arc::new(JobsDataService::new(jobs)),

@@ -17,6 +17,8 @@ pub struct ReservedServices {
     pub shadows: Arc<dyn Interceptor>,
     /// `$aws/things/{thing}/jobs/...`
     pub jobs: Arc<dyn Interceptor>,
+    /// `$aws/things/{thing}/greengrassv2/...` and `$aws/things/{thing}/greengrass/...`
+    pub status: Arc<dyn Interceptor>,
     /// `$aws/certificates/...` and `$aws/provisioning-templates/...`
     pub provisioning: Arc<dyn Interceptor>,
 }
@@ -36,6 +38,7 @@ impl Interceptor for ReservedTopics {
         let service = match (levels.next(), levels.next(), levels.next()) {
             (Some("things"), Some(_), Some("shadow")) => &services.shadows,
             (Some("things"), Some(_), Some("jobs")) => &services.jobs,
+            (Some("things"), Some(_), Some("greengrassv2" | "greengrass")) => &services.status,
             (Some("certificates" | "provisioning-templates"), ..) => &services.provisioning,
             _ => return Interception::Unknown,
         };
