@@ -3,8 +3,8 @@
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use crate::change::Change;
-use crate::node::{Interior, Node, Origin, Tree};
+use crate::change::{Change, ChangeKind};
+use crate::node::{Interior, Leaf, Node, Origin, Tree};
 use crate::write::Write;
 use crate::{DEFAULT_TIME, MAX_DEPTH};
 
@@ -122,6 +122,27 @@ impl Tree {
             check(node, value, write.time, &mut path[base.len()..].to_vec())?;
         }
         Ok(self.merge(&path, value, write))
+    }
+}
+
+impl Tree {
+    /// Says of leaves below `base` that `changes` wrote and that hold what `defaults` say: the recipe brought them.
+    pub fn credit_defaults<S: AsRef<str>>(&mut self, base: &[S], defaults: &Value, changes: &[Change]) {
+        let written =
+            changes.iter().filter(|change| matches!(change.kind, ChangeKind::Initialized | ChangeKind::Changed));
+        for Change { path, .. } in written {
+            let below = path.len() > base.len()
+                && path.iter().zip(base).all(|(key, base)| key.eq_ignore_ascii_case(base.as_ref()));
+            let default = path.iter().skip(base.len()).try_fold(defaults, |at, key| {
+                at.as_object()?.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value)
+            });
+            if let Some(default) = default.filter(|_| below)
+                && let Some(leaf) = self.leaf(path).filter(|leaf| leaf.value == *default)
+            {
+                let leaf = Leaf { origin: Origin::Default, ..leaf.clone() };
+                self.load(path, Node::Leaf(leaf));
+            }
+        }
     }
 }
 

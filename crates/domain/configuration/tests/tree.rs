@@ -1,5 +1,7 @@
 //! The rules of CR 3 as tables.
 
+#![allow(clippy::type_complexity)] // tables of cases
+
 use marram_configuration::{
     Behavior, ChangeKind, ConfigurationUpdate, Event, Mode, Origin, TlogError, Tree, UpdateError, Write, read_tlog,
 };
@@ -135,6 +137,29 @@ fn configuration_carries_the_time_of_the_deployment() {
     let time = |path: &[&str]| running.leaf(path).map(|leaf| leaf.modified);
     assert_eq!(time(&["services", "A", "configuration", "k"]), Some(150));
     assert_eq!(time(&["services", "A", "version"]), Some(200));
+}
+
+/// CR 10.3 (11): each leaf says who set it: the recipe's defaults, a deployment, the component itself.
+#[test]
+fn leaves_say_where_they_came_from() {
+    let mut running = Tree::new();
+    let base = ["services", "A", "configuration"];
+    let deploy = |running: &mut Tree, id: &str, configuration: Value, time| {
+        let write = Write::new(time, Origin::Deployment(id.into()));
+        let services = json!({"A": {"configuration": configuration}});
+        let changes = running.apply(&["services"], &services, &Behavior::deployment([], time), &write);
+        running.credit_defaults(&base, &json!({"kept": 1, "Deep": {"own": 2, "set": 3}}), &changes);
+    };
+    deploy(&mut running, "d1", json!({"kept": 1, "deep": {"own": 2, "set": 4}}), 10);
+    running.merge(
+        &["services", "A", "configuration", "deep", "own"],
+        &json!(9),
+        &Write::new(20, Origin::Ipc("A".into())),
+    );
+    deploy(&mut running, "d2", json!({"kept": 1, "deep": {"own": 9, "set": 5}}), 30);
+    let origins: Vec<String> =
+        running.explain(&base).iter().map(|leaf| format!("{} {}", leaf.path[3..].join("/"), leaf.origin)).collect();
+    assert_eq!(origins, ["deep/own ipc A", "deep/set deployment d2", "kept default"]);
 }
 
 /// CR 3.4: a rollback restores older values, forgets newer places and keeps what it is told to keep.

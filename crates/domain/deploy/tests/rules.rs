@@ -1,5 +1,7 @@
 //! The rules of CR 4 as tables.
 
+#![allow(clippy::type_complexity)] // tables of cases
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

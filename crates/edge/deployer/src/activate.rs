@@ -13,7 +13,7 @@
 use std::path::PathBuf;
 
 use marram_deploy::{DetailedStatus, ErrorCode, Failure};
-use marram_edge_ports::{ApplyMode, BootstrapOutcome, ComponentState, PortError};
+use marram_edge_ports::{ApplyMode, BootstrapOutcome, ComponentState, PortError, Provenance};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -184,8 +184,10 @@ async fn activate(inner: &Inner, record: &Record, activation: &Activation) -> Re
     let nucleus = &inner.ports.nucleus;
     let mut changes = nucleus.changes();
     inner.waiting("the new configuration to be written");
+    let provenance =
+        Provenance { deployment_id: activation.deployment_id.as_str().into(), defaults: activation.defaults.clone() };
     inner.ports.disk.step("apply").await;
-    let result = match nucleus.apply(activation.services.clone(), activation.timestamp, ApplyMode::Deployment).await {
+    let result = match nucleus.deploy(activation.services.clone(), activation.timestamp, provenance).await {
         Ok(()) => {
             for name in &activation.tracked {
                 if matches!(nucleus.state(name), Some((ComponentState::Broken, _))) {

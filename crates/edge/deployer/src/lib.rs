@@ -11,6 +11,7 @@
 //! listeners   components' say: defer, validate                             (CR 3.6, 4.8)
 //! activate    bootstrap, apply, wait, remove, roll back                    (CR 4.9, 4.10)
 //! report      status to jobs and shadow until it is acknowledged           (CR 4.1)
+//! scrub       were deployed artifacts changed?                             (SEC-157)
 //! store/      recipes, artifacts, local imports, retention                 (CR 1.6, 4.12)
 //! ```
 
@@ -22,6 +23,7 @@ mod local;
 mod prepare;
 mod record;
 mod report;
+mod scrub;
 mod settings;
 mod source;
 mod store;
@@ -62,6 +64,8 @@ pub(crate) struct Current {
     pub cancel: watch::Sender<bool>,
     /// Still before activation.
     pub cancelable: bool,
+    /// Network trouble is waited out for ever; a local deployment has somebody waiting for its answer instead.
+    pub patient: bool,
     pub waiting_for: Option<String>,
 }
 
@@ -104,12 +108,32 @@ impl Deployer {
     /// Works until dropped: takes deployments from their sources, carries them out, reports.
     pub async fn run(&self) {
         let inner = &self.inner;
-        tokio::join!(worker::run(inner), report::run(inner), source::jobs::run(inner), source::shadow::run(inner),);
+        tokio::join!(
+            worker::run(inner),
+            report::run(inner),
+            source::jobs::run(inner),
+            source::shadow::run(inner),
+            scrub::run(inner),
+        );
     }
 
     /// Ends of deployments from now on, for the fleet status.
     pub fn outcomes(&self) -> broadcast::Receiver<Outcome> {
         self.inner.outcomes.subscribe()
+    }
+
+    /// Every deployment that is remembered, the oldest first; cloud deployments as well as local ones.
+    pub fn deployments(&self) -> Vec<Outcome> {
+        let ledger = lock(&self.inner.ledger);
+        let mut all: Vec<&record::Record> = ledger.all().collect();
+        all.sort_by_key(|record| record.sequence);
+        all.into_iter().map(record::Record::outcome).collect()
+    }
+
+    /// Looks whether the artifacts and recipes of what is deployed are as they were taken in (SEC-157); a sentence for
+    /// each that is not.
+    pub async fn verify(&self) -> Vec<String> {
+        scrub::look(&self.inner).await.iter().map(ToString::to_string).collect()
     }
 
     /// What the deployment in work waits for: its id and a sentence.

@@ -19,7 +19,7 @@ use smol_str::SmolStr;
 use crate::fault::{self, Call};
 use crate::record::{Record, Source, folder_of};
 use crate::store::{artifacts, import, recipes};
-use crate::{Inner, listeners, local};
+use crate::{Inner, listeners, local, lock};
 
 /// Services of the runtime itself, which no deployment lists or removes (CR 3.2).
 pub(crate) const SERVICES: [&str; 6] = [
@@ -63,6 +63,9 @@ pub(crate) struct Activation {
     pub restarts: bool,
     /// Components of the old state that a rollback waits for.
     pub old: Vec<String>,
+    /// `DefaultConfiguration` by component, to tell defaults from what was deployed.
+    #[serde(default)]
+    pub defaults: BTreeMap<SmolStr, Value>,
     pub group_roots: Value,
     pub group_last: Value,
     pub group_membership: Value,
@@ -269,7 +272,7 @@ fn manifest<'a>(
 }
 
 /// The device's attributes with `platformOverride` over them.
-fn platform(inner: &Inner) -> Attributes {
+pub(crate) fn platform(inner: &Inner) -> Attributes {
     let mut platform = inner.settings.platform.clone();
     if let Some(Value::Object(over)) = inner.setting(&["platformOverride"]) {
         platform.extend(over.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))));
@@ -278,7 +281,7 @@ fn platform(inner: &Inner) -> Attributes {
 }
 
 /// Trees of deployed components.
-fn deployed(inner: &Inner) -> BTreeMap<SmolStr, Value> {
+pub(crate) fn deployed(inner: &Inner) -> BTreeMap<SmolStr, Value> {
     let Some(Value::Object(services)) = inner.ports.nucleus.get(&["services"]) else { return BTreeMap::new() };
     services
         .into_iter()
@@ -425,6 +428,13 @@ fn activation(
         bootstrap: owned(&plan.bootstrap),
         restarts: plan.restarts(),
         old: now.keys().filter(is_component).filter(|name| !broken_before(name)).map(ToString::to_string).collect(),
+        defaults: set
+            .components
+            .iter()
+            .filter_map(|(name, resolved)| {
+                Some((name.clone(), resolved.recipe.as_ref()?.default_configuration.clone()?))
+            })
+            .collect(),
         group_roots: groups.roots_value(),
         group_last: groups.last_value(),
         group_membership: groups.membership_value(),
@@ -433,7 +443,13 @@ fn activation(
 }
 
 impl Inner {
-    /// Repeats a call of the data plane while it may help, without an end (CR 4.8): a cancel drops the future.
+    /// Whether the deployment in work waits out network trouble.
+    pub(crate) fn is_patient(&self) -> bool {
+        lock(&self.current).as_ref().is_none_or(|current| current.patient)
+    }
+
+    /// Repeats a call of the data plane while it may help, for a cloud deployment without an end (CR 4.8): a cancel drops
+    /// the future.
     pub(crate) async fn retry<'a, T>(
         &self,
         what: &str,
@@ -442,7 +458,7 @@ impl Inner {
         loop {
             self.waiting(what);
             match call().await {
-                Err(error) if error.is_retryable() => {
+                Err(error) if error.is_retryable() && self.is_patient() => {
                     tracing::info!(%error, what, "a network operation is tried again");
                     self.waiting(format!("{what} ({error})"));
                     tokio::time::sleep(self.settings.pace.retry).await;

@@ -133,7 +133,7 @@ pub enum OutcomeSource {
     Local,
 }
 
-/// The end of a deployment.
+/// A deployment and how it stands; of those that are told by `outcomes`, how it ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Where it came from.

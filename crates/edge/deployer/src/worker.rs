@@ -29,9 +29,10 @@ pub(crate) async fn run(inner: &Inner) {
 
 async fn work(inner: &Inner, record: &Record) -> Result<(), activate::Interrupted> {
     let key = &record.key;
+    let patient = record.source != Source::Local;
     let (cancel, canceled) = watch::channel(false);
     let cancelable = matches!(record.stage, Stage::Queued | Stage::Preparing);
-    *lock(&inner.current) = Some(Current { key: key.clone(), cancel, cancelable, waiting_for: None });
+    *lock(&inner.current) = Some(Current { key: key.clone(), cancel, cancelable, patient, waiting_for: None });
     if cancelable {
         inner
             .update(key, |record| {

@@ -1,5 +1,7 @@
 //! Deployments end in the old or in the new state and tell the truth, whatever happens on the way.
 
+#![allow(clippy::type_complexity)] // tables of cases
+
 #[path = "deployer/world.rs"]
 mod world;
 
@@ -490,6 +492,19 @@ async fn local_requests_are_checked() {
     assert!(life.deployer.cancel_local(&id).await.is_err());
 }
 
+/// CR 4.8: nobody has to wait for the network to learn that a local deployment fails.
+#[tokio::test]
+async fn a_local_deployment_does_not_wait_for_the_network() {
+    let world = World::new();
+    world.cloud.lock().unwrap().unreachable = true;
+    let life = world.start(Arc::new(Crash::default()));
+    let request = LocalDeploymentRequest { add: [("app".into(), "1.0.0".to_owned())].into(), ..Default::default() };
+    let id = life.deployer.create_local(request).await.unwrap();
+    let status = || life.deployer.local_status(&id).unwrap();
+    life.until("the end", || status().status == DeploymentStatus::Failed).await;
+    assert_eq!(status().error_stack, ["DEPLOYMENT_FAILURE", "CLOUD_API_ERROR", "NETWORK_ERROR"]);
+}
+
 /// CR 4.8, 3.6: a component may defer, then agree; another rejects its new configuration.
 #[tokio::test]
 async fn components_have_their_say() {
@@ -548,6 +563,29 @@ async fn a_hanging_activation_ends_at_its_limit() {
     assert!(life.until_over().await);
     assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_ROLLBACK_COMPLETE".to_owned()));
     assert!(world.detail("deployment-failure-cause").starts_with("not up within 1 s: app (STARTING)"));
+}
+
+/// SEC-157: an artifact or recipe that was changed on the disk is found out, and is not deployed again.
+#[tokio::test]
+async fn tampering_is_found_out() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    world.deploy("a", &[("app", "1.0.0")], json!({}));
+    world.run(None).await;
+    let deployer = world.start(Arc::new(Crash::default())).deployer;
+    assert_eq!(deployer.verify().await, Vec::<String>::new());
+    let file = world.folder.path().join("packages/artifacts/app/1.0.0/app.txt");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "evil").unwrap();
+    assert_eq!(deployer.verify().await, ["artifact app.txt of app 1.0.0 does not have the digest of its recipe"]);
+    // the next deployment fetches the right one
+    world.cloud.lock().unwrap().told.clear();
+    world.deploy("bb", &[("app", "1.0.0")], json!({}));
+    world.run(None).await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "artifact of app 1.0.0");
+    let recipe = stored(&world).into_iter().find(|path| path.display().to_string().ends_with(".recipe.yaml")).unwrap();
+    std::fs::write(world.folder.path().join(recipe), "{}").unwrap();
+    assert_eq!(deployer.verify().await, ["the stored recipe of app 1.0.0 was changed after it was stored"]);
 }
 
 /// The program may move the work to any thread.

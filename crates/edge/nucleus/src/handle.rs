@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use marram_configuration::{Behavior, ConfigurationUpdate, Mode, Origin, Tree, UpdateError, Write};
 use marram_edge_ports::{
     ApplyMode, BootstrapOutcome, Caller, ChangedPath, ComponentDetails, ComponentState as State, Components,
-    Configuration, Identities, Later, Nucleus, Peer, PortError, ReportedState, StateChange,
+    Configuration, Identities, Later, Nucleus, Peer, PortError, Provenance, ReportedState, StateChange,
 };
 use marram_supervisor::{Supervisor, Users};
 use serde_json::Value;
@@ -311,6 +311,22 @@ impl Nucleus for NucleusHandle {
                     done.await.map_err(|error| PortError::service(error.to_string()))?;
                 }
             }
+            self.ask(|reply| Command::Reconcile { reply }).await
+        })
+    }
+
+    fn deploy(&self, services: Value, timestamp: i64, provenance: Provenance) -> Later<'_, ()> {
+        Box::pin(async move {
+            let behavior = Behavior::deployment(shared::builtin_services(), timestamp);
+            let write = Write::new(wall_ms(), Origin::Deployment(provenance.deployment_id));
+            let done = self.shared.store.write::<_, PortErrorOf>(|tree| {
+                let changes = tree.apply(&["services"], &services, &behavior, &write);
+                for (component, defaults) in &provenance.defaults {
+                    tree.credit_defaults(&["services", component.as_str(), "configuration"], defaults, &changes);
+                }
+                Ok(((), changes))
+            });
+            done.await.map_err(|error| error.0)?;
             self.ask(|reply| Command::Reconcile { reply }).await
         })
     }

@@ -27,7 +27,7 @@ pub use local::{
     CertificateUpdate, ClientDevices, ComponentMetric, DebugPassword, DebugPasswords, LocalShadows, Metrics,
     MqttCredential, SecretAnswer, SecretPayload, SecretQuery, Secrets, ShadowPage,
 };
-pub use nucleus::{ApplyMode, BootstrapOutcome, Nucleus, StateChange};
+pub use nucleus::{ApplyMode, BootstrapOutcome, Nucleus, Provenance, StateChange};
 
 /// A future that a port answers with.
 pub type Later<'a, T, E = PortError> = std::pin::Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;

@@ -1,5 +1,7 @@
 //! What the deployer asks of the nucleus: the durable tree, its application, what components do meanwhile (CR 3.4, 4.9).
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::broadcast;
@@ -49,6 +51,15 @@ pub enum BootstrapOutcome {
     TimedOut,
 }
 
+/// Who a deployment is and what its recipes brought along, so that every leaf can say where it came from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Provenance {
+    /// Id of the deployment.
+    pub deployment_id: SmolStr,
+    /// `DefaultConfiguration` of the components' recipes.
+    pub defaults: BTreeMap<SmolStr, Value>,
+}
+
 /// The running set of components and its durable tree.
 ///
 /// Trees travel as JSON: the object below `services` of CR 3.2, each component with `version`, `componentType`, `dependencies`,
@@ -64,6 +75,10 @@ pub trait Nucleus: Send + Sync {
     /// Applies `services` (or a snapshot) durably, then lets components follow. `timestamp` is that of the leaves below
     /// `configuration`, where newer ones survive; all else is written now, however old the deployment is (CR 3.4). Components absent from it stay until [`Nucleus::remove`].
     fn apply(&self, services: Value, timestamp: i64, mode: ApplyMode) -> Later<'_, ()>;
+    /// [`Nucleus::apply`] of a deployment that remembers where each leaf came from.
+    fn deploy(&self, services: Value, timestamp: i64, _provenance: Provenance) -> Later<'_, ()> {
+        self.apply(services, timestamp, ApplyMode::Deployment)
+    }
     /// The whole configuration a component would have after reset, defaults and merge (CR 3.3), with what is stored now.
     fn preview(
         &self,

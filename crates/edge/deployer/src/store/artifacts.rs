@@ -159,7 +159,7 @@ impl Work<'_> {
                     tokio::time::sleep(pace.retry.min(pace.checksum_retry)).await;
                     continue;
                 }
-                Err(error) if error.is_retryable() => {
+                Err(error) if error.is_retryable() && self.inner.is_patient() => {
                     self.inner.waiting(format!("download of {} of {}: {error}", self.file, self.recipe.name));
                     tokio::time::sleep(pace.retry).await;
                     continue;
