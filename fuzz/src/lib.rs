@@ -3,6 +3,7 @@
 //! Each target is a file with `pub fn run(data: &[u8])`, listed in [`TARGETS`]; its seeds are the files under
 //! `corpus/NAME/`. `make test` replays every seed; `make fuzz` runs libFuzzer over the same functions (`libfuzzer/`).
 
+mod access_control;
 mod arn;
 mod checkpoint;
 mod deployment;
@@ -33,6 +34,7 @@ pub struct Target {
 
 /// Every target, sorted by name. A parser without a line here is not fuzzed.
 pub const TARGETS: &[Target] = &[
+    Target { name: "access_control", run: access_control::run },
     Target { name: "arn", run: arn::run },
     Target { name: "checkpoint", run: checkpoint::run },
     Target { name: "deployment", run: deployment::run },

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use marram_ipc::{Handle, Operators, Options, Ports, Principal, Server, Socket, SocketOptions};
 use marram_nucleus::NucleusHandle;
+use marram_nucleus::configuration::ConfigurationStore;
 use serde_json::Value;
 
 /// The open door.
@@ -24,6 +25,7 @@ impl Door {
     ) -> anyhow::Result<Self> {
         let settings = nucleus.store().read(&["services", "aws.greengrass.Nucleus", "configuration", "ipc"]);
         let setting = |name: &str| settings.as_ref().and_then(|settings| settings.get(name)).and_then(Value::as_bool);
+        let group = component_group(nucleus.store());
         let nucleus = Arc::new(nucleus.clone());
         let operators = Operators::issue(nucleus.clone(), root, &path, &principals(&nucleus))?;
         let mut ports = Ports::new(Arc::new(operators));
@@ -33,7 +35,7 @@ impl Door {
         let options =
             Options { open_configuration_read: setting("openConfigurationRead").unwrap_or(true), ..Options::default() };
         let open = setting("openSocket").unwrap_or(false);
-        let socket = Socket::bind(&SocketOptions { path, open, group: None })?;
+        let socket = Socket::bind(&SocketOptions { path, open, group })?;
         link_command_line(root)?;
         let server = Server::new(socket, ports, options);
         let handle = server.handle();
@@ -64,10 +66,31 @@ fn principals(nucleus: &NucleusHandle) -> Vec<Principal> {
     principals
 }
 
+/// The group that components run in unless they say otherwise: it may open the socket (CR 6.1). Components of other groups
+/// need `ipc.openSocket`.
+fn component_group(store: &ConfigurationStore) -> Option<u32> {
+    if !rustix::process::geteuid().is_root() {
+        // Components run as the core itself then.
+        return None;
+    }
+    let place = ["services", "aws.greengrass.Nucleus", "configuration", "runWithDefault", "posixUser"];
+    let Some(Value::String(user)) = store.read(&place) else { return None };
+    let number = |text: &str| text.parse().ok();
+    match user.split_once(':') {
+        Some((_, group)) => number(group).or_else(|| group_id(group)),
+        None => field_of("/etc/passwd", &user, 3),
+    }
+}
+
 fn group_id(name: &str) -> Option<u32> {
-    let groups = std::fs::read_to_string("/etc/group").ok()?;
-    let mut lines = groups.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    lines.find(|fields| fields.first() == Some(&name)).and_then(|fields| fields.get(2)?.parse().ok())
+    field_of("/etc/group", name, 2)
+}
+
+/// A numeric field of the line that starts with `name`.
+fn field_of(file: &str, name: &str, at: usize) -> Option<u32> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines.find(|fields| fields.first() == Some(&name)).and_then(|fields| fields.get(at)?.parse().ok())
 }
 
 /// `<root>/bin/greengrass-cli` leads to this program (CR 7.1).

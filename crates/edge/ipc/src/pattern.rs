@@ -3,6 +3,8 @@
 
 /// Longest rule in bytes; rules come from recipes and deployments.
 const MAX_RULE: usize = 4096;
+/// Longest rule that mixes both kinds of wildcards, which takes time in proportion to rule times text.
+const MAX_MIXED: usize = 256;
 
 /// Why a rule is dropped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +68,7 @@ impl Pattern {
             (false, false) => Self::Exact(pieces(&tokens).concat()),
             (true, false) => Self::Glob(pieces(&tokens)),
             (false, true) => Self::Levels(levels_of(rule)?),
+            (true, true) if rule.len() > MAX_MIXED => return Err(PatternError::TooLong(rule.len())),
             (true, true) => Self::Mixed(tokens),
         })
     }

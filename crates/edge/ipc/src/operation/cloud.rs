@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::input::{Blob, blob, parse, required, required_text};
 use super::{Answer, Call, Feed, Handled, json as write};
+use crate::topics::MAX_TOPIC;
 
 const SERVICE: &str = "aws.greengrass.ipc.mqttproxy";
 
@@ -45,8 +46,9 @@ fn qos(text: Option<String>) -> Result<u8, PortError> {
 pub(super) fn publish(call: &mut Call<'_>) -> Handled {
     let request: Publish = parse(call.payload)?;
     let topic = required_text(request.topic_name, "topicName")?;
-    if topic.contains(['+', '#']) {
-        return Err(PortError::InvalidArguments("the topic of a message must not hold wildcards".to_owned()));
+    if topic.len() > MAX_TOPIC || topic.contains(['+', '#']) {
+        let message = "the topic of a message must not be too long or hold wildcards";
+        return Err(PortError::InvalidArguments(message.to_owned()));
     }
     let payload_is_text = match request.payload_format.as_deref() {
         None => None,
@@ -92,6 +94,9 @@ struct Subscribe {
 pub(super) fn subscribe(call: &mut Call<'_>) -> Handled {
     let request: Subscribe = parse(call.payload)?;
     let filter: Arc<str> = required_text(request.topic_name, "topicName")?.into();
+    if filter.len() > MAX_TOPIC {
+        return Err(PortError::InvalidArguments("the topic filter is too long".to_owned()));
+    }
     let qos = qos(request.qos)?;
     call.authorize(SERVICE, Some(&filter))?;
     let port = call.port(&call.door.ports.cloud)?;
