@@ -90,8 +90,13 @@ impl Connection {
 
     /// Puts a subscription with events in line.
     pub(crate) fn list(&self, subscription: Arc<Subscription>) {
-        self.outbox().ready.push_back(subscription);
-        self.waker.wake();
+        let mut outbox = self.outbox();
+        // A connection that is gone would keep itself alive through its own list.
+        if !outbox.ended {
+            outbox.ready.push_back(subscription);
+            drop(outbox);
+            self.waker.wake();
+        }
     }
 
     /// Ends the connection after what is queued.

@@ -30,6 +30,8 @@ const STOP_READING_AT: usize = 256 * 1024;
 const MAX_RUNNING: usize = 1024;
 /// Rounds of reading and writing before other connections get their turn.
 const ROUNDS: usize = 4;
+/// How long a refused client may take to read the refusal and leave: some report a closed socket instead of it otherwise.
+const FAREWELL: Duration = Duration::from_millis(250);
 /// How long a client may take to send CONNECT.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest first message: whoever is not known yet gets no large buffer.
@@ -66,6 +68,8 @@ impl Scratch {
 enum End {
     /// The peer left, or broke the protocol, or was not let in: what is unsent is sent if that needs no waiting.
     Now,
+    /// The client was not let in; it is given time to read that.
+    Refused,
     Io,
 }
 
@@ -86,7 +90,9 @@ pub(crate) struct Driver {
     /// Encoded, not accepted by the socket yet, from `sent` on.
     unsent: Vec<u8>,
     sent: usize,
+    /// When a client that was not let in yet has to be gone.
     connect_by: Option<Pin<Box<Sleep>>>,
+    refused: bool,
     _counted: CountedConnection,
 }
 
@@ -101,6 +107,7 @@ impl Driver {
             unsent: Vec::new(),
             sent: 0,
             connect_by: Some(Box::pin(tokio::time::sleep(CONNECT_TIMEOUT))),
+            refused: false,
             _counted: counted,
         }
     }
@@ -122,6 +129,11 @@ impl Driver {
             if self.unsent.len() - self.sent < STOP_READING_AT && self.connection.running() < MAX_RUNNING {
                 match self.read(cx, scratch) {
                     Poll::Ready(Ok(())) => idle = false,
+                    Poll::Ready(Err(End::Refused)) => {
+                        self.refused = true;
+                        self.connect_by = Some(Box::pin(tokio::time::sleep(FAREWELL)));
+                        idle = false;
+                    }
                     Poll::Ready(Err(end)) => {
                         // An answer to what came last: refusal, protocol error.
                         let _ = self.write(cx);
@@ -192,6 +204,9 @@ impl Driver {
 
     /// Handles every complete frame; answers how many bytes those were.
     fn frames(&mut self, cx: &mut Context<'_>, input: &[u8], body: &mut Vec<u8>) -> Result<usize, End> {
+        if self.refused {
+            return Ok(input.len());
+        }
         let mut used = 0;
         loop {
             let rest = &input[used..];
@@ -215,10 +230,10 @@ impl Driver {
         tracing::info!(component, pid, %reason, "an IPC client broke the protocol");
         if self.session.is_connected() {
             rpc::write_control(&mut self.unsent, MessageType::ProtocolError, 0);
-        } else {
-            rpc::write_control(&mut self.unsent, MessageType::ConnectAck, 0);
+            return End::Now;
         }
-        End::Now
+        rpc::write_control(&mut self.unsent, MessageType::ConnectAck, 0);
+        End::Refused
     }
 
     fn message(&mut self, cx: &mut Context<'_>, message: &RpcFrame<'_>, body: &mut Vec<u8>) -> Result<(), End> {
@@ -251,7 +266,7 @@ impl Driver {
         let Some(caller) = caller else {
             door.denials.record(&"".into(), "ipc", "CONNECT", &format!("pid {} uid {}", self.peer.pid, self.peer.uid));
             rpc::write_control(&mut self.unsent, MessageType::ConnectAck, 0);
-            return Err(End::Now);
+            return Err(End::Refused);
         };
         tracing::debug!(component = %caller.name, pid = self.peer.pid, "an IPC client connected");
         let _ = self.connection.caller.set(caller);
@@ -277,6 +292,9 @@ impl Future for Driver {
         if let Some(deadline) = &mut this.connect_by
             && deadline.as_mut().poll(cx).is_ready()
         {
+            if this.refused {
+                return Poll::Ready(());
+            }
             tracing::info!(pid = this.peer.pid, "an IPC client did not introduce itself in time");
             return Poll::Ready(());
         }
