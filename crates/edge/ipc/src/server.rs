@@ -148,6 +148,19 @@ pub(crate) struct Door {
 }
 
 impl Door {
+    pub(crate) fn new(ports: Ports, options: Options) -> Self {
+        Self {
+            ports,
+            options,
+            topics: Topics::default(),
+            shapes: Shapes::new(),
+            denials: Denials::default(),
+            counters: Counters::default(),
+            policies: ArcSwap::default(),
+            connections: Mutex::default(),
+        }
+    }
+
     /// Whether the caller may; a refusal is audited.
     pub(crate) fn authorize(
         &self,
@@ -263,16 +276,7 @@ impl Handle {
 impl Server {
     /// A server on a bound socket; nobody is let in before [`Server::run`].
     pub fn new(socket: Socket, ports: Ports, options: Options) -> Self {
-        let door = Door {
-            ports,
-            options,
-            topics: Topics::default(),
-            shapes: Shapes::new(),
-            denials: Denials::default(),
-            counters: Counters::default(),
-            policies: ArcSwap::default(),
-            connections: Mutex::default(),
-        };
+        let door = Door::new(ports, options);
         Self { door: Arc::new(door), socket, stop: watch::Sender::new(false) }
     }
 

@@ -212,3 +212,75 @@ impl Topics {
 fn is_wild(filter: &str) -> bool {
     filter.contains(['+', '#'])
 }
+
+#[cfg(test)]
+mod tests {
+    use marram_edge_ports::{Caller, Identities, Peer};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::connection::Connection;
+    use crate::operation::Operation;
+    use crate::server::{Door, Options, Ports};
+
+    struct Nobody;
+
+    impl Identities for Nobody {
+        fn authenticate(&self, _: &str, _: Peer) -> Option<Caller> {
+            None
+        }
+        fn owner_of(&self, _: &str) -> Option<Caller> {
+            None
+        }
+    }
+
+    /// CR 6.10 word by word: `+` is one level, `#` at least one further level.
+    fn reaches(filter: &str, topic: &str) -> bool {
+        let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
+        loop {
+            match (filter.next(), topic.next()) {
+                (Some("#"), Some(_)) => return true,
+                (Some("+"), Some(_)) => {}
+                (Some(wanted), Some(found)) if wanted == found => {}
+                (None, None) => return true,
+                _ => return false,
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// CR 6.10: the table finds whom a plain reading of all filters finds, before and after some have left.
+        #[test]
+        fn the_table_agrees_with_a_plain_reading(
+            filters in proptest::collection::vec("([ab]|\\+){0,1}(/([ab]|\\+)){0,3}(/#)?", 1..12),
+            topics in proptest::collection::vec("[ab]?(/[ab]?){0,4}", 1..6),
+            stay in any::<u16>(),
+        ) {
+            let connection = Connection::new(Arc::new(Door::new(Ports::new(Arc::new(Nobody)), Options::default())));
+            let table = Topics::default();
+            let filters: Vec<_> = filters.into_iter().filter(|filter| check_filter(filter).is_ok()).collect();
+            let made = filters.iter().enumerate().map(|(number, filter)| {
+                let (operation, resource) = (Operation::SubscribeToTopic, filter.as_str().into());
+                Subscription::new(Arc::clone(&connection), number as u32, operation, resource, false)
+            });
+            let all: Vec<_> = made.inspect(|subscription| table.add(subscription)).collect();
+            let check = |present: &dyn Fn(usize) -> bool| {
+                for topic in &topics {
+                    let mut found = Vec::new();
+                    table.each(topic, |subscription| found.push(subscription.stream as usize));
+                    found.sort_unstable();
+                    let wanted = |number: &usize| present(*number) && reaches(&filters[*number], topic);
+                    assert_eq!(found, (0..filters.len()).filter(wanted).collect::<Vec<_>>(), "{topic} in {filters:?}");
+                }
+            };
+            check(&|_| true);
+            let stays = |number: usize| stay & (1 << number) != 0;
+            all.iter().enumerate().filter(|(number, _)| !stays(*number)).for_each(|(_, gone)| table.remove(gone));
+            check(&stays);
+            all.iter().for_each(|gone| table.remove(gone));
+            prop_assert!(table.0.read().unwrap().wild.is_empty() && table.0.read().unwrap().exact.is_empty());
+        }
+    }
+}
