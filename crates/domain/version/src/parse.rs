@@ -53,7 +53,7 @@ pub(crate) fn requirement(text: &str) -> Result<Requirement, RequirementError> {
 fn set(text: &str) -> Result<Vec<Comparator>, RequirementError> {
     let words: Vec<&str> = text.split([' ', '\t', '\n', '\r', ',']).filter(|word| !word.is_empty()).collect();
     if let [from, "-", to] = words.as_slice() {
-        return hyphen(from, to);
+        return hyphen(from, to).and_then(|all| printable(all, text));
     }
     let mut all = Vec::new();
     let mut words = words.into_iter();
@@ -64,7 +64,15 @@ fn set(text: &str) -> Result<Vec<Comparator>, RequirementError> {
             if rest.is_empty() && !operator.is_empty() { words.next().ok_or_else(|| malformed(word))? } else { rest };
         comparator(operator, &partial(version)?, &mut all);
     }
-    Ok(all)
+    printable(all, text)
+}
+
+/// What a shorthand was reduced to must be readable again: the number after the largest one is none.
+fn printable(all: Vec<Comparator>, text: &str) -> Result<Vec<Comparator>, RequirementError> {
+    let fits = |version: &Version| {
+        [version.major(), version.minor(), version.patch()].iter().all(|one| *one <= MAX_RANGE_NUMBER)
+    };
+    if all.iter().all(|comparator| fits(&comparator.version)) { Ok(all) } else { Err(malformed(text.trim())) }
 }
 
 fn split_operator(word: &str) -> (&str, &str) {

@@ -77,6 +77,7 @@ fn malformed_ranges_name_the_part() {
         ("1.2.3 -", "-"),
         ("1.2-beta", "1.2-beta"),
         ("^9007199254740992.0.0", "9007199254740992.0.0"),
+        ("<=9007199254740991", "<=9007199254740991"),
     ] {
         let error = text.parse::<Requirement>().unwrap_err();
         assert!(error.to_string().starts_with(&format!("`{part}` is not a version comparator")), "{text}: {error}");

@@ -159,6 +159,22 @@ crash_tests! {
     a_crash_does_not_stop_a_rollback_with_restarts = 5,
 }
 
+/// CR 4.9, 4.10: a core that dies again while it recovers, and again, still ends where it should.
+#[tokio::test]
+async fn three_crashes_in_a_row_change_nothing() {
+    for index in [0, 1, 5] {
+        let scenario = scenarios().remove(index);
+        let start = world_of(&scenario).await;
+        let before = start.services();
+        for n in 0..16 {
+            let world = start.fork();
+            let crashes = [(n * 7 + 20) % 56, (n * 5) % 34, (n * 3) % 21];
+            world.run_through(&crashes).await;
+            check(&scenario, &world, &before, &format!("crashes at {crashes:?}"));
+        }
+    }
+}
+
 /// CR 4.8: the bootstrap of the new version runs, and after a rollback that of the old one again.
 #[tokio::test]
 async fn a_rollback_runs_the_old_bootstrap() {

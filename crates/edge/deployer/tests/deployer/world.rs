@@ -204,6 +204,18 @@ impl World {
         Life { deployer: Deployer::open(settings, ports).unwrap(), crash, restart, world: self.clone() }
     }
 
+    /// Lives until the deployment's end is told; the n-th life dies at the n-th of these steps, or where a restart is asked
+    /// for.
+    pub async fn run_through(self: &Arc<Self>, crashes: &[usize]) {
+        for life in 0..crashes.len() + 6 {
+            let life = self.start(Arc::new(Crash { at: crashes.get(life).copied(), ..Crash::default() }));
+            if life.until_over().await {
+                return;
+            }
+        }
+        panic!("the deployment does not end");
+    }
+
     /// Lives until the deployment's end is told; dies once, at step `crash_at` of all its lives, and wherever a restart is
     /// asked for. Answers how many steps there were.
     pub async fn run(self: &Arc<Self>, crash_at: Option<usize>) -> usize {
