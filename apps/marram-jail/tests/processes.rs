@@ -13,18 +13,34 @@ struct Host {
     supervisor: Supervisor,
 }
 
-fn supervisor(root: &Path) -> Supervisor {
+/// What the kernel lets a core use.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Means {
+    Cgroups,
+    Sessions,
+}
+
+const BOTH: [Means; 2] = [Means::Cgroups, Means::Sessions];
+
+fn supervisor(root: &Path, means: Means) -> Supervisor {
     let launcher = Launcher { program: PathBuf::from(env!("CARGO_BIN_EXE_marram-jail")), arguments: Vec::new() };
     let logs = Arc::new(Logs::new(LogSettings::new(root.join("logs"))));
     let id = root.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
-    Supervisor::new(launcher, logs, &id, &root.join("processes")).unwrap()
+    match means {
+        Means::Cgroups => Supervisor::new(launcher, logs, &id, &root.join("processes")).unwrap(),
+        Means::Sessions => Supervisor::without_cgroups(launcher, logs, &root.join("processes")).unwrap(),
+    }
 }
 
 impl Host {
     fn new() -> Self {
+        Self::with(Means::Cgroups)
+    }
+
+    fn with(means: Means) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        Self { supervisor: supervisor(dir.path()), dir }
+        Self { supervisor: supervisor(dir.path(), means), dir }
     }
 
     fn launch(&self, component: &str, step: &'static str, script: &str) -> StepLaunch {
@@ -54,7 +70,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         // A test that failed half-way leaves nothing behind either.
-        drop(supervisor(self.dir.path()));
+        drop(supervisor(self.dir.path(), Means::Cgroups));
     }
 }
 
@@ -112,77 +128,85 @@ async fn a_step_runs_as_asked() {
 /// CR 2.8: SIGTERM, then SIGKILL; children in the background, in other sessions and without a parent end as well.
 #[tokio::test]
 async fn nothing_escapes_the_stop() {
-    let host = Host::new();
-    let script = "trap '' TERM; (trap '' TERM; sleep 300 & echo $! >> pids; wait) & \
+    for means in BOTH {
+        let host = Host::with(means);
+        let script = "trap '' TERM; (trap '' TERM; sleep 300 & echo $! >> pids; wait) & \
                   setsid sh -c 'echo $$ >> pids; trap \"\" TERM; while :; do sleep 300; done' & \
                   (setsid sleep 300 & echo $! >> pids) & echo $$ >> pids; while :; do sleep 300; done";
-    let process = host.supervisor.start(host.launch("a", "run", script)).unwrap();
-    let other = host.supervisor.start(host.launch("b", "run", "echo $$ > pids; exec sleep 300")).unwrap();
-    let all = pids(&host.dir.path().join("a/pids"), 4).await;
-    let others = pids(&host.dir.path().join("b/pids"), 1).await;
-    for pid in &all {
-        assert_eq!(host.supervisor.owner_of(*pid).as_deref(), Some("a"), "SEC-133: {pid}");
+        let process = host.supervisor.start(host.launch("a", "run", script)).unwrap();
+        let other = host.supervisor.start(host.launch("b", "run", "echo $$ > pids; exec sleep 300")).unwrap();
+        let all = pids(&host.dir.path().join("a/pids"), 4).await;
+        let others = pids(&host.dir.path().join("b/pids"), 1).await;
+        for pid in &all {
+            assert_eq!(host.supervisor.owner_of(*pid).as_deref(), Some("a"), "SEC-133: {pid}");
+        }
+        assert_eq!(host.supervisor.owner_of(others[0]).as_deref(), Some("b"));
+        assert_eq!(host.supervisor.owner_of(std::process::id()), None);
+        let end = tokio::spawn(process.wait());
+        assert!(host.supervisor.stop("a").await);
+        assert_eq!(end.await.unwrap(), StepEnd::Signaled(9));
+        assert!(!all.iter().any(|pid| is_alive(*pid)), "{all:?}");
+        assert!(is_alive(others[0]), "the other component lives");
+        assert!(host.supervisor.stop("b").await);
+        assert_eq!(other.wait().await, StepEnd::Signaled(15));
     }
-    assert_eq!(host.supervisor.owner_of(others[0]).as_deref(), Some("b"));
-    assert_eq!(host.supervisor.owner_of(std::process::id()), None);
-    let end = tokio::spawn(process.wait());
-    assert!(host.supervisor.stop("a").await);
-    assert_eq!(end.await.unwrap(), StepEnd::Signaled(9));
-    assert!(!all.iter().any(|pid| is_alive(*pid)), "{all:?}");
-    assert!(is_alive(others[0]), "the other component lives");
-    assert!(host.supervisor.stop("b").await);
-    assert_eq!(other.wait().await, StepEnd::Signaled(15));
 }
 
 /// CR 1.7: a step that takes too long is killed with what it started.
 #[tokio::test]
 async fn a_step_out_of_time_is_killed() {
-    let host = Host::new();
-    let mut launch = host.launch("a", "install", "sleep 300 & echo $! > pids; sleep 300");
-    launch.timeout = Some(Duration::from_millis(300));
-    let process = host.supervisor.start(launch).unwrap();
-    let child = pids(&host.dir.path().join("a/pids"), 1).await[0];
-    assert_eq!(process.wait().await, StepEnd::TimedOut);
-    assert!(!is_alive(child));
+    for means in BOTH {
+        let host = Host::with(means);
+        let mut launch = host.launch("a", "install", "sleep 300 & echo $! > pids; sleep 300");
+        launch.timeout = Some(Duration::from_millis(300));
+        let process = host.supervisor.start(launch).unwrap();
+        let child = pids(&host.dir.path().join("a/pids"), 1).await[0];
+        assert_eq!(process.wait().await, StepEnd::TimedOut);
+        assert!(!is_alive(child));
+    }
 }
 
 /// CR 2.11: a paused component does nothing, and a stop gets through to it.
 #[tokio::test]
 async fn a_paused_component_stands_still_and_can_be_stopped() {
-    let host = Host::new();
-    let script = "echo $$ > pids; while :; do echo x >> ticks; sleep 0.01; done";
-    let process = host.supervisor.start(host.launch("a", "run", script)).unwrap();
-    let ticks = host.dir.path().join("a/ticks");
-    let size = || fs::metadata(&ticks).map_or(0, |found| found.len());
-    let grows = async |from: u64| {
-        let start = Instant::now();
-        while size() <= from && start.elapsed() < Duration::from_secs(10) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        size() > from
-    };
-    assert!(grows(2).await);
-    host.supervisor.set_frozen("a", true).unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let frozen = size();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(size(), frozen);
-    host.supervisor.set_frozen("a", false).unwrap();
-    assert!(grows(frozen).await);
-    host.supervisor.set_frozen("a", true).unwrap();
-    assert!(host.supervisor.stop("a").await);
-    assert_eq!(process.wait().await, StepEnd::Signaled(15));
+    for means in BOTH {
+        let host = Host::with(means);
+        let script = "echo $$ > pids; while :; do echo x >> ticks; sleep 0.01; done";
+        let process = host.supervisor.start(host.launch("a", "run", script)).unwrap();
+        let ticks = host.dir.path().join("a/ticks");
+        let size = || fs::metadata(&ticks).map_or(0, |found| found.len());
+        let grows = async |from: u64| {
+            let start = Instant::now();
+            while size() <= from && start.elapsed() < Duration::from_secs(10) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            size() > from
+        };
+        assert!(grows(2).await);
+        host.supervisor.set_frozen("a", true).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let frozen = size();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(size(), frozen);
+        host.supervisor.set_frozen("a", false).unwrap();
+        assert!(grows(frozen).await);
+        host.supervisor.set_frozen("a", true).unwrap();
+        assert!(host.supervisor.stop("a").await);
+        assert_eq!(process.wait().await, StepEnd::Signaled(15));
+    }
 }
 
 /// CR 2.11, 10.3 (13): a memory limit holds whatever the kernel offers for it.
 #[tokio::test]
 async fn a_memory_limit_holds() {
-    let host = Host::new();
-    let mut launch = host.launch("a", "run", "exec awk 'BEGIN { s = \"xxxxxxxxxxxxxxxx\"; while (1) s = s s }'");
-    launch.limits = ResourceLimits { memory_kb: Some(16 * 1024), cpus: Some(1.0) };
-    launch.timeout = Some(Duration::from_secs(30));
-    let end = host.run(launch).await;
-    assert!(!matches!(end, StepEnd::TimedOut | StepEnd::Exited(0)), "{end:?}");
+    for means in BOTH {
+        let host = Host::with(means);
+        let mut launch = host.launch("a", "run", "exec awk 'BEGIN { s = \"xxxxxxxxxxxxxxxx\"; while (1) s = s s }'");
+        launch.limits = ResourceLimits { memory_kb: Some(16 * 1024), cpus: Some(1.0) };
+        launch.timeout = Some(Duration::from_secs(30));
+        let end = host.run(launch).await;
+        assert!(!matches!(end, StepEnd::TimedOut | StepEnd::Exited(0)), "{end:?}");
+    }
 }
 
 /// SEC-130: what cannot be bound is not started.
@@ -200,4 +224,27 @@ async fn the_launcher_fails_closed() {
         .unwrap();
     assert_eq!(output.status.code(), Some(125));
     assert!(output.stdout.is_empty());
+}
+
+/// CR 10.3 (2): what a run left behind is found by its record alone, and dies; a stranger with a recorded number does not.
+#[tokio::test]
+async fn the_next_run_sweeps_what_is_recorded() {
+    let script = "echo $$ >> pids; (setsid sleep 300 & echo $! >> pids); \
+                  sh -c 'trap \"\" TERM; sleep 300 & echo $! >> pids; wait' & wait";
+    for means in BOTH {
+        let host = Host::with(means);
+        let process = host.supervisor.start(host.launch("a", "run", script)).unwrap();
+        let all = pids(&host.dir.path().join("a/pids"), 3).await;
+        let record = fs::read_to_string(host.dir.path().join("processes")).unwrap();
+        let stranger = std::process::Command::new("setsid").args(["sleep", "300"]).spawn().unwrap();
+        let forged = format!("{record}{} 1 a\n", stranger.id());
+        fs::write(host.dir.path().join("processes"), forged).unwrap();
+        drop(supervisor(host.dir.path(), means));
+        assert!(!all.iter().any(|pid| is_alive(*pid)), "{means:?}: {all:?}");
+        assert!(is_alive(stranger.id()), "{means:?}: its start time is not the recorded one");
+        assert_eq!(process.wait().await, StepEnd::Signaled(9));
+        let mut stranger = stranger;
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
 }

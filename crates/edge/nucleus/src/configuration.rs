@@ -7,6 +7,7 @@
 //! Not here: the rules of merging (`marram-configuration`), what a change asks of a component ([`crate::reaction`]).
 
 mod dump;
+mod generations;
 mod import;
 mod rows;
 mod watch;
@@ -62,11 +63,40 @@ pub struct ConfigurationStore {
 }
 
 impl ConfigurationStore {
-    /// Opens or creates the store in `dir` (0700).
+    /// Opens or creates the store in `dir` (0700). A damaged file is moved aside and the newest good copy takes its place.
     ///
     /// # Errors
     /// [`ConfigurationError`]; `Store(Locked)` when another core runs on it.
     pub fn open(dir: &Path) -> Result<Self, ConfigurationError> {
+        let damage = match Self::open_file(dir) {
+            Err(
+                error @ (ConfigurationError::Row { .. }
+                | ConfigurationError::Store { source: StoreError::Corrupt(_), .. }),
+            ) => error,
+            other => return other,
+        };
+        let Some(copy) = generations::newest(dir) else { return Err(damage) };
+        tracing::error!(error = %damage, "configuration restored from its newest good copy");
+        generations::set_aside(dir).map_err(|error| ConfigurationError::Store {
+            dir: dir.to_owned(),
+            source: StoreError::Io(error.to_string()),
+        })?;
+        let mut opened = Self::open_file(dir)?;
+        let operations = rows::everything(&copy);
+        // The caller may be inside a runtime, where a thread must not block on the writer.
+        let store = &opened.store;
+        let written = std::thread::scope(|scope| {
+            scope.spawn(move || store.write_blocking(move |tx| rows::apply(tx, &operations))).join()
+        });
+        written
+            .unwrap_or(Err(StoreError::Panicked))
+            .map_err(|source| ConfigurationError::Store { dir: dir.to_owned(), source })?;
+        opened.watchers = Watchers::new(&copy);
+        opened.tree = RwLock::new(copy);
+        Ok(opened)
+    }
+
+    fn open_file(dir: &Path) -> Result<Self, ConfigurationError> {
         // One connection of each kind and little cache: the tree is in memory, the file is read once.
         let options =
             StoreOptions { read_connections: 0, read_cache_kib: 64, write_cache_kib: 128, queue: 64, max_bytes: None };
@@ -154,13 +184,31 @@ impl ConfigurationStore {
         self.watchers.access_control()
     }
 
-    /// Keeps `effectiveConfig.yaml` up to date until dropped: at once, then 5 s after a change, and in between not.
+    /// Keeps `effectiveConfig.yaml` and the good copies up to date until dropped: at once, then 5 s after a change; a copy
+    /// every ten minutes at most, written by another thread because it waits for the disk.
     pub async fn keep_dump(&self) {
+        let mut copied: Option<tokio::time::Instant> = None;
         loop {
             let changed = self.changed.notified();
             self.dump();
+            if copied.is_none_or(|at| at.elapsed() >= generations::INTERVAL) {
+                copied = Some(tokio::time::Instant::now());
+                let copy = self.copy();
+                // A panic in there is reported by the runtime; the next copy is tried all the same.
+                let _ = tokio::task::spawn_blocking(copy).await;
+            }
             changed.await;
             tokio::time::sleep(dump::DEBOUNCE).await;
+        }
+    }
+
+    /// The work of writing a good copy of the tree, of which the newest three are kept.
+    fn copy(&self) -> impl FnOnce() + Send + 'static {
+        let (dir, text) = (self.dir.clone(), self.tree().to_timed_value().to_string());
+        move || {
+            if let Err(error) = generations::save(&dir, &text) {
+                tracing::warn!(%error, "cannot write a copy of the configuration");
+            }
         }
     }
 

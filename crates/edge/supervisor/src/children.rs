@@ -45,18 +45,17 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Kills what the last run recorded and left behind, then starts a new record.
-    pub(crate) fn open(file: PathBuf, base: Option<&Path>, patience: Duration) -> io::Result<Self> {
-        let (groups, sessions) = read(&file);
-        for group in groups {
-            crate::cgroup::sweep(&group, patience);
-        }
-        sweep(&sessions, patience);
+    /// Starts a new record; what the old one held must have been swept ([`sweep_recorded`]).
+    pub(crate) fn open(file: PathBuf, base: Option<&Path>) -> io::Result<Self> {
         let group = base.map_or(String::new(), |base| format!("cgroup {}\n", base.display()));
         let header = format!("boot {}\n{group}", procfs::boot_id());
-        let sessions = Self { file, header, live: Mutex::default() };
-        sessions.rewrite(&HashMap::new())?;
-        Ok(sessions)
+        // Replacing a file makes some file systems write it out at once; a new one does not hold the start up.
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        private(&file)?.write_all(header.as_bytes())?;
+        Ok(Self { file, header, live: Mutex::default() })
     }
 
     /// Remembers the session that a step leads.
@@ -121,11 +120,24 @@ impl Sessions {
 
     fn rewrite(&self, live: &HashMap<u32, Session>) -> io::Result<()> {
         let fresh = self.file.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        let mut file = private(&fresh)?;
         let lines: String = live.iter().map(|(pid, session)| line(*pid, session)).collect();
         file.write_all((self.header.clone() + &lines).as_bytes())?;
         fs::rename(fresh, &self.file)
     }
+}
+
+/// Kills what the run before this one recorded and left behind.
+pub(crate) fn sweep_recorded(file: &Path, patience: Duration) {
+    let (groups, sessions) = read(file);
+    for group in groups {
+        crate::cgroup::sweep(&group, patience);
+    }
+    sweep(&sessions, patience);
+}
+
+fn private(file: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)
 }
 
 fn line(pid: u32, session: &Session) -> String {

@@ -15,7 +15,7 @@ use smol_str::SmolStr;
 use tokio::process::Command;
 
 use crate::cgroup::{Cgroups, Group, ResourceLimits};
-use crate::children::{Sessions, signal};
+use crate::children::{Sessions, signal, sweep_recorded};
 use crate::log::{ComponentLog, Level, Logs};
 use crate::process::{StartError, StepLaunch, StepProcess, copy_output};
 
@@ -66,15 +66,31 @@ impl Supervisor {
     /// # Errors
     /// The record cannot be written.
     pub fn new(launcher: Launcher, logs: Arc<Logs>, id: &str, record: &Path) -> Result<Self, SupervisorError> {
-        // The old base is swept before the new one, often the same, is made.
-        let failed = |source| SupervisorError { file: record.to_owned(), source };
-        drop(Sessions::open(record.to_owned(), None, STOP_PATIENCE).map_err(failed)?);
+        sweep_recorded(record, STOP_PATIENCE);
         let cgroups = Cgroups::open(id);
-        let base = cgroups.as_ref().map(Cgroups::base);
-        let sessions = Sessions::open(record.to_owned(), base, Duration::ZERO).map_err(failed)?;
         if cgroups.is_none() {
             tracing::info!("no cgroup can be written: components are held by sessions and resource limits");
         }
+        Self::with(launcher, logs, cgroups, record)
+    }
+
+    /// As [`Supervisor::new`], with sessions and resource limits alone, also where cgroups could be written.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn without_cgroups(launcher: Launcher, logs: Arc<Logs>, record: &Path) -> Result<Self, SupervisorError> {
+        sweep_recorded(record, STOP_PATIENCE);
+        Self::with(launcher, logs, None, record)
+    }
+
+    fn with(
+        launcher: Launcher,
+        logs: Arc<Logs>,
+        cgroups: Option<Cgroups>,
+        record: &Path,
+    ) -> Result<Self, SupervisorError> {
+        let sessions = Sessions::open(record.to_owned(), cgroups.as_ref().map(Cgroups::base))
+            .map_err(|source| SupervisorError { file: record.to_owned(), source })?;
         Ok(Self { inner: Arc::new(Inner { launcher, logs, cgroups, sessions }) })
     }
 

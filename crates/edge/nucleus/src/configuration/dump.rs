@@ -59,14 +59,19 @@ fn hide_user_data(text: &mut String) {
     }
 }
 
-/// Writes the file 0600 beside its final name and moves it there.
+/// Writes the file 0600 beside its final name and moves it there. The old one goes first: replacing it would make some file
+/// systems write the new one out at once, and a file for people need not be there at every instant.
 pub(super) fn write(dir: &Path, value: &Value) -> io::Result<()> {
     let mut text = String::from("---\n");
     yaml(value, 0, &mut text);
     let fresh = dir.join(format!("{FILE}.new"));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     file.write_all(text.as_bytes())?;
-    fs::rename(fresh, dir.join(FILE))
+    let file = dir.join(FILE);
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::rename(fresh, file),
+    }
 }
 
 /// Block style maps; names and scalars in JSON form, which is YAML too.

@@ -100,6 +100,30 @@ fn the_dump_is_private_and_redacted() {
     assert_eq!(read["services"]["X"]["configuration"]["n"], json!({}));
 }
 
+/// CR 3.7: three good copies are kept; a damaged database gives way to the newest whole one, and is kept to look at.
+#[test]
+fn a_damaged_file_is_replaced_by_the_newest_good_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    block(async {
+        let store = ConfigurationStore::open(dir.path()).unwrap();
+        for number in 1..=5 {
+            merge(&store, &["services", "X", "configuration"], json!({"n": number}), number).await;
+            store.copy()();
+        }
+        store.close();
+    });
+    let generations = dir.path().join("generations");
+    assert_eq!(std::fs::read_dir(&generations).unwrap().count(), 3);
+    std::fs::write(generations.join("5"), "torn").unwrap();
+    std::fs::write(dir.path().join("marram.db"), vec![0x5a; 8192]).unwrap();
+    for _ in 0..2 {
+        let store = ConfigurationStore::open(dir.path()).unwrap();
+        assert_eq!(store.read(&["services", "X", "configuration", "n"]), Some(json!(4)));
+        assert!(dir.path().join("marram.db.damaged").exists());
+        store.close();
+    }
+}
+
 /// CR 3.7: a root of the original is taken over, its log as it is.
 #[test]
 fn the_log_of_the_original_is_read() {
