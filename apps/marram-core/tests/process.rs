@@ -51,7 +51,11 @@ impl Root {
     }
 
     fn start(&self) -> Core {
-        let mut child = self.command().stdout(Stdio::piped()).spawn().unwrap();
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, flags: &[&str]) -> Core {
+        let mut child = self.command().args(flags).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Core { child, ready: serde_json::from_str(&line).expect("the ready line is JSON") }
@@ -162,6 +166,22 @@ fn a_killed_core_leaves_no_orphans_to_the_next() {
     core.signal(rustix::process::Signal::TERM);
     assert!(core.wait().success());
     assert!(!new.iter().any(|pid| is_alive(pid)), "{new:?} survived the orderly stop");
+}
+
+/// CR 3.7: `--init-config` counts at the first start, later only with `--update-config`, and then takes nothing else away.
+#[test]
+fn the_first_configuration_can_be_updated() {
+    let root = Root::new(&json!({"X": {"componentType": "NUCLEUS", "configuration": {"kept": 1}}}));
+    let stop = |mut core: Core| {
+        core.signal(rustix::process::Signal::TERM);
+        assert!(core.wait().success());
+        fs::read_to_string(root.root().join("config/effectiveConfig.yaml")).unwrap()
+    };
+    assert!(stop(root.start()).contains("\"thingName\": \"T\""));
+    fs::write(root.dir.path().join("init.yaml"), "system: {thingName: U}\n").unwrap();
+    assert!(stop(root.start()).contains("\"thingName\": \"T\""));
+    let dump = stop(root.start_with(&["--update-config"]));
+    assert!(dump.contains("\"thingName\": \"U\"") && dump.contains("\"kept\": 1"), "{dump}");
 }
 
 /// CR 9.1: one core per root, nothing private readable by others, one line and an exit code for each refusal.
