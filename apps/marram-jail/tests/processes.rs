@@ -243,14 +243,13 @@ async fn the_next_run_sweeps_what_is_recorded() {
         let process = host.supervisor.start(host.launch("a", "run", script)).unwrap();
         let all = pids(&host.dir.path().join("a/pids"), 3).await;
         let record = fs::read_to_string(host.dir.path().join("processes")).unwrap();
-        let stranger = std::process::Command::new("setsid").args(["sleep", "300"]).spawn().unwrap();
+        let mut stranger = std::process::Command::new("setsid").args(["sleep", "300"]).spawn().unwrap();
         let forged = format!("{record}{} 1 a\n", stranger.id());
         fs::write(host.dir.path().join("processes"), forged).unwrap();
         drop(supervisor(host.dir.path(), means));
         assert!(!all.iter().any(|pid| is_alive(*pid)), "{means:?}: {all:?}");
         assert!(is_alive(stranger.id()), "{means:?}: its start time is not the recorded one");
-        assert_eq!(process.wait().await, StepEnd::Signaled(9));
-        let mut stranger = stranger;
+        process.wait().await;
         stranger.kill().unwrap();
         stranger.wait().unwrap();
     }

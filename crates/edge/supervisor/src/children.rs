@@ -1,8 +1,9 @@
 //! The sessions that the core started, in memory and in a file that outlives it.
 //!
 //! Every step leads a session of its own. Where there is no cgroup, the members of a component's sessions and their
-//! descendants are its processes; one that leaves both its session and its parents is out of reach then. The file lets the next run of the core find what this one leaves behind: it needs no
-//! fsync, because a loss of power ends the processes too.
+//! descendants are its processes; one that leaves both its session and its parents is out of reach then. The file lets
+//! the next run of the core find what this one leaves behind: it needs no fsync, because a loss of power ends the
+//! processes too.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
