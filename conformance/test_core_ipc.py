@@ -93,3 +93,13 @@ def test_the_operator_sees_it(core, heard):
     details = command("component", "details", "-n", NAME)
     assert (details.returncode, "State: RUNNING" in details.stdout) == (0, True)
     assert command("component", "details", "-n", "none").returncode == 1
+
+
+def test_the_core_explains_a_setting(core, heard):
+    """A value comes with its time and its origin."""
+    program = (core[0] / "bin" / "greengrass-cli").resolve()
+    command = [program, "config", "explain", f"{NAME}/rate", "--json", "--root", core[0]]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout)
+    assert found["value"] == 7
+    assert [origin["keyPath"] for origin in found["origins"]] == [["rate"]]
+    assert found["origins"][0]["source"].startswith("file ")

@@ -115,7 +115,7 @@ impl Client {
     /// The next response or event.
     pub fn message(&mut self) -> Result<Value, CliError> {
         self.next(|event| match event {
-            Event::Message { payload, .. } if payload.is_empty() => Err(broken("the core ended the subscription")),
+            Event::Message { payload: [], .. } => Err(broken("the core ended the subscription")),
             Event::Message { payload, .. } => serde_json::from_slice(payload).map_err(broken),
             Event::Failure { model, payload, .. } => Err(answered(model, payload)),
             other => Err(broken(format!("an unexpected message: {other:?}"))),

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use marram_configuration::{Behavior, ConfigurationUpdate, Mode, Origin, Tree, UpdateError, Write};
 use marram_edge_ports::{
     ApplyMode, BootstrapOutcome, Caller, ChangedPath, ComponentDetails, ComponentState as State, Components,
-    Configuration, Identities, Later, Nucleus, Peer, PortError, Provenance, ReportedState, StateChange,
+    Configuration, Identities, Later, LeafOrigin, Nucleus, Peer, PortError, Provenance, ReportedState, StateChange,
 };
 use marram_supervisor::{Supervisor, Users};
 use serde_json::Value;
@@ -238,6 +238,20 @@ impl Configuration for NucleusHandle {
     fn watch(&self, component: &str, path: &[SmolStr]) -> Result<mpsc::Receiver<ChangedPath>, PortError> {
         self.read(component, path)?;
         Ok(self.shared.store.watch(component, path))
+    }
+
+    fn origins(&self, component: &str, path: &[SmolStr]) -> Vec<LeafOrigin> {
+        let base = ["services", component, "configuration"];
+        let at: Vec<&str> = base.into_iter().chain(path.iter().map(SmolStr::as_str)).collect();
+        let leaves = self.shared.store.tree().explain(&at);
+        leaves
+            .into_iter()
+            .map(|leaf| LeafOrigin {
+                path: leaf.path[base.len()..].to_vec(),
+                timestamp: leaf.modified,
+                source: (leaf.origin != Origin::Unknown).then(|| leaf.origin.to_string()),
+            })
+            .collect()
     }
 
     fn access_control(&self) -> watch::Receiver<Arc<BTreeMap<SmolStr, Value>>> {
