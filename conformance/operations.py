@@ -82,6 +82,10 @@ DisassociateServiceRoleFromAccount GetConnectivityInfo UpdateConnectivityInfo Li
 UntagResource
 """.split()
 
+SECRETS = """
+CreateSecret GetSecretValue PutSecretValue UpdateSecret DescribeSecret ListSecrets DeleteSecret TagResource UntagResource
+""".split()
+
 OFFERED = {
     "iotthingsgraph": THINGS_GRAPH,
     "iot": IOT,
@@ -91,6 +95,7 @@ OFFERED = {
     "iot-jobs-data": IOT_JOBS_DATA,
     "cloudtrail": CLOUDTRAIL,
     "greengrassv2": GREENGRASS,
+    "secretsmanager": SECRETS,
 }
 
 #: Operations whose model knows no error a well-behaved caller can provoke, or none at all.
@@ -247,6 +252,11 @@ REFUSALS = {
             {"thingName": "absent", "stepTimeoutInMinutes": 10081}, "InvalidRequestException"),
         "DescribeJobExecution": (None, "ResourceNotFoundException"),
         "UpdateJobExecution": (None, "ResourceNotFoundException"),
+    },
+    "secretsmanager": {
+        **{operation: (None, "ResourceNotFoundException") for operation in SECRETS},
+        "CreateSecret": ({"Name": "not a name"}, "InvalidParameterException"),
+        "ListSecrets": ({"NextToken": BAD_TOKEN}, "InvalidNextTokenException"),
     },
     "cloudtrail": {"LookupEvents": ({"NextToken": BAD_TOKEN}, "InvalidNextTokenException")},
 }

@@ -26,7 +26,7 @@ OPEN = {("sts", "GetCallerIdentity")}
 GUARDED_OTHERWISE = {("sts", "AssumeRole"), ("sts", "GetSessionToken")}
 
 SIGNING_NAMES = {"iotthingsgraph": "iotthingsgraph", "iot": "iot", "iam": "iam", "sts": "sts", "iot-data": "iotdata", "iot-jobs-data": "iot-jobs-data",
-                 "cloudtrail": "cloudtrail", "greengrassv2": "greengrass"}
+                 "cloudtrail": "cloudtrail", "greengrassv2": "greengrass", "secretsmanager": "secretsmanager"}
 
 #: CP 2.7
 NO_CREDENTIALS = {"MissingAuthenticationTokenException", "MissingAuthenticationToken"}

@@ -19,6 +19,8 @@ STATUS = {
     "iotthingsgraph": {"ResourceNotFoundException": 400, "InvalidRequestException": 400},
     "iam": {"NoSuchEntity": 404, "ValidationError": 400, "MalformedPolicyDocument": 400, "InvalidInput": 400},
     "cloudtrail": {"InvalidNextTokenException": 400},
+    "secretsmanager": {"ResourceNotFoundException": 400, "InvalidParameterException": 400,
+                       "InvalidNextTokenException": 400},
 }
 
 

@@ -23,6 +23,7 @@ use marram_mqtt_net::{listen_tls, serve_stream};
 use marram_obs::Metrics;
 use marram_provisioning::{Provisioning, ProvisioningService, ProvisioningTopics};
 use marram_registry::{CredentialsService, DataService, DeviceAuthority, Endpoints, Outbox, Registry, RegistryOptions};
+use marram_secrets::SecretsService;
 use marram_shadows::{ShadowTopics, Shadows, ShadowsOptions, ShadowsService};
 use marram_store::{Store, StoreOptions};
 use marram_things_graph::{IdentityRoles, Network, Parts, RegistryThings, ThingsGraph};
@@ -121,6 +122,7 @@ impl Stack {
         store.migrate(marram_shadows::MIGRATIONS).context("cannot prepare the tables of shadows")?;
         store.migrate(marram_jobs::MIGRATIONS).context("cannot prepare the tables of jobs")?;
         store.migrate(marram_provisioning::MIGRATIONS).context("cannot prepare the tables of provisioning")?;
+        store.migrate(marram_secrets::MIGRATIONS).context("cannot prepare the tables of secrets")?;
         store.migrate(marram_flow_runtime::history::MIGRATIONS).context("cannot prepare the history's tables")?;
         store.migrate(marram_things_graph::MIGRATIONS).context("cannot prepare the things-graph tables")?;
         let endpoints = Endpoints::single(settings.public_host());
@@ -189,6 +191,7 @@ impl Stack {
             Arc::new(JobsService::new(jobs.clone())),
             Arc::new(JobsDataService::new(jobs)),
             Arc::new(ProvisioningService::new(provisioning)),
+            Arc::new(SecretsService::new()),
             Arc::new(IamService::new(identity.clone())),
             Arc::new(StsService::new(identity.clone())),
             Arc::new(DataService::new(&registry, messages)),

@@ -12,10 +12,12 @@ use marram_store::{Snapshot, Tx};
 use marram_types::{AccountId, Partition, Region, RequestId, Timestamp};
 use serde_json::Value;
 use smol_str::SmolStr;
+use zeroize::Zeroizing;
 
 use crate::error::CallError;
 use crate::facts::CallFactsView;
 use crate::identity::Identity;
+use crate::keyring::Purpose;
 use crate::page::Listing;
 use crate::principal::{Principal, PrincipalKind};
 
@@ -320,6 +322,17 @@ impl CallContext {
                 _ => ApiError::invalid_request("invalid nextToken"),
             }
         })
+    }
+
+    /// Seals a value that a service keeps, with a key derived from the installation's master key. `bound` names its place:
+    /// elsewhere it does not open.
+    pub fn seal_secret(&self, bound: &[u8], plain: &[u8]) -> Vec<u8> {
+        self.identity.keyring().seal(Purpose::Secret, bound, plain)
+    }
+
+    /// Opens what [`CallContext::seal_secret`] made for the same place; none for anything else.
+    pub fn open_secret(&self, bound: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.identity.keyring().open_sealed(Purpose::Secret, bound, sealed)
     }
 
     /// A grant for operations that decide by themselves: the decision has been noted already.

@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Session,
     /// Page tokens.
     Page,
+    /// Values of secrets that services keep.
+    Secret,
 }
 
 impl Purpose {
@@ -38,6 +40,7 @@ impl Purpose {
             Purpose::AccessKey => b"marram identity: access keys",
             Purpose::Session => b"marram identity: session tokens",
             Purpose::Page => b"marram identity: page tokens",
+            Purpose::Secret => b"marram secrets: values",
         }
     }
 }
@@ -66,6 +69,7 @@ pub(crate) struct Keyring {
     access_keys: LessSafeKey,
     sessions: LessSafeKey,
     pages: LessSafeKey,
+    secrets: LessSafeKey,
     session_secrets: hmac::Key,
 }
 
@@ -125,6 +129,7 @@ impl Keyring {
             access_keys: aead(Purpose::AccessKey.label()),
             sessions: aead(Purpose::Session.label()),
             pages: aead(Purpose::Page.label()),
+            secrets: aead(Purpose::Secret.label()),
             session_secrets: hmac::Key::new(hmac::HMAC_SHA256, derive(b"marram identity: session secrets").as_ref()),
         }
     }
@@ -164,6 +169,7 @@ impl Keyring {
             Purpose::AccessKey => &self.access_keys,
             Purpose::Session => &self.sessions,
             Purpose::Page => &self.pages,
+            Purpose::Secret => &self.secrets,
         }
     }
 }
