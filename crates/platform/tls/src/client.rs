@@ -11,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use crate::error::TlsError;
-use crate::provider::{VERSIONS, provider};
+use crate::provider::{TLS12_ONLY, VERSIONS, provider};
+use crate::remote::RemoteIdentity;
 
 /// The encrypted stream of an outgoing connection.
 pub type ClientStream<IO> = tokio_rustls::client::TlsStream<IO>;
@@ -59,6 +60,19 @@ impl Connector {
     /// # Errors
     /// [`TlsError::Pem`], [`TlsError::Roots`], [`TlsError::Identity`].
     pub fn new(options: ClientOptions) -> Result<Self, TlsError> {
+        Self::build(options, None)
+    }
+
+    /// As [`Connector::new`], showing a certificate whose key is elsewhere instead of `options.identity`. A token without PSS
+    /// is served by TLS 1.2.
+    ///
+    /// # Errors
+    /// [`TlsError::Pem`], [`TlsError::Roots`].
+    pub fn with_remote_identity(options: ClientOptions, identity: &RemoteIdentity) -> Result<Self, TlsError> {
+        Self::build(options, Some(identity))
+    }
+
+    fn build(options: ClientOptions, remote: Option<&RemoteIdentity>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         let mut usable = 0;
         for block in bundle_blocks(&options.roots_pem) {
@@ -69,13 +83,17 @@ impl Connector {
         if usable == 0 {
             return Err(TlsError::Roots);
         }
+        let versions = if remote.is_some_and(RemoteIdentity::needs_tls12) { TLS12_ONLY } else { VERSIONS };
         let builder = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(VERSIONS)
+            .with_protocol_versions(versions)
             .expect("the provider has suites for TLS 1.2 and 1.3")
             .with_root_certificates(roots);
-        let mut config = match options.identity {
-            None => builder.with_no_client_auth(),
-            Some(identity) => {
+        let mut config = match (remote, options.identity) {
+            (Some(remote), _) => builder.with_client_cert_resolver(
+                remote.resolver().map_err(|cause| TlsError::Pem { what: "client certificate", cause })?,
+            ),
+            (None, None) => builder.with_no_client_auth(),
+            (None, Some(identity)) => {
                 let chain = pem::certificates(&identity.chain_pem)
                     .map_err(|cause| TlsError::Pem { what: "client certificate", cause })?;
                 let key =

@@ -4,7 +4,8 @@
 //!   (CP 1.8, 5.1), finishes the handshake within its limits and hands over the stream with a
 //!   [`PeerInfo`]. The API plane asks for no client certificate; the device planes insist on one.
 //! * [`ServerCertificate`] is swapped while connections live (SEC-35).
-//! * [`Connector`] is the client side: pinned roots, optional client certificate, ALPN.
+//! * [`Connector`] is the client side: pinned roots, optional client certificate, ALPN. Its key may be in a hardware token
+//!   ([`RemoteKey`]).
 //! * [`HandshakeLimits`] bound what a stranger costs (SEC 12.2).
 //!
 //! TLS 1.2 and 1.3 with the nine suites of SEC-23 and nothing else; aws-lc-rs is named explicitly
@@ -20,6 +21,7 @@ mod lean;
 mod limit;
 mod peer;
 mod provider;
+mod remote;
 mod server;
 mod verifier;
 
@@ -29,6 +31,7 @@ pub use error::{AcceptError, TlsError};
 pub use lean::LeanStream;
 pub use limit::{HandshakeGate, HandshakeLimits, UnauthenticatedPermit};
 pub use peer::{ClientCertificate, PeerInfo};
+pub use remote::{RemoteIdentity, RemoteKey, SignatureScheme};
 pub use server::{Listener, Plane, ServerCertificate};
 
 /// ALPN of MQTT with a client certificate on a shared port.

@@ -9,6 +9,9 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 /// TLS 1.2 and 1.3; rustls knows no older version (SEC-24).
 pub(crate) static VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
+/// For RSA keys in tokens without PSS (SEC-52).
+pub(crate) static TLS12_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+
 /// Suites in the server's order (CP 5.1, SEC-23).
 static SUITES: &[SupportedCipherSuite] = &[
     cipher_suite::TLS13_AES_128_GCM_SHA256,

@@ -1,0 +1,1 @@
+//! Fleet provisioning by claim, the device's side.
