@@ -10,13 +10,17 @@ PY := $(VENV)/bin/python
 DATA ?= var
 ARGS ?=
 
-.PHONY: help up build test test-rust conformance lint bench fuzz soak codegen
+.PHONY: help up package build test test-rust conformance lint bench fuzz soak codegen
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
 build: ## build the release binaries
 	$(CARGO) build --locked --release -p marram
+
+package: tools/ready ## a Debian package of marram-core with its systemd unit, in $(TARGET_DIR)/package
+	$(CARGO) build --locked --release -p marram-core -p marram-jail
+	tools/package $(TARGET_DIR)/release $(TARGET_DIR)/package
 
 up: build ## build what is needed, then run everything on this machine, data in ./var, in the foreground
 	$(BIN) up --data $(DATA) $(ARGS)
@@ -30,7 +34,7 @@ test-rust:
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
 
 conformance: tools/ready ## foreign clients (boto3, AWS CLI, device SDKs, mosquitto) against the built binary
-	$(CARGO) build --locked -p marram -p marram-core
+	$(CARGO) build --locked -p marram -p marram-core -p marram-jail
 	$(CARGO) build --locked -p marram-ipc --example ipc_server
 	MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) MARRAM_CORE_BIN=$(abspath $(TARGET_DIR)/debug/marram-core) \
 	  MARRAM_IPC_SERVER=$(abspath $(TARGET_DIR)/debug/examples/ipc_server) $(PY) -m pytest conformance -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/conformance.xml

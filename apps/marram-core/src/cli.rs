@@ -18,6 +18,25 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Runs the core in the foreground until SIGTERM.
     Run(Run),
+    /// Writes the systemd unit of a core.
+    Install(Install),
+}
+
+/// Flags of `install`.
+#[derive(Debug, Args)]
+pub(crate) struct Install {
+    /// Root directory of the core; made when missing.
+    #[arg(long, default_value = "/var/lib/marram-core")]
+    pub(crate) root: PathBuf,
+    /// Configuration merged at the first start.
+    #[arg(long, default_value = "/etc/marram-core/config.yaml")]
+    pub(crate) init_config: PathBuf,
+    /// File to write.
+    #[arg(long, default_value = "/etc/systemd/system/marram-core.service")]
+    pub(crate) unit: PathBuf,
+    /// Enable and start it.
+    #[arg(long)]
+    pub(crate) enable: bool,
 }
 
 /// Flags of `run`.

@@ -8,6 +8,7 @@ mod cli;
 mod cloud;
 mod compose;
 mod door;
+mod install;
 mod root;
 mod run;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     }
     let outcome = match cli::Arguments::parse().verb {
         cli::Verb::Run(flags) => run::run(&flags),
+        cli::Verb::Install(flags) => install::install(&flags),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -168,12 +168,7 @@ impl CallContext {
     }
 
     /// As [`CallContext::may`], for a resource with a policy of its own.
-    pub fn may_with_policy(
-        &self,
-        action: &str,
-        resource: &str,
-        policy: Option<(&marram_authz::Policy, &str)>,
-    ) -> bool {
+    pub fn may_with_policy(&self, action: &str, resource: &str, policy: Option<(&marram_authz::Policy, &str)>) -> bool {
         self.evaluate_against(action, resource, &ConditionValues::new(), policy).is_allowed()
     }
 
