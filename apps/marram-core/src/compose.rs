@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use marram_configuration::{Origin, Tree, Write};
+use marram_deployer::Restart;
 use marram_nucleus::configuration::{ConfigurationError, ConfigurationStore, first_tree, merge_file};
 use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle, NucleusOptions};
 use marram_supervisor::{Launcher, LogSettings, Logs, Supervisor};
 use marram_types::SystemClock;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::cli::Run;
 use crate::cloud::Cloud;
+use crate::deployments;
 use crate::door::Door;
 use crate::root;
 
@@ -23,6 +26,8 @@ pub(crate) struct Core {
     nucleus: NucleusHandle,
     cloud: Cloud,
     door: Door,
+    /// Set when a deployment wants the program to end and be started again.
+    pub(crate) restart: watch::Receiver<Option<Restart>>,
     /// The root directory.
     pub(crate) root: PathBuf,
     /// Where components connect.
@@ -48,11 +53,14 @@ impl Core {
         };
         let nucleus = NucleusHandle::start(options, store, supervisor);
         let cloud = Cloud::start(&root, &nucleus, SystemClock::shared()).await?;
+        let restart = watch::Sender::new(None);
+        let deployer = deployments::start(&root, &nucleus, &cloud, SystemClock::shared(), restart.clone())?;
         let door = Door::open(&nucleus, &root, ipc_socket.clone(), |ports| {
             ports.cloud = Some(Arc::new(cloud.uplink.clone()));
             ports.metrics = Some(Arc::new(cloud.telemetry.clone()));
+            ports.deployments = Some(Arc::new(deployer));
         })?;
-        Ok(Self { nucleus, cloud, door, root, ipc_socket })
+        Ok(Self { nucleus, cloud, door, restart: restart.subscribe(), root, ipc_socket })
     }
 
     /// Starts the components.

@@ -7,6 +7,7 @@
 mod cli;
 mod cloud;
 mod compose;
+mod deployments;
 mod door;
 mod install;
 mod root;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         cli::Verb::Install(flags) => install::install(&flags),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("marram-core: {}", run::one_line(&error));
             ExitCode::from(run::exit_code(&error))

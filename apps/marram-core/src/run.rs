@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Context;
+use marram_deployer::Restart;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,6 +17,11 @@ const EXIT_USAGE: u8 = 2;
 /// Something in the environment: root in use, unreadable or exposed, disk full.
 const EXIT_ENVIRONMENT: u8 = 3;
 
+/// A deployment wants the runtime to be started again (CR 4.10).
+const EXIT_RESTART: u8 = 100;
+/// A deployment wants the device to be rebooted.
+const EXIT_REBOOT: u8 = 101;
+
 /// Threads that blocking file work may use at once; they end when idle.
 const BLOCKING_THREADS: usize = 4;
 
@@ -27,8 +33,8 @@ const BLOCKING_STACK_BYTES: usize = 256 * 1024;
 #[error("{0}")]
 pub(crate) struct EnvironmentError(pub(crate) String);
 
-/// Runs until SIGTERM or SIGINT.
-pub(crate) fn run(flags: &Run) -> anyhow::Result<()> {
+/// Runs until SIGTERM or SIGINT; answers the exit code.
+pub(crate) fn run(flags: &Run) -> anyhow::Result<u8> {
     let began = Instant::now();
     let format = match flags.log_format {
         LogFormat::Text => marram_obs::LogFormat::Text,
@@ -44,19 +50,24 @@ pub(crate) fn run(flags: &Run) -> anyhow::Result<()> {
         .block_on(live(flags, began))
 }
 
-async fn live(flags: &Run, began: Instant) -> anyhow::Result<()> {
+async fn live(flags: &Run, began: Instant) -> anyhow::Result<u8> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let core = Core::start(flags).await?;
     tell_ready(&core, began)?;
     core.start_components().await;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping");
+    let mut restart = core.restart.clone();
+    let code = tokio::select! {
+        _ = terminate.recv() => 0,
+        _ = interrupt.recv() => 0,
+        Ok(wish) = restart.wait_for(Option::is_some) => match *wish {
+            Some(Restart::Device) => EXIT_REBOOT,
+            _ => EXIT_RESTART,
+        },
+    };
+    tracing::info!(code, "stopping");
     core.close().await;
-    Ok(())
+    Ok(code)
 }
 
 /// One JSON line on standard output once components could connect.
