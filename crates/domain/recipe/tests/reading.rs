@@ -274,6 +274,7 @@ fn steps_are_read() {
 fn artifact_uris() {
     let place = |text: &str| text.parse::<marram_recipe::ArtifactUri>();
     assert_eq!(place("S3://my-bucket/a/b.zip").unwrap().file_name(), Some("b.zip"));
+    assert_eq!(place("s3://BUCKET_NAME/x/hello.py").unwrap().file_name(), Some("hello.py"));
     assert_eq!(place("greengrass:abc/1.0.0/b.zip").unwrap().file_name(), Some("b.zip"));
     assert_eq!(place("docker:public.ecr.aws/x/y:1").unwrap().file_name(), None);
     for (text, wanted) in [
