@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     }
     let outcome = match cli::Arguments::parse().verb {
         cli::Verb::Run(flags) => run::run(&flags),
-        cli::Verb::Install(flags) => install::install(&flags),
+        cli::Verb::Install(flags) => install::install(&flags).map(|()| 0),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
