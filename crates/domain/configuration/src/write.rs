@@ -361,7 +361,8 @@ impl Writer<'_> {
         let present: Vec<SmolStr> = at.children.keys().map(Key::spelled).collect();
         for key in present {
             self.path.push(key.clone());
-            let kept = old.child(&key).is_some() || keep(&self.path);
+            // private keys are in no snapshot
+            let kept = old.child(&key).is_some() || key.starts_with('_') || keep(&self.path);
             self.path.truncate(depth);
             if !kept {
                 self.remove(at, &key);

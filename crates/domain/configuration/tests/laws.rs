@@ -47,8 +47,9 @@ proptest! {
         let mut after = before.clone();
         after.merge(ROOT, &value, &Write::new(time, Origin::Runtime));
         after.restore(ROOT, &before, 30, |_| false);
-        prop_assert_eq!(after.read(ROOT), before.read(ROOT));
+        prop_assert_eq!(after.to_public_value(), before.to_public_value());
         let mut stories = [after.explain(ROOT), before.explain(ROOT)];
+        stories.iter_mut().for_each(|story| story.retain(|leaf| !leaf.path.iter().any(|key| key.starts_with('_'))));
         stories.iter_mut().for_each(|story| story.sort_by(|a, b| a.path.cmp(&b.path)));
         prop_assert_eq!(&stories[0], &stories[1]);
     }

@@ -171,8 +171,12 @@ fn a_rollback_restores_times_and_values() {
     after.apply(&["services", "A"], &json!({"v": 2, "new": 1}), &Behavior::all(Mode::Replace), &write);
     after.merge(&["services", "B"], &json!({"v": 1}), &write);
     after.merge(&["services", "D", "g"], &json!(2), &write);
+    after.merge(&["services", "A", "_private"], &json!({"x": 1}), &write);
     let changes = after.restore(&["services"], &before, 60, |path| path.last().is_some_and(|key| key == "D"));
-    assert_eq!(after.read(ROOT), Some(json!({"services": {"A": {"v": 1, "gone": true}, "D": {"g": 2}}})));
+    assert_eq!(
+        after.read(ROOT),
+        Some(json!({"services": {"A": {"v": 1, "gone": true, "_private": {"x": 1}}, "D": {"g": 2}}}))
+    );
     assert_eq!(after.leaf(&["services", "A", "v"]), before.leaf(&["services", "A", "v"]));
     assert!(kinds(&changes).contains(&("services/B".to_owned(), ChangeKind::Removed)));
 }
