@@ -65,6 +65,8 @@ SPECIAL = {
     ("iotthingsgraph", "target"): "CLOUD",
     ("greengrassv2", "arn"): "arn:aws:greengrass:{region}:{account}:components:Absent:versions:1.0.0",
     ("greengrassv2", "resourcearn"): "arn:aws:greengrass:{region}:{account}:components:Absent:versions:1.0.0",
+    ("greengrassv2", "ListComponentVersions", "arn"): "arn:aws:greengrass:{region}:{account}:components:Absent",
+    ("greengrassv2", "tags"): {"absent": "absent"},
     ("greengrassv2", "targetarn"): "arn:aws:iot:{region}:{account}:thinggroup/absent",
     ("greengrassv2", "rolearn"): "nothing",
     ("iam", "policyarn"): "arn:aws:iam::{account}:policy/absent",
@@ -108,7 +110,7 @@ def minimal(service, operation, account, region):
 
 def _value(service, member, shape, account, region, operation=""):
     key = member.lower()
-    known = SPECIAL.get((service, key), VALUES.get(key))
+    known = SPECIAL.get((service, operation, key)) or SPECIAL.get((service, key), VALUES.get(key))
     if (service, key) == ("iotthingsgraph", "id"):
         metatype = "Deployment" if "SystemInstance" in operation else "System" if "System" in operation else "Workflow"
         known = known.replace("Workflow", metatype)
