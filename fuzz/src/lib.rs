@@ -5,6 +5,7 @@
 
 mod access_control;
 mod arn;
+mod aws_chunked;
 mod checkpoint;
 mod deployment;
 mod eventstream;
@@ -36,6 +37,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "access_control", run: access_control::run },
     Target { name: "arn", run: arn::run },
+    Target { name: "aws_chunked", run: aws_chunked::run },
     Target { name: "checkpoint", run: checkpoint::run },
     Target { name: "deployment", run: deployment::run },
     Target { name: "eventstream", run: eventstream::run },

@@ -125,6 +125,7 @@ impl Stack {
         store.migrate(marram_secrets::MIGRATIONS).context("cannot prepare the tables of secrets")?;
         store.migrate(marram_flow_runtime::history::MIGRATIONS).context("cannot prepare the history's tables")?;
         store.migrate(marram_things_graph::MIGRATIONS).context("cannot prepare the things-graph tables")?;
+        store.migrate(marram_logs::MIGRATIONS).context("cannot prepare the tables of logs and metrics")?;
         let endpoints = Endpoints::single(settings.public_host());
         let registry = Registry::new(RegistryOptions::new(Arc::clone(&authority), endpoints));
         let devices = DeviceAuthority::new(
@@ -199,6 +200,8 @@ impl Stack {
             Arc::new(registry),
             Arc::new(things_graph),
             Arc::new(CloudTrail::new()),
+            Arc::new(marram_logs::LogsService),
+            Arc::new(marram_logs::MetricsService),
         ];
         let front_metrics = FrontMetrics::new(&metrics);
         let front = || {
