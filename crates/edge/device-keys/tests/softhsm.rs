@@ -137,6 +137,9 @@ fn a_key_in_a_token_proves_the_device() {
             }
             provider
         };
+        let refused = provider.key(&uri("p256")).unwrap().wrapping_key(&[1; 32]).unwrap_err();
+        assert!(matches!(refused, TokenError::Token { .. }), "an EC key without the right to derive");
+        allow_derivation(token);
         wrapping_keys(&provider);
     });
 }
@@ -177,6 +180,19 @@ async fn handshake(label: &str, key: impl RemoteKey + 'static, public: &PublicKe
     let shown = accepted.peer.client_certificate.as_ref().expect("a client certificate");
     assert_eq!(shown.id, leaf.id(), "{label}");
     client.abort();
+}
+
+/// Imported keys may only sign; a provisioned one may derive as well.
+fn allow_derivation(token: &Token) {
+    use cryptoki::context::Pkcs11;
+    use cryptoki::object::{Attribute, ObjectClass};
+    let session = Pkcs11::new(library()).unwrap().open_rw_session(token.slot.try_into().unwrap()).unwrap();
+    for label in ["p256", "p384"] {
+        let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Label(label.into())];
+        for key in session.find_objects(&template).unwrap() {
+            session.update_attributes(key, &[Attribute::Derive(true)]).unwrap();
+        }
+    }
 }
 
 /// SEC-169: a wrapping key depends on key and salt alone, and EC keys have one too.
