@@ -73,6 +73,11 @@ impl SourceError {
         }
     }
 
+    /// Another secret may still be had.
+    pub(crate) fn is_of_this_secret(&self) -> bool {
+        matches!(self, Self::Answered { status, .. } if *status < 500) || matches!(self, Self::Malformed(_))
+    }
+
     /// The secret, or the version asked for, does not exist.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Answered { code, .. } if code == "ResourceNotFoundException")

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use marram_edge_ports::{Later, PortError, SecretAnswer, SecretQuery, Secrets};
 use smol_str::SmolStr;
@@ -13,6 +14,9 @@ use crate::kept::{Kept, Secret};
 use crate::root::SealingRoot;
 use crate::settings::{CURRENT, SecretSettings};
 use crate::source::{Source, SourceError};
+
+/// First and longest time until what failed is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 
 /// The secrets of one core.
 pub struct SecretStore {
@@ -97,15 +101,16 @@ impl SecretStore {
     pub async fn refresh(&self) -> Result<usize, VaultError> {
         let entries = self.read().settings.secrets.clone();
         let (mut failed, mut changed) = (0, false);
-        for entry in entries {
+        'all: for entry in entries {
             for label in &entry.labels {
                 match self.fetch(&entry.arn, label).await {
                     Ok(is_new) => changed |= is_new,
                     Err(error) => {
                         failed += 1;
                         tracing::warn!(%error, secret = %entry.arn, label, "a secret was not fetched");
-                        if error == SourceError::NotConfigured {
-                            return Ok(failed);
+                        if !error.is_of_this_secret() {
+                            // The others would fare no better, and each would wait for its time to be over.
+                            break 'all;
                         }
                     }
                 }
@@ -118,14 +123,26 @@ impl SecretStore {
         Ok(failed)
     }
 
-    /// Refreshes now, when the settings change, and every `periodicRefreshIntervalMin`; until dropped.
+    /// Refreshes now, when the settings change, every `periodicRefreshIntervalMin`, and again soon after something failed;
+    /// until dropped.
     pub async fn keep_fresh(&self) {
+        let mut pause = RETRY.0;
         loop {
             let reconfigured = self.reconfigured.notified();
-            if let Err(error) = self.refresh().await {
-                tracing::error!(%error, "secrets are not kept over a restart");
+            let is_complete = match self.refresh().await {
+                Ok(failed) => failed == 0,
+                Err(error) => {
+                    tracing::error!(%error, "secrets are not kept over a restart");
+                    false
+                }
+            };
+            let mut every = self.read().settings.refresh_every;
+            if is_complete {
+                pause = RETRY.0;
+            } else {
+                every = Some(every.map_or(pause, |every| every.min(pause)));
+                pause = (pause * 2).min(RETRY.1);
             }
-            let every = self.read().settings.refresh_every;
             match every {
                 None => reconfigured.await,
                 Some(every) => {

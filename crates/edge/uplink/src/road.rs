@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use marram_http::{Dial, Dialling, Origin, Stream};
-use marram_tls::{ClientIdentity, ClientOptions, Connector, TlsError};
+use marram_tls::{ClientIdentity, ClientOptions, Connector, RemoteIdentity, TlsError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -145,22 +145,46 @@ impl Road {
     /// # Errors
     /// The texts are not what they should be.
     pub fn new(tls: &DeviceTls, proxy: Option<Proxy>) -> Result<Self, TlsError> {
-        let connector = |with_identity: bool, alpn: &[&[u8]]| {
+        Self::build(proxy, |with_identity, alpn| {
             Connector::new(ClientOptions {
                 roots_pem: tls.roots_pem.clone(),
                 identity: with_identity
                     .then(|| ClientIdentity { chain_pem: tls.chain_pem.clone(), key_pem: tls.key_pem.clone() }),
-                alpn: alpn.iter().map(|name| name.to_vec()).collect(),
+                alpn,
             })
-        };
-        let mqtt = connector(true, &[])?;
+        })
+    }
+
+    /// As [`Road::new`] for a device key that is in a hardware token.
+    ///
+    /// # Errors
+    /// The texts are not what they should be.
+    pub fn with_remote_identity(
+        roots_pem: &str,
+        identity: &RemoteIdentity,
+        proxy: Option<Proxy>,
+    ) -> Result<Self, TlsError> {
+        Self::build(proxy, |with_identity, alpn| {
+            let options = ClientOptions { roots_pem: roots_pem.to_owned(), identity: None, alpn };
+            match with_identity {
+                true => Connector::with_remote_identity(options, identity),
+                false => Connector::new(options),
+            }
+        })
+    }
+
+    fn build(
+        proxy: Option<Proxy>,
+        connector: impl Fn(bool, Vec<Vec<u8>>) -> Result<Connector, TlsError>,
+    ) -> Result<Self, TlsError> {
+        let mqtt = connector(true, Vec::new())?;
         Ok(Road {
             inner: Arc::new(Connectors {
                 https: mqtt.clone(),
                 mqtt,
-                mqtt_shared: connector(true, &[ALPN_MQTT])?,
-                https_shared: connector(true, &[ALPN_HTTP, b"http/1.1"])?,
-                bare: connector(false, &[])?,
+                mqtt_shared: connector(true, vec![ALPN_MQTT.to_vec()])?,
+                https_shared: connector(true, vec![ALPN_HTTP.to_vec(), b"http/1.1".to_vec()])?,
+                bare: connector(false, Vec::new())?,
                 proxy,
             }),
         })
