@@ -63,6 +63,7 @@ SPECIAL = {
         "text": "query Absent @workflowType(id: \"urn:tdm:{region}/{account}/default:Workflow:Absent\") {{ }}",
     },
     ("iotthingsgraph", "target"): "CLOUD",
+    ("secretsmanager", "tags"): [{"Key": "absent", "Value": "absent"}],
     ("greengrassv2", "arn"): "arn:aws:greengrass:{region}:{account}:components:Absent:versions:1.0.0",
     ("greengrassv2", "resourcearn"): "arn:aws:greengrass:{region}:{account}:components:Absent:versions:1.0.0",
     ("greengrassv2", "ListComponentVersions", "arn"): "arn:aws:greengrass:{region}:{account}:components:Absent",

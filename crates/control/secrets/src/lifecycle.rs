@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::lookup::Asked;
 use crate::row::{Place, Secret, count, erase, erase_gone, put_secret, put_tags, read_secret};
 use crate::service::{invalid_parameter, resource_exists, text};
-use crate::tag::{pairs, tags_of};
+use crate::tag::{check, pairs, tags_of};
 use crate::value::{CURRENT, insert, plain_of, version_of};
 
 /// Secrets of an account and region.
@@ -23,12 +23,13 @@ const SUFFIX_CHARS: usize = 6;
 pub(crate) async fn create(ctx: &CallContext, input: &Value) -> Result<Value, ApiError> {
     let at = Place::of(ctx);
     let name = text(input, "Name").unwrap_or_default().to_owned();
-    let tags = tags_of(input)?;
+    let tags = tags_of(input);
     let grant = ctx.authorize(ctx.operation.iam_action, &at.bare_arn(&name), |conditions| {
         conditions.request_tags(pairs(&tags));
         conditions.set("secretsmanager:Name", name.as_str());
     })?;
     check_name(&name)?;
+    check(input, &tags)?;
     refuse_unsupported(input)?;
     let plain = plain_of(input)?;
     let token = text(input, "ClientRequestToken");

@@ -14,22 +14,25 @@ use crate::service::{invalid_parameter, text};
 /// Tags of a secret (control-plane-api.md section 10.1).
 const TAGS_MAX: usize = 50;
 
-/// Tags of a request.
-pub(crate) fn tags_of(input: &Value) -> Result<BTreeMap<String, String>, ApiError> {
-    let mut tags = BTreeMap::new();
-    for tag in input.get("Tags").and_then(Value::as_array).into_iter().flatten() {
-        let key = text(tag, "Key").unwrap_or_default();
-        if key.is_empty() || key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(invalid_parameter("A tag key is empty or begins with aws:"));
-        }
-        if tags.insert(key.to_owned(), text(tag, "Value").unwrap_or_default().to_owned()).is_some() {
-            return Err(invalid_parameter("A tag key is given twice."));
-        }
+/// Tags of a request as they are, for the decision; [`check`] comes after it.
+pub(crate) fn tags_of(input: &Value) -> BTreeMap<String, String> {
+    let list = input.get("Tags").and_then(Value::as_array).into_iter().flatten();
+    let part = |tag: &Value, member: &str| text(tag, member).unwrap_or_default().to_owned();
+    list.map(|tag| (part(tag, "Key"), part(tag, "Value"))).collect()
+}
+
+/// Refuses tags that cannot be kept.
+pub(crate) fn check(input: &Value, tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    if tags.keys().any(|key| key.is_empty() || key.to_ascii_lowercase().starts_with("aws:")) {
+        return Err(invalid_parameter("A tag key is empty or begins with aws:"));
+    }
+    if input.get("Tags").and_then(Value::as_array).is_some_and(|list| list.len() != tags.len()) {
+        return Err(invalid_parameter("A tag key is given twice."));
     }
     if tags.len() > TAGS_MAX {
         return Err(too_many());
     }
-    Ok(tags)
+    Ok(())
 }
 
 pub(crate) fn pairs(tags: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
@@ -39,10 +42,11 @@ pub(crate) fn pairs(tags: &BTreeMap<String, String>) -> impl Iterator<Item = (&s
 /// TagResource.
 pub(crate) async fn tag(ctx: &CallContext, input: &Value) -> Result<Value, ApiError> {
     let asked = Asked::find(ctx, text(input, "SecretId").unwrap_or_default())?;
-    let added = tags_of(input)?;
+    let added = tags_of(input);
     let (grant, secret) = asked.authorize(ctx, |conditions| {
         conditions.request_tags(pairs(&added));
     })?;
+    check(input, &added)?;
     secret.must_live()?;
     let (at, name) = (Place::of(ctx), secret.name.clone());
     ctx.commit(grant, move |tx| {
