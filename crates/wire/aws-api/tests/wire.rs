@@ -231,7 +231,7 @@ fn oversized_bodies_are_refused() {
 fn tables_are_complete_and_usable() {
     let counts = [
         (ServiceId::ThingsGraph, 35, 35),
-        (ServiceId::Iot, 272, 108),
+        (ServiceId::Iot, 272, 114),
         (ServiceId::IotData, 8, 8),
         (ServiceId::IotJobsData, 5, 5),
         (ServiceId::Iam, 176, 78),
