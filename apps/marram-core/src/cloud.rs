@@ -39,6 +39,8 @@ pub(crate) struct Cloud {
     pub(crate) status: FleetStatus,
     /// Metrics of components.
     pub(crate) telemetry: Telemetry,
+    /// The control plane's API, for calls signed with the core's role.
+    pub(crate) api: Option<(Client, String)>,
     _tokens: Server,
 }
 
@@ -58,6 +60,10 @@ impl Cloud {
             .context("cannot open the spool")?;
         uplink.set_limits(settings.publish_limits());
         let credentials = Upstream::new(first.as_ref().map(|all| all.credentials.clone()), clock.clone());
+        let api = first.as_ref().and_then(|all| {
+            let via = Via { road: all.data_plane.road.clone(), purpose: Purpose::PlainHttps };
+            Some((Client::new(via, ClientLimits::default()), all.data_plane.s3_endpoint.clone()?))
+        });
         let data_plane = Arc::new(Greengrass::new(
             first.map(|all| all.data_plane),
             Arc::clone(&credentials) as Arc<dyn Credentials>,
@@ -90,7 +96,7 @@ impl Cloud {
             telemetry: telemetry_sender,
         };
         tokio::spawn(keeper.run(nucleus.clone()));
-        Ok(Cloud { uplink, data_plane, credentials, status, telemetry, _tokens: tokens })
+        Ok(Cloud { uplink, data_plane, credentials, status, telemetry, api, _tokens: tokens })
     }
 }
 
@@ -317,7 +323,7 @@ impl Settings {
             region,
             host: plane_host.to_owned(),
             port: plane_port.or_else(|| self.port(&["greengrassDataPlanePort"])).unwrap_or(8443),
-            s3_endpoint: self.text(&["marram", "s3Endpoint"]),
+            s3_endpoint: self.text(&["marram", "apiEndpoint"]),
             s3_endpoint_type: if regional { "REGIONAL" } else { "GLOBAL" },
             road: road.clone(),
         };

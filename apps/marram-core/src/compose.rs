@@ -19,6 +19,7 @@ use crate::cli::Run;
 use crate::cloud::Cloud;
 use crate::deployments;
 use crate::door::Door;
+use crate::local::{LateSecrets, LateShadows};
 use crate::root;
 
 /// The running parts.
@@ -59,6 +60,16 @@ impl Core {
             ports.cloud = Some(Arc::new(cloud.uplink.clone()));
             ports.metrics = Some(Arc::new(cloud.telemetry.clone()));
             ports.deployments = Some(Arc::new(deployer));
+            let work = |component: &str| root.join("work").join(component);
+            let clock = SystemClock::shared;
+            ports.shadows = Some(LateShadows::new(&nucleus, work("aws.greengrass.ShadowManager"), clock()));
+            ports.secrets = Some(LateSecrets::new(
+                &nucleus,
+                work("aws.greengrass.SecretManager"),
+                clock(),
+                Arc::clone(&cloud.credentials) as Arc<_>,
+                cloud.api.clone(),
+            ));
         })?;
         Ok(Self { nucleus, cloud, door, restart: restart.subscribe(), root, ipc_socket })
     }

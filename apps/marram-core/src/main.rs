@@ -10,6 +10,7 @@ mod compose;
 mod deployments;
 mod door;
 mod install;
+mod local;
 mod root;
 mod run;
 

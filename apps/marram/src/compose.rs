@@ -249,6 +249,7 @@ impl Stack {
                 host: settings.public_host().to_owned(),
                 mqtt_port: mqtt.port(),
                 device_port: device_api.port(),
+                api_port: api.port(),
             },
         };
         objects.set_base_url(format!("https://{}:{}", settings.public_host(), api.port()));

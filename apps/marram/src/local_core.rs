@@ -56,7 +56,11 @@ pub async fn start(
         write_folder(credentials, &at, THING, &key, &made.certificate_pem, &root, endpoints)?;
     }
     // Ports may be others than at the last start; a core keeps its first configuration, so it is told anew.
-    let configuration = first_configuration(THING, &absolute(credentials)?.display().to_string(), endpoints);
+    let mut configuration = first_configuration(THING, &absolute(credentials)?.display().to_string(), endpoints);
+    if rustix::process::geteuid().is_root() {
+        // The data directory is its owner's alone: other users could not enter a component's folder.
+        configuration.push_str("      runWithDefault:\n        posixUser: \"0:0\"\n");
+    }
     let file = credentials.join("config.yaml");
     let moved = fs::read_to_string(&file).unwrap_or_default() != configuration;
     if moved {

@@ -129,11 +129,14 @@ pub struct CoreEndpoints {
     pub mqtt_port: u16,
     /// Device HTTPS port: data plane and credentials.
     pub device_port: u16,
+    /// API port: artifacts, secrets, logs with the core's role.
+    pub api_port: u16,
 }
 
 /// The core's first configuration, YAML, in the form the original reads too (CR 5.5). `folder` holds the three files.
 pub fn first_configuration(thing: &str, folder: &str, endpoints: &CoreEndpoints) -> String {
-    let CoreEndpoints { region, host, mqtt_port, device_port } = endpoints;
+    let CoreEndpoints { region, host, mqtt_port, device_port, api_port } = endpoints;
+    let api = Value::String(format!("https://{host}:{api_port}")).to_string();
     let quoted = |text: &str| Value::String(text.to_owned()).to_string();
     let (certificate, key, root) = (
         quoted(&format!("{folder}/device.pem.crt")),
@@ -146,7 +149,8 @@ pub fn first_configuration(thing: &str, folder: &str, endpoints: &CoreEndpoints)
         "system:\n  certificateFilePath: {certificate}\n  privateKeyPath: {key}\n  rootCaPath: {root}\n  thingName: {thing}\n\
          services:\n  aws.greengrass.Nucleus:\n    componentType: NUCLEUS\n    configuration:\n      awsRegion: {region}\n      \
          iotRoleAlias: {ROLE_ALIAS}\n      iotDataEndpoint: {host}\n      iotCredEndpoint: {credentials}\n      \
-         greengrassDataPlaneEndpoint: {host}\n      greengrassDataPlanePort: {device_port}\n      mqtt:\n        port: {mqtt_port}\n"
+         greengrassDataPlaneEndpoint: {host}\n      greengrassDataPlanePort: {device_port}\n      mqtt:\n        port: {mqtt_port}\n      \
+         marram:\n        apiEndpoint: {api}\n"
     )
 }
 

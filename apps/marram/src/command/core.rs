@@ -72,6 +72,7 @@ async fn provision(flags: &Provision) -> anyhow::Result<()> {
         host: text("host")?.to_owned(),
         mqtt_port: port("mqttPort")?,
         device_port: port("devicePort")?,
+        api_port: port("apiPort")?,
     };
     let at = match &flags.installed_at {
         Some(path) => path.clone(),
@@ -110,5 +111,6 @@ pub fn answer(certificate_pem: &str, root_pem: &str, endpoints: &CoreEndpoints) 
         "host": endpoints.host,
         "mqttPort": endpoints.mqtt_port,
         "devicePort": endpoints.device_port,
+        "apiPort": endpoints.api_port,
     })
 }

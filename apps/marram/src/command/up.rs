@@ -91,6 +91,7 @@ async fn start_core(settings: &Settings, stack: &Stack) -> anyhow::Result<Option
         host: settings.public_host().to_owned(),
         mqtt_port: stack.mqtt.port(),
         device_port: stack.device_api.port(),
+        api_port: stack.api.port(),
     };
     let caller = administrator_of(settings, stack)?;
     let root = stack.data.folder("core")?;
