@@ -246,3 +246,84 @@ def test_device_sdk(claim, template, tmp_path):
     ), once).result(WAIT_SECONDS)
     assert answers.get(timeout=WAIT_SECONDS).thing_name == f"{template}-11"
     connection.disconnect().result(WAIT_SECONDS)
+
+
+def registered_ca(client, tmp_path, name, **more):
+    """A CA of ours, registered with automatic registration: key, certificate, id."""
+    import test_iot
+
+    iot = client("iot")
+    key, certificate = test_iot.self_signed(tmp_path, f"ca-{name}")
+    proof = test_iot.signed_by(tmp_path, iot.get_registration_code()["registrationCode"], key, certificate)
+    made = iot.register_ca_certificate(
+        caCertificate=certificate.read_text(), verificationCertificate=proof.read_text(), setAsActive=True,
+        allowAutoRegistration=True, **more)
+    return key, certificate, made["certificateId"]
+
+
+def own_device(marram, client, tmp_path, name, ca_key, ca):
+    """A device with a certificate of its maker's CA, unknown to the registry."""
+    import hashlib
+    import ssl
+
+    import test_iot
+
+    certificate = test_iot.signed_by(tmp_path, name, ca_key, ca)
+    der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+    made = {"certificateId": hashlib.sha256(der).hexdigest(), "certificatePem": certificate.read_text(),
+            "keyPair": {"PrivateKey": (tmp_path / f"{name}.key").read_text()}}
+    return Device(marram, client("iot"), tmp_path / "device", name, None, thing=False, made=made)
+
+
+def test_just_in_time_provisioning(client, marram, role, name, tmp_path):
+    """CP 4.8 JITP: the first connection is refused, the template is run, the next one is let in."""
+    iot = client("iot")
+    iot.create_policy(policyName=f"{name}-jitp", policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}))
+    text = json.dumps({
+        "Parameters": {"AWS::IoT::Certificate::CommonName": {"Type": "String"}, "AWS::IoT::Certificate::Id": {"Type": "String"}},
+        "Resources": {
+            "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "AWS::IoT::Certificate::CommonName"}}},
+            "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {
+                "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"}},
+            "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": f"{name}-jitp"}},
+        },
+    })
+    ca_key, ca, _ = registered_ca(client, tmp_path, name, registrationConfig={"templateBody": text, "roleArn": role})
+    device = own_device(marram, client, tmp_path, name, ca_key, ca)
+    with pytest.raises(AssertionError):
+        device.connect()
+    with device.connect() as connection:
+        connection.subscribe(f"{name}/#")
+    assert iot.list_thing_principals(thingName=name)["principals"] == [
+        f"arn:aws:iot:{marram.region}:{marram.account}:cert/{device.certificate_id}"]
+
+
+def test_just_in_time_registration(client, marram, name, tmp_path):
+    """CP 4.8 JITR: without a template the certificate waits, and its arrival is announced; strangers are not taken up."""
+    import test_iot
+
+    ca_key, ca, ca_id = registered_ca(client, tmp_path, name)
+    listener = Device(marram, client("iot"), tmp_path, f"{name}-listener", lambda arn: [
+        {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}])
+    device = own_device(marram, client, tmp_path, name, ca_key, ca)
+    with listener.connect() as connection:
+        topic = f"$aws/events/certificates/registered/{ca_id}"
+        connection.subscribe(topic)
+        with pytest.raises(AssertionError):
+            device.connect()
+        event = connection.next(topic)
+        assert (event["certificateId"], event["certificateStatus"]) == (device.certificate_id, "PENDING_ACTIVATION")
+        assert (event["caCertificateId"], event["awsAccountId"]) == (ca_id, marram.account)
+    described = client("iot").describe_certificate(certificateId=device.certificate_id)["certificateDescription"]
+    assert (described["status"], described["caCertificateId"]) == ("PENDING_ACTIVATION", ca_id)
+    with pytest.raises(AssertionError):
+        device.connect()
+    # The same subject, another key: a name is no proof.
+    forged = tmp_path / "forged"
+    forged.mkdir()
+    false_key, false_ca = test_iot.self_signed(forged, f"ca-{name}")
+    stranger = own_device(marram, client, forged, f"{name}-stranger", false_key, false_ca)
+    with pytest.raises(AssertionError):
+        stranger.connect()
+    assert refused(client("iot").describe_certificate, certificateId=stranger.certificate_id) == (404, "ResourceNotFoundException")

@@ -21,7 +21,7 @@ use marram_identity::{IamService, Identity, IdentityOptions, Service, StsService
 use marram_jobs::{JobTopics, Jobs, JobsDataService, JobsService};
 use marram_mqtt_net::{listen_tls, serve_stream};
 use marram_obs::Metrics;
-use marram_provisioning::{Provisioning, ProvisioningService, ProvisioningTopics};
+use marram_provisioning::{JustInTime, Provisioning, ProvisioningService, ProvisioningTopics};
 use marram_registry::{CredentialsService, DataService, DeviceAuthority, Endpoints, Outbox, Registry, RegistryOptions};
 use marram_secrets::SecretsService;
 use marram_shadows::{ShadowTopics, Shadows, ShadowsOptions, ShadowsService};
@@ -47,6 +47,9 @@ use crate::data_dir::DataDir;
 use crate::demo::Caller;
 use crate::provision::CoreEndpoints;
 use crate::settings::Settings;
+
+/// Where clients look that are told no port.
+const HTTPS_PORT: u16 = 443;
 
 /// A running control plane.
 pub struct Stack {
@@ -126,7 +129,12 @@ impl Stack {
         store.migrate(marram_flow_runtime::history::MIGRATIONS).context("cannot prepare the history's tables")?;
         store.migrate(marram_things_graph::MIGRATIONS).context("cannot prepare the things-graph tables")?;
         store.migrate(marram_logs::MIGRATIONS).context("cannot prepare the tables of logs and metrics")?;
-        let endpoints = Endpoints::single(settings.public_host());
+        let mut endpoints = Endpoints::single(settings.public_host());
+        // Clients of the credentials provider put the answer into a URL: with the port where it really is (CP 4.3).
+        let device_port = device_socket.local_addr()?.port();
+        if device_port != HTTPS_PORT {
+            endpoints.credential_provider = format!("{}:{device_port}", endpoints.credential_provider);
+        }
         let registry = Registry::new(RegistryOptions::new(Arc::clone(&authority), endpoints));
         let devices = DeviceAuthority::new(
             &registry,
@@ -140,6 +148,7 @@ impl Stack {
         let certificates = Arc::new(RegisteredCertificates(devices.clone()));
         let watching = {
             let sessions = Arc::new(broker.clone());
+            let devices = devices.clone();
             tokio::spawn(async move { devices.watch(sessions).await })
         };
         let runtime =
@@ -165,13 +174,14 @@ impl Stack {
         let messages = Arc::new(marram_registry::BrokerMessages::new(broker.clone()));
         let outbox = Outbox::start(messages.clone());
         let shadows = Shadows::new(identity.clone(), outbox.clone(), ShadowsOptions::default());
-        let jobs = Jobs::new(identity.clone(), outbox);
+        let jobs = Jobs::new(identity.clone(), outbox.clone());
         registry.watch_memberships(Arc::new(jobs.clone()));
         let clockwork = {
             let jobs = jobs.clone();
             tokio::spawn(async move { jobs.run().await })
         };
         let provisioning = Provisioning::new(identity.clone(), registry.clone());
+        devices.greet(JustInTime::new(provisioning.clone(), outbox.clone()));
         let sweeper = {
             let provisioning = provisioning.clone();
             tokio::spawn(async move { provisioning.run().await })

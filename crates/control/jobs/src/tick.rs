@@ -42,7 +42,7 @@ impl Jobs {
         }
     }
 
-    /// One round; answers how much was due.
+    /// One round; answers how much was done.
     async fn round(&self) -> Result<usize, marram_aws_api::ApiError> {
         let now = self.identity().now();
         let partition = self.identity().partition().clone();
@@ -50,28 +50,33 @@ impl Jobs {
         let region = self.identity().regions()[0].clone();
         let any = self.system(&Realm { partition, account, region });
         let due = any.read(|snapshot| due(self, snapshot, now))?;
-        let count = due.len();
+        let mut done = 0;
         for one in due {
             let jobs = self.clone();
             let realm = match &one {
                 Due::Job { realm, .. } | Due::Execution { realm, .. } => realm.clone(),
             };
-            self.system(&realm)
-                .commit_unrecorded(move |tx| {
-                    let mut work = Work::begin(&jobs, tx, &realm, now);
-                    match &one {
-                        Due::Job { id, .. } => {
-                            if let Some(job) = find_job(work.tx, &realm, id)? {
-                                work.advance(&job)?;
-                            }
+            let what = format!("{one:?}");
+            let system = self.system(&realm);
+            let advanced = system.commit_unrecorded(move |tx| {
+                let mut work = Work::begin(&jobs, tx, &realm, now);
+                match &one {
+                    Due::Job { id, .. } => {
+                        if let Some(job) = find_job(work.tx, &realm, id)? {
+                            work.advance(&job)?;
                         }
-                        Due::Execution { job, thing, number, .. } => work.time_out(job, thing, *number)?,
                     }
-                    work.finish()
-                })
-                .await?;
+                    Due::Execution { job, thing, number, .. } => work.time_out(job, thing, *number)?,
+                }
+                work.finish()
+            });
+            match advanced.await {
+                Ok(()) => done += 1,
+                // It stays due and is tried again; the others go on.
+                Err(error) => tracing::error!(%error, what, "due work of a job failed"),
+            }
         }
-        Ok(count)
+        Ok(done)
     }
 }
 

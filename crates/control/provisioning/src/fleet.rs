@@ -186,7 +186,8 @@ impl Provisioning {
         if plan.certificate.as_ref().is_none_or(|certificate| !owns(&certificate.source)) {
             return Err(FleetError::invalid("The template does not use the certificate AWS::IoT::Certificate::Id"));
         }
-        let role = self.assume(realm, &row.role_arn, template).map_err(|error| FleetError::of(&error))?;
+        let source = format!("provisioningtemplate/{template}");
+        let role = self.assume(realm, &row.role_arn, &source).map_err(|error| FleetError::of(&error))?;
         let made = apply(self, realm, &role, &plan).await.map_err(|error| FleetError::of(&error))?;
         let (realm_, owned) = (realm.clone(), certificate.clone());
         let details = json!({

@@ -7,12 +7,14 @@
 //!
 //! * [`ProvisioningService`] answers the operations on templates, claims and `RegisterThing`.
 //! * [`ProvisioningTopics`] answers the topics. Answers go to the session that asked and to nobody else: they hold keys.
+//! * [`JustInTime`] takes up certificates of registered CAs when they first connect: JITR, and JITP with a template.
 //! * What a template makes is made by ordinary registry operations, in the name of the template's role: a device gets
 //!   nothing that the role may not give, and every step is audited.
 
 mod apply;
 mod control;
 mod fleet;
+mod just_in_time;
 mod provisioning;
 mod row;
 mod schema;
@@ -20,6 +22,7 @@ mod template;
 mod topics;
 
 pub use control::ProvisioningService;
+pub use just_in_time::JustInTime;
 pub use provisioning::Provisioning;
 pub use schema::MIGRATIONS;
 pub use template::{

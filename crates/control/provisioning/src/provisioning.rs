@@ -84,8 +84,9 @@ impl Provisioning {
     }
 
     /// The principal that a template's role gives: only what it may, a template can.
-    pub(crate) fn assume(&self, realm: &Realm, role_arn: &str, template: &str) -> Result<Principal, ApiError> {
-        let source = realm.arn(format_args!("provisioningtemplate/{template}"));
+    /// `source` names the template or the CA it is assumed for.
+    pub(crate) fn assume(&self, realm: &Realm, role_arn: &str, source: &str) -> Result<Principal, ApiError> {
+        let source = realm.arn(source);
         let assumed = self.identity.assume_service_role(&ServiceAssume {
             account: &realm.account,
             region: &realm.region,

@@ -17,7 +17,7 @@ mod standing;
 mod watch;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use marram_audit::Audit;
 use marram_broker::{Authenticating, Authenticator, Denied, PeerInfo, SessionAuthority, Tenant};
@@ -26,6 +26,7 @@ use marram_mqtt::Connect;
 use marram_store::Store;
 use marram_types::{CertificateId, Partition, SharedClock};
 
+use crate::ca::Newcomers;
 use crate::change::ChangeFeed;
 use crate::realm::Realm;
 use crate::service::Registry;
@@ -56,6 +57,7 @@ struct Inner {
     changes: ChangeFeed,
     policies: PolicyCache,
     live: LivePrincipals,
+    newcomers: OnceLock<Arc<dyn Newcomers>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -89,6 +91,7 @@ impl DeviceAuthority {
                 changes: registry.changes().clone(),
                 policies: PolicyCache::default(),
                 live: LivePrincipals::default(),
+                newcomers: OnceLock::new(),
             }),
         }
     }
@@ -106,6 +109,11 @@ impl DeviceAuthority {
         source: IpAddr,
     ) -> Result<Arc<DeviceSession>, Denied> {
         session::open(&self.inner, certificate, client_id, source)
+    }
+
+    /// Names who takes up certificates that nobody registered; the first call counts. Without it they are only refused.
+    pub fn greet(&self, newcomers: Arc<dyn Newcomers>) {
+        let _: Result<(), _> = self.inner.newcomers.set(newcomers);
     }
 
     /// The caller that a certificate stands for on device HTTPS.
@@ -133,6 +141,15 @@ impl DeviceAuthority {
         watch::run(Arc::clone(&self.inner), sessions).await;
     }
 
+    /// Hands an unknown certificate to whoever takes up newcomers.
+    async fn introduce(&self, certificate: &CertificateId, peer: &PeerInfo) {
+        let (Some(newcomers), Some(der)) = (self.inner.newcomers.get(), peer.chain.first()) else { return };
+        let home = self.inner.store.read(|snapshot| standing::home(snapshot, &self.inner.partition, certificate));
+        if matches!(home, Ok(None)) {
+            newcomers.seen(der).await;
+        }
+    }
+
     /// Certificates with live sessions.
     pub fn live_principals(&self) -> usize {
         self.inner.live.len()
@@ -144,7 +161,13 @@ impl Authenticator for DeviceAuthority {
         Box::pin(async move {
             let fingerprint = peer.fingerprint.as_ref().ok_or(Denied::NotAuthorized)?;
             let certificate = CertificateId::from_bytes(fingerprint.0);
-            let session = self.session(&certificate, Some(&connect.client_id), peer.remote.ip())?;
+            let session = match self.session(&certificate, Some(&connect.client_id), peer.remote.ip()) {
+                Err(Denied::NotAuthorized) => {
+                    self.introduce(&certificate, peer).await;
+                    return Err(Denied::NotAuthorized);
+                }
+                decided => decided?,
+            };
             Ok(session as Arc<dyn SessionAuthority>)
         })
     }

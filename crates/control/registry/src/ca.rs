@@ -1,11 +1,13 @@
 //! Certificate authorities of other makers, registered to vouch for device certificates (CP 4.5, 4.8).
 
 mod describe;
+mod newcomer;
 mod register;
 mod registration_code;
 mod update;
 
 pub(crate) use describe::{describe_ca_certificate, list_ca_certificates};
+pub use newcomer::{Newcomers, RegisteringCa, find_registering_ca, insert_newcomer};
 pub(crate) use register::register_ca_certificate;
 pub(crate) use registration_code::{delete_registration_code, get_registration_code};
 pub(crate) use update::{delete_ca_certificate, update_ca_certificate};

@@ -44,18 +44,18 @@ pub(crate) const PENDING_ACTIVATION: &str = "PENDING_ACTIVATION";
 const REGISTER_INACTIVE: &str = "REGISTER_INACTIVE";
 
 /// Known with its CA, or issued here.
-const MODE_DEFAULT: &str = "DEFAULT";
+pub(crate) const MODE_DEFAULT: &str = "DEFAULT";
 /// Registered without a CA.
 const MODE_SNI_ONLY: &str = "SNI_ONLY";
 
 /// A certificate to store.
-struct NewCertificate<'a> {
-    realm: &'a Realm,
-    certificate: &'a Certificate,
-    status: &'a str,
-    mode: &'a str,
-    ca_id: Option<&'a str>,
-    now: Timestamp,
+pub(crate) struct NewCertificate<'a> {
+    pub(crate) realm: &'a Realm,
+    pub(crate) certificate: &'a Certificate,
+    pub(crate) status: &'a str,
+    pub(crate) mode: &'a str,
+    pub(crate) ca_id: Option<&'a str>,
+    pub(crate) now: Timestamp,
 }
 
 impl Realm {
@@ -113,7 +113,7 @@ pub(crate) fn must_exist(snapshot: &Snapshot<'_>, realm: &Realm, resource: &str)
 
 /// Stores a certificate. One installation knows a certificate once: the handshake names no account, so the certificate
 /// must.
-fn insert(tx: &mut Tx<'_>, new: &NewCertificate<'_>) -> Result<(), CallError> {
+pub(crate) fn insert(tx: &mut Tx<'_>, new: &NewCertificate<'_>) -> Result<(), CallError> {
     let NewCertificate { realm, certificate, status, mode, ca_id, now } = new;
     let id = certificate.id().to_string();
     let home = tx.execute(

@@ -31,6 +31,7 @@ mod thing_type;
 
 pub use authority::{DeviceAuthority, DeviceSession, LiveSessions};
 pub use bootstrap::{NewDevice, ProvisionedDevice, minimal_device_policy, provision_device};
+pub use ca::{Newcomers, RegisteringCa, find_registering_ca, insert_newcomer};
 pub use certificate::{insert_claim_certificate, insert_pending_certificate, remove_certificate};
 pub use credentials::CredentialsService;
 pub use data::{BrokerMessages, DataService, Lanes, MessagePort, Outbox, PublishError};
