@@ -1,0 +1,193 @@
+//! Timers, scheduled jobs and large roll-outs over a real store and a clock that the test moves.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use marram_aws_api::ApiError;
+use marram_broker::Message;
+use marram_identity::{BoxFuture, Principal, Service};
+use marram_jobs::{Jobs, JobsDataService, JobsService};
+use marram_pki::{CertificateAuthority, Validity};
+use marram_registry::{Endpoints, MessagePort, Outbox, PublishError, Realm, Registry, RegistryOptions};
+use marram_testkit::Control;
+use marram_types::{AccountId, Partition, Region};
+use serde_json::{Value, json};
+
+/// Patience with the background task, in real time.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Messages as they would be published.
+#[derive(Default)]
+struct Published(Mutex<Vec<String>>);
+
+impl MessagePort for Published {
+    fn publish<'a>(&'a self, realm: &'a Realm, message: Message) -> BoxFuture<'a, Result<(), PublishError>> {
+        self.publish_now(realm, message);
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn publish_now(&self, _: &Realm, message: Message) {
+        self.0.lock().unwrap().push(message.topic.to_string());
+    }
+    fn retained(&self, _: &Realm, _: &str) -> Option<Arc<Message>> {
+        None
+    }
+    fn retained_after(&self, _: &Realm, _: &str, _: usize) -> Vec<Arc<Message>> {
+        Vec::new()
+    }
+}
+
+struct Bench {
+    control: Control,
+    registry: Registry,
+    jobs: JobsService,
+    data: JobsDataService,
+    published: Arc<Published>,
+    clockwork: tokio::task::JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.clockwork.abort();
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let control = Control::open(dir.path(), Region::default_region());
+        control.store.migrate(marram_registry::MIGRATIONS).unwrap();
+        control.store.migrate(marram_jobs::MIGRATIONS).unwrap();
+        let authority = CertificateAuthority::create("CA", Validity::starting(1_800_000_000, 86_400 * 3650)).unwrap();
+        let registry = Registry::new(RegistryOptions::new(Arc::new(authority), Endpoints::single("localhost")));
+        let published = Arc::new(Published::default());
+        let jobs = Jobs::new(control.identity.clone(), Outbox::start(published.clone()));
+        registry.watch_memberships(Arc::new(jobs.clone()));
+        let clockwork = tokio::spawn({
+            let jobs = jobs.clone();
+            async move { jobs.run().await }
+        });
+        let (data, jobs) = (JobsDataService::new(jobs.clone()), JobsService::new(jobs));
+        Self { control, registry, jobs, data, published, clockwork, _dir: dir }
+    }
+
+    async fn call(&self, service: &dyn Service, operation: &str, input: Value) -> Result<Value, ApiError> {
+        let principal = Principal::root(AccountId::first(), Partition::aws().as_str());
+        self.control.call(service, principal, operation, input).await
+    }
+
+    async fn ok(&self, service: &dyn Service, operation: &str, input: Value) -> Value {
+        self.call(service, operation, input).await.unwrap_or_else(|error| panic!("{operation}: {error}"))
+    }
+
+    async fn thing(&self, name: &str) -> String {
+        let made = self.ok(&self.registry, "CreateThing", json!({"thingName": name})).await;
+        made["thingArn"].as_str().unwrap().to_owned()
+    }
+
+    async fn job(&self, id: &str) -> Value {
+        self.ok(&self.jobs, "DescribeJob", json!({"jobId": id})).await["job"].clone()
+    }
+
+    fn advance(&self, seconds: u64) {
+        self.control.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Waits until a job is as wanted: work of the clockwork.
+    async fn until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            let job = self.job(id).await;
+            if wanted(&job) {
+                return job;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{job}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// CP 4.7, 5.9: an execution in progress for too long is TIMED_OUT and tried again while retries are left; the step timer ends
+/// it too, and can be cleared.
+#[tokio::test]
+async fn executions_time_out() {
+    let bench = Bench::new();
+    let target = bench.thing("t").await;
+    let input = json!({
+        "jobId": "j", "targets": [target], "document": "{}",
+        "timeoutConfig": {"inProgressTimeoutInMinutes": 10},
+        "jobExecutionsRetryConfig": {"criteriaList": [{"failureType": "TIMED_OUT", "numberOfRetries": 1}]},
+    });
+    bench.ok(&bench.jobs, "CreateJob", input).await;
+    let start = json!({"thingName": "t"});
+    let first = bench.ok(&bench.data, "StartNextPendingJobExecution", start.clone()).await;
+    assert_eq!(first["execution"]["approximateSecondsBeforeTimedOut"], 600);
+    bench.advance(601);
+    bench.until("j", |job| job["jobProcessDetails"]["numberOfQueuedThings"] == 1).await;
+    let second = bench
+        .ok(&bench.data, "StartNextPendingJobExecution", json!({"thingName": "t", "stepTimeoutInMinutes": 1}))
+        .await;
+    assert_eq!(second["execution"]["executionNumber"], 2);
+    assert_eq!(second["execution"]["approximateSecondsBeforeTimedOut"], 60);
+    let keep = json!({"thingName": "t", "jobId": "j", "status": "IN_PROGRESS", "stepTimeoutInMinutes": -1,
+                      "includeJobExecutionState": true});
+    bench.ok(&bench.data, "UpdateJobExecution", keep).await;
+    bench.advance(61);
+    let left = bench.ok(&bench.data, "DescribeJobExecution", json!({"thingName": "t", "jobId": "j"})).await;
+    assert_eq!(
+        left["execution"]["approximateSecondsBeforeTimedOut"], 539,
+        "the step timer was cleared, the job's goes on"
+    );
+    bench.advance(540);
+    let job = bench.until("j", |job| job["status"] == "COMPLETED").await;
+    assert_eq!(job["jobProcessDetails"]["numberOfTimedOutThings"], 1);
+    let topics = bench.published.0.lock().unwrap().clone();
+    assert_eq!(topics.last().map(String::as_str), Some("$aws/things/t/jobs/notify-next"));
+}
+
+/// CP 4.7: a scheduled job begins at its time and ends at its time, as its end behaviour says.
+#[tokio::test]
+async fn jobs_keep_their_schedule() {
+    let bench = Bench::new();
+    let target = bench.thing("t").await;
+    let moment = |seconds: i64| {
+        let at = marram_types::Timestamp::from_secs(bench.control.identity.now().as_secs() + seconds);
+        at.rfc3339()[.."2026-01-31T10:00".len()].to_owned()
+    };
+    let schedule = json!({"startTime": moment(3600), "endTime": moment(7200), "endBehavior": "CANCEL"});
+    let input = json!({"jobId": "j", "targets": [target], "document": "{}", "schedulingConfig": schedule});
+    bench.ok(&bench.jobs, "CreateJob", input).await;
+    assert_eq!(bench.job("j").await["status"], "SCHEDULED");
+    bench.advance(3600);
+    bench.until("j", |job| job["jobProcessDetails"]["numberOfQueuedThings"] == 1).await;
+    bench.advance(3600);
+    let job = bench.until("j", |job| job["status"] == "CANCELED").await;
+    assert_eq!(job["jobProcessDetails"]["numberOfCanceledThings"], 1);
+}
+
+/// CP 4.7: a group of more things than one transaction takes is handed out in the background; counts agree, and every thing
+/// hears once.
+#[tokio::test]
+async fn large_groups_are_handed_out_in_rounds() {
+    const THINGS: usize = 1200;
+    let bench = Bench::new();
+    let group = bench.ok(&bench.registry, "CreateThingGroup", json!({"thingGroupName": "g"})).await;
+    for number in 0..THINGS {
+        let name = format!("t{number}");
+        bench.thing(&name).await;
+        bench.ok(&bench.registry, "AddThingToThingGroup", json!({"thingGroupName": "g", "thingName": name})).await;
+    }
+    let input = json!({"jobId": "j", "targets": [group["thingGroupArn"]], "document": "{}"});
+    bench.ok(&bench.jobs, "CreateJob", input).await;
+    bench.until("j", |job| job["jobProcessDetails"]["numberOfQueuedThings"] == THINGS).await;
+    bench.ok(&bench.jobs, "CancelJob", json!({"jobId": "j"})).await;
+    let job = bench.job("j").await;
+    assert_eq!(job["jobProcessDetails"]["numberOfCanceledThings"], THINGS);
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    let notified = || bench.published.0.lock().unwrap().iter().filter(|topic| topic.ends_with("/jobs/notify")).count();
+    while notified() < 2 * THINGS {
+        assert!(tokio::time::Instant::now() < deadline, "{} notifications", notified());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(notified(), 2 * THINGS);
+}
