@@ -84,6 +84,7 @@ UntagResource
 
 SECRETS = """
 CreateSecret GetSecretValue PutSecretValue UpdateSecret DescribeSecret ListSecrets DeleteSecret TagResource UntagResource
+RestoreSecret UpdateSecretVersionStage ListSecretVersionIds
 """.split()
 
 OFFERED = {

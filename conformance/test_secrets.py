@@ -48,6 +48,25 @@ def test_versions_and_stages(secrets, name):
                    VersionStage="AWSPENDING") == "InvalidRequestException"
 
 
+def test_labels_move_by_hand(secrets, name):
+    """CP 9.2: a label moves only by who knows where it is; AWSCURRENT leaves AWSPREVIOUS behind and never goes."""
+    one = secrets.create_secret(Name=name, SecretString="one")["VersionId"]
+    two = secrets.put_secret_value(SecretId=name, SecretString="two", VersionStages=["next"])["VersionId"]
+    move = dict(SecretId=name, VersionStage="AWSCURRENT", MoveToVersionId=two)
+    assert refused(secrets.update_secret_version_stage, **move) == "InvalidParameterException"
+    assert refused(secrets.update_secret_version_stage, **move, RemoveFromVersionId=two) == "InvalidParameterException"
+    secrets.update_secret_version_stage(**move, RemoveFromVersionId=one)
+    assert secrets.get_secret_value(SecretId=name)["SecretString"] == "two"
+    assert secrets.get_secret_value(SecretId=name, VersionStage="AWSPREVIOUS")["SecretString"] == "one"
+    assert refused(secrets.update_secret_version_stage, SecretId=name, VersionStage="AWSCURRENT",
+                   RemoveFromVersionId=two) == "InvalidParameterException"
+    secrets.update_secret_version_stage(SecretId=name, VersionStage="AWSPREVIOUS", RemoveFromVersionId=one)
+    secrets.update_secret_version_stage(SecretId=name, VersionStage="next", RemoveFromVersionId=two)
+    assert [v["VersionId"] for v in secrets.list_secret_version_ids(SecretId=name)["Versions"]] == [two]
+    every = secrets.list_secret_version_ids(SecretId=name, IncludeDeprecated=True)["Versions"]
+    assert {v["VersionId"]: v.get("VersionStages") for v in every} == {one: None, two: ["AWSCURRENT"]}
+
+
 def test_tokens_make_requests_repeatable(secrets, name):
     """CP 9.2: the same token and value again changes nothing, another value is refused."""
     token = str(uuid.uuid4())
@@ -75,6 +94,8 @@ def test_deletion_waits_or_does_not(secrets, name):
     assert refused(secrets.create_secret, Name=name, SecretString="x") == "InvalidRequestException"
     names = lambda **given: [s["Name"] for page in secrets.get_paginator("list_secrets").paginate(**given) for s in page["SecretList"]]
     assert name not in names() and name in names(IncludePlannedDeletion=True)
+    secrets.restore_secret(SecretId=arn)
+    assert secrets.get_secret_value(SecretId=name)["SecretString"] == "one"
     secrets.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
     assert refused(secrets.get_secret_value, SecretId=arn) == "ResourceNotFoundException"
     assert secrets.create_secret(Name=name, SecretString="two")["ARN"] != arn

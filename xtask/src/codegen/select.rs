@@ -130,7 +130,7 @@ pub const SERVICES: &[Selection] = &[
         event_source: "secretsmanager.amazonaws.com",
         shapes: Shapes::Named(
             "CreateSecret GetSecretValue PutSecretValue UpdateSecret DescribeSecret ListSecrets DeleteSecret
-             TagResource UntagResource",
+             TagResource UntagResource RestoreSecret UpdateSecretVersionStage ListSecretVersionIds",
         ),
     },
     Selection {

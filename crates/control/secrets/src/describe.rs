@@ -7,7 +7,7 @@ use marram_identity::{CallContext, CallError};
 use serde_json::{Value, json};
 
 use crate::lookup::Asked;
-use crate::row::{Place, Secret, Stages, all_secrets, stages, tags};
+use crate::row::{self, Place, Secret, Stages, all_secrets, stages, tags};
 use crate::service::{invalid_parameter, text};
 
 /// Secrets on a page when the caller does not say, and at most.
@@ -22,6 +22,32 @@ pub(crate) fn describe(ctx: &CallContext, input: &Value) -> Result<Value, ApiErr
     let (tags, stages) =
         ctx.read(|snapshot| Ok((tags(snapshot, &at, &secret.name)?, stages(snapshot, &at, &secret.name)?)))?;
     Ok(facts(&at, secret, &tags, &stages, "VersionIdsToStages"))
+}
+
+/// ListSecretVersionIds: versions with labels, and those without when asked for. All of them fit one page.
+pub(crate) fn versions(ctx: &CallContext, input: &Value) -> Result<Value, ApiError> {
+    let asked = Asked::find(ctx, text(input, "SecretId").unwrap_or_default())?;
+    let (grant, secret) = asked.authorize(ctx, |_| {})?;
+    drop(grant);
+    if text(input, "NextToken").is_some() {
+        return Err(ApiError::new("InvalidNextTokenException", 400, "The NextToken value is invalid."));
+    }
+    let at = Place::of(ctx);
+    let with_all = input.get("IncludeDeprecated").and_then(Value::as_bool).unwrap_or(false);
+    let (versions, stages) =
+        ctx.read(|snapshot| Ok((row::versions(snapshot, &at, &secret.name)?, stages(snapshot, &at, &secret.name)?)))?;
+    let versions: Vec<Value> = versions
+        .into_iter()
+        .filter(|(version, _)| with_all || stages.contains_key(version))
+        .map(|(version, created)| {
+            let mut entry = json!({"VersionId": version, "CreatedDate": created.epoch_seconds()});
+            if let Some(carried) = stages.get(&version) {
+                entry["VersionStages"] = json!(carried);
+            }
+            entry
+        })
+        .collect();
+    Ok(json!({"ARN": asked.arn, "Name": secret.name, "Versions": versions}))
 }
 
 /// ListSecrets.

@@ -4,7 +4,7 @@
 //! it reaches the store; it is opened for the one answer that needs it. Every call leaves an audit record, reads of values
 //! included; no record holds a value.
 //!
-//! Not here: rotation functions, replicas, resource policies; they answer that they are not supported.
+//! Not here: rotation functions, replicas, resource policies, batches, random passwords; they answer that they are not supported.
 
 mod describe;
 mod lifecycle;

@@ -172,6 +172,20 @@ pub(crate) async fn delete(ctx: &CallContext, input: &Value) -> Result<Value, Ap
     .await
 }
 
+/// RestoreSecret: a secret that waits for its end is had back.
+pub(crate) async fn restore(ctx: &CallContext, input: &Value) -> Result<Value, ApiError> {
+    let asked = Asked::find(ctx, text(input, "SecretId").unwrap_or_default())?;
+    let (grant, secret) = asked.authorize(ctx, |_| {})?;
+    let mut secret = Secret { deleted_at: None, delete_after: None, ..secret.clone() };
+    secret.changed_at = ctx.now;
+    let (at, arn) = (Place::of(ctx), asked.arn.clone());
+    ctx.commit(grant, move |tx| {
+        put_secret(tx, &at, &secret)?;
+        Ok(json!({"ARN": arn, "Name": secret.name}))
+    })
+    .await
+}
+
 fn refuse_unsupported(input: &Value) -> Result<(), ApiError> {
     for member in ["AddReplicaRegions", "CrossAccountPrimaryARN", "Type"] {
         let is_given = match input.get(member) {

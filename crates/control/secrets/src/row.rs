@@ -195,6 +195,16 @@ pub(crate) fn sealed(
     )
 }
 
+/// Versions and when they were made, the newest first.
+pub(crate) fn versions(snapshot: &Snapshot<'_>, at: &Place, name: &str) -> Result<Vec<(String, Timestamp)>, CallError> {
+    snapshot.query_all(
+        "SELECT version, created_at FROM secret_version WHERE account = $1 AND region = $2 AND secret = $3
+         ORDER BY created_at DESC, version",
+        params![at.account, at.region, name],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
 pub(crate) fn tags(snapshot: &Snapshot<'_>, at: &Place, name: &str) -> Result<BTreeMap<String, String>, CallError> {
     let rows: Vec<(String, String)> = snapshot.query_all(
         "SELECT key, value FROM secret_tag WHERE account = $1 AND region = $2 AND secret = $3 ORDER BY key",

@@ -115,7 +115,7 @@ pub(crate) fn insert(
     }
     let carried = stages(tx, at, &secret.name)?;
     if carried.values().map(Vec::len).sum::<usize>() > STAGES_MAX {
-        return Err(ApiError::limit_exceeded(format!("A secret has at most {STAGES_MAX} staging labels")).into());
+        return Err(too_many_stages().into());
     }
     Ok(carried.get(&version.id).cloned().unwrap_or_default())
 }
@@ -144,6 +144,60 @@ fn holder(tx: &Tx<'_>, at: &Place, secret: &Secret, stage: &str) -> Result<Optio
         params![at.account, at.region, secret.name, stage],
         |row| Ok(row.get(0)?),
     )
+}
+
+/// UpdateSecretVersionStage: a label moves to a version, away from one, or both; who moves it says where it is.
+pub(crate) async fn update_stage(ctx: &CallContext, input: &Value) -> Result<Value, ApiError> {
+    let asked = Asked::find(ctx, text(input, "SecretId").unwrap_or_default())?;
+    let stage = text(input, "VersionStage").unwrap_or_default().to_owned();
+    let (grant, secret) = asked.authorize(ctx, |conditions| {
+        conditions.set("secretsmanager:VersionStage", stage.as_str());
+    })?;
+    secret.must_live()?;
+    let (from, to) =
+        (text(input, "RemoveFromVersionId").map(str::to_owned), text(input, "MoveToVersionId").map(str::to_owned));
+    if from.is_none() && to.is_none() {
+        return Err(invalid_parameter("Give RemoveFromVersionId, MoveToVersionId, or both."));
+    }
+    if stage == CURRENT && to.is_none() {
+        return Err(invalid_parameter("You can't remove the staging label AWSCURRENT; move it to another version."));
+    }
+    let (at, secret, arn, now) = (Place::of(ctx), secret.clone(), asked.arn.clone(), ctx.now);
+    ctx.commit(grant, move |tx| {
+        if holder(tx, &at, &secret, &stage)? != from {
+            return Err(invalid_parameter(format!(
+                "The staging label {stage} is attached to another version; RemoveFromVersionId must name it."
+            ))
+            .into());
+        }
+        match &to {
+            Some(to) => {
+                if sealed(tx, &at, &secret.name, to)?.is_none() {
+                    return Err(not_found(format!(
+                        "Secrets Manager can't find the specified secret value for VersionId: {to}"
+                    ))
+                    .into());
+                }
+                move_stage(tx, &at, &secret, &stage, to)?;
+                if stages(tx, &at, &secret.name)?.values().map(Vec::len).sum::<usize>() > STAGES_MAX {
+                    return Err(too_many_stages().into());
+                }
+            }
+            None => {
+                tx.execute(
+                    "DELETE FROM secret_stage WHERE account = $1 AND region = $2 AND secret = $3 AND stage = $4",
+                    params![at.account, at.region, secret.name, stage],
+                )?;
+            }
+        }
+        put_secret(tx, &at, &Secret { changed_at: now, ..secret.clone() })?;
+        Ok(json!({"ARN": arn, "Name": secret.name}))
+    })
+    .await
+}
+
+fn too_many_stages() -> ApiError {
+    ApiError::limit_exceeded(format!("A secret has at most {STAGES_MAX} staging labels"))
 }
 
 /// GetSecretValue.
