@@ -11,7 +11,8 @@ BINARIES = pathlib.Path(os.environ.get("MARRAM_CORE_BIN", ROOT / "target/debug/m
 
 
 def run(*command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    environment = {**os.environ, "COMPRESSION": "none"}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
 
 @pytest.fixture(scope="module")
