@@ -17,20 +17,28 @@ use serde_json::{Value, json};
 use crate::realm::Realm;
 use crate::tag;
 
+/// The two targets (TG 7.1).
+pub(crate) const CLOUD: &str = "CLOUD";
+pub(crate) const GREENGRASS: &str = "GREENGRASS";
+
 /// Where a deployment stands (TG 7.5). `BOOTSTRAP` and `PENDING_DELETE` belong to the GREENGRASS target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     NotDeployed,
+    Bootstrap,
     DeployInProgress,
     DeployedInTarget,
     UndeployInProgress,
+    PendingDelete,
     Failed,
     DeletedInTarget,
 }
 
 impl Status {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::NotDeployed, "NOT_DEPLOYED"),
+        (Self::Bootstrap, "BOOTSTRAP"),
+        (Self::PendingDelete, "PENDING_DELETE"),
         (Self::DeployInProgress, "DEPLOY_IN_PROGRESS"),
         (Self::DeployedInTarget, "DEPLOYED_IN_TARGET"),
         (Self::UndeployInProgress, "UNDEPLOY_IN_PROGRESS"),
@@ -48,7 +56,7 @@ impl Status {
 
     /// Another step of the status machine is under way.
     pub(crate) fn is_moving(self) -> bool {
-        matches!(self, Self::DeployInProgress | Self::UndeployInProgress)
+        matches!(self, Self::Bootstrap | Self::DeployInProgress | Self::UndeployInProgress | Self::PendingDelete)
     }
 }
 
@@ -69,10 +77,31 @@ pub(crate) struct Instance {
     pub(crate) dependencies: Value,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
+    /// Of the target GREENGRASS.
+    pub(crate) group: Option<Group>,
+    /// The target's deployments hold it.
+    pub(crate) is_in_target: bool,
 }
 
-const COLUMNS: &str =
-    "id, definition, target, status, role_arn, metrics, version, dependencies, created_at, updated_at";
+/// Where a GREENGRASS deployment goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    /// `greengrassGroupName`.
+    pub(crate) name: String,
+    /// `thinggroup/NAME`.
+    pub(crate) resource: String,
+    /// `greengrassGroupId`, since the first deploy.
+    pub(crate) id: Option<String>,
+    /// `greengrassGroupVersionId`, since the first deploy.
+    pub(crate) version: Option<String>,
+    /// `s3BucketName`.
+    pub(crate) bucket: String,
+}
+
+const COLUMNS: &str = "id, definition, target, status, role_arn, metrics, version, dependencies, created_at, updated_at,
+    group_name, group_resource, group_id, group_version, bucket, in_target";
+/// How many [`COLUMNS`] are.
+const COLUMN_COUNT: usize = 16;
 
 fn read_row(row: &Row<'_>) -> Result<Instance, CallError> {
     let json = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
@@ -87,6 +116,17 @@ fn read_row(row: &Row<'_>) -> Result<Instance, CallError> {
         dependencies: json(row.get(7)?).unwrap_or_else(|| json!([])),
         created: row.get(8)?,
         updated: row.get(9)?,
+        group: match (row.get::<Option<String>>(10)?, row.get::<Option<String>>(11)?) {
+            (Some(name), Some(resource)) => Some(Group {
+                name,
+                resource,
+                id: row.get(12)?,
+                version: row.get(13)?,
+                bucket: row.get::<Option<String>>(14)?.unwrap_or_default(),
+            }),
+            _ => None,
+        },
+        is_in_target: row.get::<i64>(15)? != 0,
     })
 }
 
@@ -135,12 +175,21 @@ pub(crate) fn not_found(urn: &Urn) -> ApiError {
 
 /// `SystemInstanceSummary`.
 pub(crate) fn summary(realm: &Realm, instance: &Instance) -> Value {
-    json!({
+    let mut summary = json!({
         "id": instance.id.as_str(),
         "arn": realm.arn(&instance.id),
         "status": instance.status.as_str(),
         "target": instance.target,
         "createdAt": instance.created.epoch_seconds(),
         "updatedAt": instance.updated.epoch_seconds(),
-    })
+    });
+    if let Some(group) = &instance.group {
+        summary["greengrassGroupName"] = group.name.as_str().into();
+        for (member, value) in [("greengrassGroupId", &group.id), ("greengrassGroupVersionId", &group.version)] {
+            if let Some(value) = value {
+                summary[member] = value.as_str().into();
+            }
+        }
+    }
+    summary
 }

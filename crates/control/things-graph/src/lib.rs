@@ -6,6 +6,7 @@
 //!
 //! * `catalog`: namespace versions as checked models.
 //! * `language`: documents in, checked models or sentences out; the only place that calls the compiler.
+//! * `edge`: the target GREENGRASS: what is sent to cores, what they report, the history they send up.
 //! * `instance`: the status machine of TG 7.5 and the lowering of a checked deployment into a snapshot.
 //!
 //! Not here: the language (`marram-tdm`), running flows (`marram-flow-runtime`), the history of executions (there too).
@@ -13,6 +14,7 @@
 mod association;
 mod catalog;
 mod entity;
+mod edge;
 mod execution;
 mod identity;
 mod input;
@@ -30,7 +32,8 @@ mod tag;
 mod template;
 
 pub use identity::IdentityRoles;
-pub use ports::{Roles, ThingFacts, Things};
+pub use edge::{CoreTopics, GroupMembers};
+pub use ports::{FlowComponent, FlowTarget, GreengrassTarget, Roles, Sent, ThingFacts, Things};
 pub use realm::Realm;
 pub use recover::Recovered;
 pub use registry::RegistryThings;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use marram_identity::CallError;
+use marram_aws_api::ApiError;
+use marram_identity::{BoxFuture, CallContext, CallError};
 use marram_store::Snapshot;
+use serde_json::Value;
 
 use crate::realm::Realm;
 
@@ -31,4 +33,61 @@ pub trait Roles: Send + Sync + Debug {
     /// Whether the role exists in this account and its trust policy lets this service assume it on behalf of the
     /// deployment `source_arn`.
     fn trusts(&self, realm: &Realm, role_arn: &str, source_arn: &str) -> bool;
+}
+
+/// Where a GREENGRASS deployment goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowTarget {
+    /// `thinggroup/NAME` or `thing/NAME`.
+    pub resource: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Id of the group.
+    pub id: String,
+}
+
+/// What a deployment of the target says about the flow component.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlowComponent {
+    /// Name of the component.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Member of the component's configuration below `targets` that is replaced as a whole.
+    pub member: String,
+    /// What it becomes; `None`: it goes, and the component with it when nothing else is configured.
+    pub value: Option<Value>,
+}
+
+/// A deployment was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// `greengrassDeploymentId`.
+    pub deployment_id: String,
+    /// Revision of the target's deployment: `greengrassGroupVersionId`.
+    pub revision: String,
+}
+
+/// Cores and their deployments.
+pub trait GreengrassTarget: Send + Sync + Debug {
+    /// The target called `name`.
+    ///
+    /// # Errors
+    /// The store's failure.
+    fn resolve(&self, snapshot: &Snapshot<'_>, realm: &Realm, name: &str) -> Result<Option<FlowTarget>, CallError>;
+
+    /// Whether deployments of `resource` are for the core `thing`.
+    ///
+    /// # Errors
+    /// The store's failure.
+    fn includes(&self, snapshot: &Snapshot<'_>, realm: &Realm, resource: &str, thing: &str) -> Result<bool, CallError>;
+
+    /// Makes a new deployment of `target`, as the caller: everything the latest one has stays, the flow component becomes
+    /// what `component` says. `None`: there was nothing to take away.
+    fn send<'a>(
+        &'a self,
+        ctx: &'a CallContext,
+        target: &'a FlowTarget,
+        component: FlowComponent,
+    ) -> BoxFuture<'a, Result<Option<Sent>, ApiError>>;
 }

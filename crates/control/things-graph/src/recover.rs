@@ -7,6 +7,7 @@ use marram_store::params;
 use marram_tdm::model::Urn;
 use marram_types::{AccountId, Partition, Region};
 
+use crate::edge;
 use crate::instance::{deploy, undeploy};
 use crate::namespace;
 use crate::realm::Realm;
@@ -40,7 +41,8 @@ impl ThingsGraph {
         let rows = self.inner.store.read(|s| {
             s.query_all(
                 "SELECT account, region, id, status FROM tg_instance
-                 WHERE status IN ('DEPLOYED_IN_TARGET', 'DEPLOY_IN_PROGRESS', 'UNDEPLOY_IN_PROGRESS')",
+                 WHERE (target = 'CLOUD' AND status IN ('DEPLOYED_IN_TARGET', 'DEPLOY_IN_PROGRESS', 'UNDEPLOY_IN_PROGRESS'))
+                    OR status = 'BOOTSTRAP'",
                 params![],
                 |row| {
                     let (account, region) = (row.parse::<AccountId>(0)?, row.parse::<Region>(1)?);
@@ -51,6 +53,8 @@ impl ThingsGraph {
         for (account, region, urn, status) in rows {
             let realm = Realm { partition: partition.clone(), account, region };
             match status.as_str() {
+                // Nothing was sent to the cores in its name, and nobody is there in whose name it could be.
+                "BOOTSTRAP" => edge::interrupted(self, &realm, &urn).await?,
                 "UNDEPLOY_IN_PROGRESS" => {
                     undeploy::finish(self, &realm, &urn).await?;
                     recovered.undeployed += 1;

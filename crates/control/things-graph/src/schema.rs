@@ -3,7 +3,10 @@
 use marram_store::Migration;
 
 /// What `Store::migrate` is given at start.
-pub const MIGRATIONS: &[Migration] = &[Migration { component: "things-graph", number: 1, sql: VERSION_1 }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { component: "things-graph", number: 1, sql: VERSION_1 },
+    Migration { component: "things-graph", number: 2, sql: VERSION_2 },
+];
 
 const VERSION_1: &str = "
 CREATE TABLE tg_namespace (
@@ -102,4 +105,25 @@ CREATE TABLE tg_tag (
     value TEXT NOT NULL,
     PRIMARY KEY (account, region, urn_key, key)
 ) WITHOUT ROWID;
+";
+
+/// The target GREENGRASS: where a deployment goes, what was last sent there, what cores say of it.
+const VERSION_2: &str = "
+ALTER TABLE tg_instance ADD COLUMN group_name TEXT;
+ALTER TABLE tg_instance ADD COLUMN group_resource TEXT;
+ALTER TABLE tg_instance ADD COLUMN group_id TEXT;
+ALTER TABLE tg_instance ADD COLUMN group_version TEXT;
+ALTER TABLE tg_instance ADD COLUMN bucket TEXT;
+-- 1: the deployments sent to the target hold it
+ALTER TABLE tg_instance ADD COLUMN in_target BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX tg_instance_target ON tg_instance (account, region, group_resource, urn_key);
+CREATE TABLE tg_core_report (
+    account TEXT NOT NULL, region TEXT NOT NULL, urn_key TEXT NOT NULL, thing TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    state TEXT NOT NULL,
+    message TEXT,
+    reported_at BIGINT NOT NULL,
+    PRIMARY KEY (account, region, urn_key, thing)
+) WITHOUT ROWID;
+CREATE INDEX tg_core_report_thing ON tg_core_report (account, region, thing, urn_key);
 ";

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use marram_aws_api::{ApiError, Operation, ServiceId};
 use marram_flow_runtime::{History, RuntimeHandle};
@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 
 use crate::catalog::{self, Catalog};
 use crate::page::Tokens;
-use crate::ports::{Roles, Things};
+use crate::ports::{GreengrassTarget, Roles, Things};
 use crate::realm::Realm;
 use crate::template::Kind;
 use crate::{association, entity, execution, instance, namespace, tag, template};
@@ -100,6 +100,8 @@ pub(crate) struct Inner {
     pub(crate) tokens: Tokens,
     pub(crate) quotas: Quotas,
     pub(crate) catalog: Catalog,
+    /// Filled in when cores are served, which starts later than flows.
+    pub(crate) greengrass: OnceLock<Arc<dyn GreengrassTarget>>,
     namespace_locks: Locks<Realm>,
     instance_locks: Locks<(Realm, String)>,
 }
@@ -124,10 +126,17 @@ impl ThingsGraph {
                 tokens: Tokens::derived_from(&parts.page_secret),
                 quotas: parts.quotas,
                 catalog: Catalog::default(),
+                greengrass: OnceLock::new(),
                 namespace_locks: Mutex::default(),
                 instance_locks: Mutex::default(),
             }),
         })
+    }
+
+    /// Lets deployments go to cores from now on; only the first call counts.
+    pub fn serve_greengrass(&self, target: Arc<dyn GreengrassTarget>) {
+        // A second call would come from a second composition of the same service, and there is none.
+        let _: Result<(), _> = self.inner.greengrass.set(target);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

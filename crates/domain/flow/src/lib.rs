@@ -19,6 +19,7 @@ mod scope;
 pub mod simulate;
 pub mod snapshot;
 mod step;
+pub mod topics;
 pub mod trigger;
 
 pub use exchange::MAX_PAYLOAD_BYTES as MAX_MQTT_PAYLOAD_BYTES;

@@ -261,7 +261,7 @@ fn write(tx: &mut Tx<'_>, batch: &HistoryBatch) -> Result<(), StoreError> {
         numbers.push(upsert(tx, entry, &mut next)?);
     }
     for message in &batch.messages {
-        let Some(number) = numbers.get(message.execution) else { continue };
+        let Some(Some(number)) = numbers.get(message.execution) else { continue };
         tx.execute(
             "INSERT INTO flow_message (number, seq, event_type, at, payload) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (number, seq) DO NOTHING",
@@ -277,14 +277,24 @@ fn write(tx: &mut Tx<'_>, batch: &HistoryBatch) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn upsert(tx: &mut Tx<'_>, entry: &ExecutionRecord, next: &mut i64) -> Result<i64, StoreError> {
-    if let Some(number) = number_of(tx, &entry.account, &entry.region, &entry.execution)? {
+/// The number of the execution; `None` when another deployment has that id already: what a core reports must not touch
+/// what it does not own.
+fn upsert(tx: &mut Tx<'_>, entry: &ExecutionRecord, next: &mut i64) -> Result<Option<i64>, StoreError> {
+    let known = tx.query_opt(
+        "SELECT number, deployment FROM flow_execution WHERE account = $1 AND region = $2 AND execution = $3",
+        params![entry.account.as_str(), entry.region.as_str(), entry.execution.as_str()],
+        |row| Ok::<_, StoreError>((row.get::<i64>(0)?, row.text(1)?.eq_ignore_ascii_case(&entry.deployment))),
+    )?;
+    if let Some((number, is_own)) = known {
+        if !is_own {
+            return Ok(None);
+        }
         // A terminal status is final: an index that replays from an earlier point must not bring a run back to life.
         tx.execute(
             "UPDATE flow_execution SET status = $1, updated_at = $2 WHERE number = $3 AND status = 'RUNNING'",
             params![entry.status.as_str(), entry.updated.0, number],
         )?;
-        return Ok(number);
+        return Ok(Some(number));
     }
     *next += 1;
     tx.execute(
@@ -304,7 +314,7 @@ fn upsert(tx: &mut Tx<'_>, entry: &ExecutionRecord, next: &mut i64) -> Result<i6
             entry.updated.0
         ],
     )?;
-    Ok(*next)
+    Ok(Some(*next))
 }
 
 impl HistorySink for History {

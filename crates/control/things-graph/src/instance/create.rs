@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::prepare::prepare;
-use super::{Instance, Status, find, summary};
+use super::{CLOUD, GREENGRASS, Group, Instance, Status, find, summary};
 use crate::input::{Document, Tag, read};
 use crate::language::{self, refusal};
 use crate::realm::Realm;
@@ -25,6 +25,18 @@ struct Create {
     metrics_configuration: Option<Value>,
     #[serde(default)]
     tags: Vec<Tag>,
+}
+
+/// The group a deployment is for (TG 7.1).
+fn group(service: &ThingsGraph, ctx: &CallContext, realm: &Realm, request: &Create) -> Result<Group, ApiError> {
+    let Some(target) = service.inner.greengrass.get() else {
+        return Err(ApiError::invalid_request("The target GREENGRASS is not available: no cores are served here"));
+    };
+    let name = request.greengrass_group_name.clone().unwrap_or_default();
+    let found = ctx.read(|s| target.resolve(s, realm, &name))?;
+    let found = found.ok_or_else(|| ApiError::invalid_request(format!("The Greengrass group {name} does not exist")))?;
+    let bucket = request.s3_bucket_name.clone().unwrap_or_default();
+    Ok(Group { name, resource: found.resource, id: None, version: None, bucket })
 }
 
 pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Value) -> Result<Value, ApiError> {
@@ -50,7 +62,7 @@ pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Val
     }
     let grant = ctx.authorize_all(needs)?;
 
-    if request.target == "GREENGRASS" {
+    if request.target == GREENGRASS {
         for (member, value) in
             [("greengrassGroupName", &request.greengrass_group_name), ("s3BucketName", &request.s3_bucket_name)]
         {
@@ -58,19 +70,22 @@ pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Val
                 return Err(ApiError::invalid_request(format!("{member} is required for the target GREENGRASS")));
             }
         }
-        return Err(ApiError::invalid_request("The target GREENGRASS is not available in this version"));
     }
-    if request.greengrass_group_name.is_some() || request.s3_bucket_name.is_some() {
+    let is_cloud = request.target == CLOUD;
+    let group = if is_cloud { None } else { Some(group(service, ctx, &realm, &request)?) };
+    if is_cloud && (request.greengrass_group_name.is_some() || request.s3_bucket_name.is_some()) {
         tracing::info!("members of the target GREENGRASS are ignored for CLOUD");
     }
-    let Some(role_arn) = request.flow_actions_role_arn.clone() else {
+    let role_arn = request.flow_actions_role_arn.clone();
+    if is_cloud && role_arn.is_none() {
         return Err(ApiError::invalid_request("flowActionsRoleArn is required for the target CLOUD"));
-    };
+    }
     let text = request.definition.text;
     let (checker, checked_realm) = (service.clone(), realm.clone());
     let (text, prepared) = tokio::task::spawn_blocking(move || {
         let inner = &checker.inner;
-        let prepared = inner.store.read(|s| prepare(s, &inner.catalog, &*inner.things, &checked_realm, &text))?;
+        let prepared =
+            inner.store.read(|s| prepare(s, &inner.catalog, &*inner.things, &checked_realm, &text, is_cloud))?;
         // What cannot be frozen could never be deployed.
         let prepared = prepared
             .and_then(|prepared| prepared.freeze(&checked_realm, inner.network.allow_insecure_http).map(|_| prepared));
@@ -92,14 +107,16 @@ pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Val
     let instance = Instance {
         id: prepared.deployment.id.clone(),
         definition: text,
-        target: "CLOUD".to_owned(),
+        target: request.target,
         status: Status::NotDeployed,
-        role_arn: Some(role_arn),
+        role_arn,
         metrics,
         version: prepared.view.version,
         dependencies: prepared.dependencies,
         created: now,
         updated: now,
+        group,
+        is_in_target: false,
     };
     ctx.commit(grant, move |tx| {
         if find(tx, &realm, &instance.id)?.is_some() {
@@ -115,8 +132,8 @@ pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Val
         }
         tx.execute(
             "INSERT INTO tg_instance (account, region, urn_key, id, definition, system_key, target, status, role_arn,
-             metrics, version, dependencies, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
+             metrics, version, dependencies, created_at, updated_at, group_name, group_resource, bucket)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16)",
             params![
                 realm.account,
                 realm.region,
@@ -130,7 +147,10 @@ pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Val
                 instance.metrics.as_ref().map(Value::to_string),
                 instance.version,
                 instance.dependencies.to_string(),
-                now
+                now,
+                instance.group.as_ref().map(|group| group.name.as_str()),
+                instance.group.as_ref().map(|group| group.resource.as_str()),
+                instance.group.as_ref().map(|group| group.bucket.as_str())
             ],
         )?;
         tag::put(tx, &realm, &instance.id, &tags)?;

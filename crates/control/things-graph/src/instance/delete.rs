@@ -23,7 +23,7 @@ pub(crate) async fn delete(service: &ThingsGraph, ctx: &CallContext, input: &Val
         let Some(instance) = find(tx, &realm, &urn)? else { return Ok(json!({})) };
         let is_idle = match instance.status {
             Status::NotDeployed | Status::DeletedInTarget => true,
-            Status::Failed => !is_running,
+            Status::Failed => !is_running && !instance.is_in_target,
             _ => false,
         };
         if !is_idle {

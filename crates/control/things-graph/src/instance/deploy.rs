@@ -11,6 +11,7 @@ use smol_str::SmolStr;
 
 use super::prepare::prepare;
 use super::{Instance, Status, authorized_target, find, not_found, set_status, summary};
+use crate::edge;
 use crate::input::{ById, read};
 use crate::language::refusal;
 use crate::realm::Realm;
@@ -28,10 +29,12 @@ pub(crate) async fn deploy(service: &ThingsGraph, ctx: &CallContext, input: &Val
         return Err(in_use(instance.status));
     }
 
+    let is_cloud = instance.group.is_none();
     let (checker, checked_realm, text) = (service.clone(), realm.clone(), instance.definition.clone());
     let prepared = tokio::task::spawn_blocking(move || {
         let inner = &checker.inner;
-        let prepared = inner.store.read(|s| prepare(s, &inner.catalog, &*inner.things, &checked_realm, &text))?;
+        let prepared =
+            inner.store.read(|s| prepare(s, &inner.catalog, &*inner.things, &checked_realm, &text, is_cloud))?;
         Ok::<_, CallError>(prepared.and_then(|prepared| {
             let frozen = prepared.freeze(&checked_realm, inner.network.allow_insecure_http)?;
             Ok((prepared, frozen))
@@ -60,10 +63,16 @@ pub(crate) async fn deploy(service: &ThingsGraph, ctx: &CallContext, input: &Val
              WHERE account = $1 AND region = $2 AND urn_key = $3",
             params![row_realm.account, row_realm.region, row_urn.key(), stored, sha256, version, dependencies],
         )?;
-        set_status(tx, &row_realm, &row_urn, Status::DeployInProgress, now)?;
+        let status = if is_cloud { Status::DeployInProgress } else { Status::Bootstrap };
+        set_status(tx, &row_realm, &row_urn, status, now)?;
         Ok(())
     })
     .await?;
+    if let Some(group) = &instance.group {
+        let sent = edge::deploy(service, ctx, &realm, &instance.id, group).await?;
+        let instance = ctx.read(|s| find(s, &realm, &urn))?.ok_or_else(|| not_found(&urn))?;
+        return Ok(json!({ "summary": summary(&realm, &instance), "greengrassDeploymentId": sent.deployment_id }));
+    }
     finish(service, &realm, &instance.id, order).await?;
     let instance = ctx.read(|s| find(s, &realm, &urn))?.ok_or_else(|| not_found(&urn))?;
     Ok(json!({ "summary": summary(&realm, &instance) }))

@@ -20,8 +20,12 @@ use crate::template::{self, Kind};
 /// Registry attribute that makes a Modbus device reachable from the control plane: `host:port`.
 const MODBUS_ATTRIBUTE: &str = "modbusTcp";
 
+/// Endpoint of a Modbus thing whose core knows the way.
+const CORE_ENDPOINT: &str = "core";
+
 /// A checked deployment and all it needs.
 pub(super) struct Prepared {
+    is_cloud: bool,
     pub(super) deployment: Deployment,
     pub(super) system: Arc<System>,
     /// Role and flow, in document order.
@@ -40,6 +44,7 @@ pub(super) fn prepare(
     things: &dyn Things,
     realm: &Realm,
     text: &str,
+    is_cloud: bool,
 ) -> Result<Result<Prepared, Complaints>, CallError> {
     let version = match version(s, realm, text)? {
         Ok(version) => version,
@@ -73,11 +78,14 @@ pub(super) fn prepare(
     drop(templates);
     let system = system.template;
     let things = bound.into_found();
-    let complaints = unreachable(&deployment, &things, &view);
+    // A core has its own way to its Modbus devices.
+    let complaints = if is_cloud { unreachable(&deployment, &things, &view) } else { Complaints::new() };
     if !complaints.is_empty() {
         return Ok(Err(complaints));
     }
-    Ok(Ok(Prepared { deployment, system, flows, things, view, dependencies: dependencies.into() }))
+    Ok(Ok(Prepared {
+        is_cloud,
+        deployment, system, flows, things, view, dependencies: dependencies.into() }))
 }
 
 impl Prepared {
@@ -100,7 +108,11 @@ impl Prepared {
                     role: role.name.clone(),
                     thing: bound.thing.clone(),
                     device: device.clone(),
-                    modbus_endpoint: facts.attributes.get(MODBUS_ATTRIBUTE).map(SmolStr::new),
+                    modbus_endpoint: facts
+                        .attributes
+                        .get(MODBUS_ATTRIBUTE)
+                        .map(SmolStr::new)
+                        .or_else(|| (!self.is_cloud).then(|| SmolStr::new_static(CORE_ENDPOINT))),
                 })
             })
             .collect();

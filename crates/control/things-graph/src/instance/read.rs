@@ -6,7 +6,7 @@ use marram_store::params;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{COLUMNS, authorized_target, not_found, read_row, summary};
+use super::{COLUMN_COUNT, COLUMNS, authorized_target, not_found, read_row, summary};
 use crate::input::{ById, Filter, passes, read};
 use crate::realm::{Realm, urn};
 use crate::service::ThingsGraph;
@@ -35,6 +35,9 @@ pub(crate) fn get(_: &ThingsGraph, ctx: &CallContext, input: &Value) -> Result<V
     if let Some(role) = instance.role_arn {
         description["flowActionsRoleArn"] = role.into();
     }
+    if let Some(group) = instance.group {
+        description["s3BucketName"] = group.bucket.into();
+    }
     Ok(json!({ "description": description }))
 }
 
@@ -53,11 +56,11 @@ pub(crate) fn search(service: &ThingsGraph, ctx: &CallContext, input: &Value) ->
             ),
             params![realm.account, realm.region, page.after_text()],
             |row| {
-                let (instance, system) = (read_row(row)?, row.text(10)?);
+                let (instance, system) = (read_row(row)?, row.text(COLUMN_COUNT)?);
                 let matches = |name: &str, value: &str| match name {
                     "SYSTEM_TEMPLATE_ID" => urn(value).is_ok_and(|wanted| wanted.key() == system),
                     "STATUS" => instance.status.as_str() == value,
-                    // No deployment of this version has a Greengrass group.
+                    "GREENGRASS_GROUP_NAME" => instance.group.as_ref().is_some_and(|group| group.name == value),
                     _ => false,
                 };
                 if passes(&request.filters, matches) {

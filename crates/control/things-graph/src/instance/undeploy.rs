@@ -6,6 +6,7 @@ use marram_tdm::model::Urn;
 use serde_json::{Value, json};
 
 use super::{Status, authorized_target, find, not_found, set_status, summary};
+use crate::edge;
 use crate::input::{ById, read};
 use crate::realm::Realm;
 use crate::service::ThingsGraph;
@@ -20,7 +21,7 @@ pub(crate) async fn undeploy(service: &ThingsGraph, ctx: &CallContext, input: &V
         return Err(ApiError::in_use(format!("{urn} is being deployed or undeployed")));
     };
     let (row_realm, now) = (realm.clone(), ctx.now);
-    let row_urn = instance.id.clone();
+    let (row_urn, is_cloud) = (instance.id.clone(), instance.group.is_none());
     ctx.commit(grant, move |tx| {
         let instance = find(tx, &row_realm, &row_urn)?.ok_or_else(|| not_found(&row_urn))?;
         match instance.status {
@@ -28,15 +29,23 @@ pub(crate) async fn undeploy(service: &ThingsGraph, ctx: &CallContext, input: &V
                 let message = format!("{row_urn} is {}", instance.status.as_str());
                 return Err(ApiError::invalid_request(message).into());
             }
+            // A core that is away has not begun: the deployment is taken back (TG 7.5). Asking again sends it again.
+            Status::DeployInProgress | Status::PendingDelete if instance.group.is_some() => {}
             status if status.is_moving() => {
                 return Err(ApiError::in_use(format!("{row_urn} is {}", status.as_str())).into());
             }
             _ => {}
         }
-        set_status(tx, &row_realm, &row_urn, Status::UndeployInProgress, now)?;
+        let status = if is_cloud { Status::UndeployInProgress } else { Status::PendingDelete };
+        set_status(tx, &row_realm, &row_urn, status, now)?;
         Ok(())
     })
     .await?;
+    if let Some(group) = &instance.group {
+        edge::undeploy(service, ctx, &realm, &instance.id, group).await?;
+        let instance = ctx.read(|s| find(s, &realm, &urn))?.ok_or_else(|| not_found(&urn))?;
+        return Ok(json!({ "summary": summary(&realm, &instance) }));
+    }
     finish(service, &realm, &instance.id).await?;
     let instance = ctx.read(|s| find(s, &realm, &urn))?.ok_or_else(|| not_found(&urn))?;
     Ok(json!({ "summary": summary(&realm, &instance) }))

@@ -1,0 +1,161 @@
+//! The target GREENGRASS (TG 7.1, 7.4, 7.5): flows as a component of an ordinary deployment.
+//!
+//! Everything deployed to one target stands in one member of the flow component's configuration, written anew each time:
+//! a core that slept through ten revisions is right after the last one.
+
+mod group;
+mod report;
+mod topics;
+
+use marram_aws_api::ApiError;
+use marram_flow_runtime::package;
+use marram_identity::{CallContext, CallError};
+use marram_store::{Snapshot, params};
+use marram_tdm::model::Urn;
+use serde_json::{Map, Value};
+
+use crate::instance::{Group, Status, set_status};
+use crate::ports::{FlowComponent, FlowTarget, Sent};
+use crate::realm::Realm;
+use crate::service::ThingsGraph;
+
+pub use group::GroupMembers;
+pub use topics::CoreTopics;
+
+/// The component that runs flows on a core.
+const COMPONENT: &str = "marram.FlowRuntime";
+/// Its version.
+const COMPONENT_VERSION: &str = "1.0.0";
+/// Hexadecimal digits of a deployment's member in the configuration.
+const MEMBER_DIGITS: usize = 32;
+
+/// Sends a deployment whose snapshot is stored to its target; afterwards it waits for the cores' word.
+pub(crate) async fn deploy(
+    service: &ThingsGraph,
+    ctx: &CallContext,
+    realm: &Realm,
+    urn: &Urn,
+    group: &Group,
+) -> Result<Sent, ApiError> {
+    let sent = send(service, ctx, realm, urn, group, true).await;
+    let status = if sent.is_ok() { Status::DeployInProgress } else { Status::Failed };
+    note(service, realm, urn, status).await?;
+    sent?.ok_or_else(ApiError::internal)
+}
+
+/// Takes a deployment out of its target. It is gone at once when no core ever had it.
+pub(crate) async fn undeploy(
+    service: &ThingsGraph,
+    ctx: &CallContext,
+    realm: &Realm,
+    urn: &Urn,
+    group: &Group,
+) -> Result<(), ApiError> {
+    send(service, ctx, realm, urn, group, false).await?;
+    let held = ctx.read(|s| report::is_held(s, realm, urn))?;
+    if !held {
+        note(service, realm, urn, Status::DeletedInTarget).await?;
+    }
+    Ok(())
+}
+
+/// A start found a deployment that was stored but not sent.
+pub(crate) async fn interrupted(service: &ThingsGraph, realm: &Realm, urn: &Urn) -> Result<(), CallError> {
+    tracing::warn!(deployment = %urn, "a deployment was interrupted before it was sent; deploy it again");
+    Ok(note(service, realm, urn, Status::Failed).await?)
+}
+
+async fn note(service: &ThingsGraph, realm: &Realm, urn: &Urn, status: Status) -> Result<(), ApiError> {
+    let (row_realm, row_urn, now) = (realm.clone(), urn.clone(), service.now());
+    service
+        .system(realm)
+        .commit("SystemInstanceStatusChanged", move |tx| set_status(tx, &row_realm, &row_urn, status, now))
+        .await
+}
+
+/// Makes the target's next deployment, with or without `urn`; what else is in the target stays in it.
+async fn send(
+    service: &ThingsGraph,
+    ctx: &CallContext,
+    realm: &Realm,
+    urn: &Urn,
+    group: &Group,
+    is_in_target: bool,
+) -> Result<Option<Sent>, ApiError> {
+    let unavailable = || ApiError::invalid_request("The target GREENGRASS is not available: no cores are served here");
+    let port = service.inner.greengrass.get().ok_or_else(unavailable)?;
+    // One at a time for each target: a deployment is made of what all instances of the target are.
+    let lock = service.instance_lock(realm, &group.resource);
+    let _serial = lock.lock().await;
+    let found = ctx.read(|s| port.resolve(s, realm, &group.name))?;
+    let target = found.filter(|target| target.resource == group.resource).ok_or_else(|| {
+        ApiError::invalid_request(format!("The Greengrass group {} does not exist any more", group.name))
+    })?;
+    let packages = ctx.read(|s| packages(s, realm, &group.resource, urn, is_in_target))?;
+    let component = FlowComponent {
+        name: COMPONENT,
+        version: COMPONENT_VERSION,
+        member: group.resource.clone(),
+        value: (!packages.is_empty()).then_some(Value::Object(packages)),
+    };
+    let sent = port.send(ctx, &target, component).await?;
+    let (row_realm, row_urn, row_sent, row_target) = (realm.clone(), urn.clone(), sent.clone(), target);
+    service
+        .system(realm)
+        .commit("SystemInstanceSent", move |tx| {
+            let FlowTarget { id, .. } = row_target;
+            tx.execute(
+                "UPDATE tg_instance SET in_target = $4, group_id = $5, group_version = COALESCE($6, group_version)
+                 WHERE account = $1 AND region = $2 AND urn_key = $3",
+                params![
+                    row_realm.account,
+                    row_realm.region,
+                    row_urn.key(),
+                    i64::from(is_in_target),
+                    id,
+                    row_sent.map(|sent| sent.revision)
+                ],
+            )?;
+            Ok::<_, CallError>(())
+        })
+        .await?;
+    Ok(sent)
+}
+
+/// Packages of everything in the target, `urn` counted in or out.
+fn packages(
+    s: &Snapshot<'_>,
+    realm: &Realm,
+    resource: &str,
+    urn: &Urn,
+    is_in_target: bool,
+) -> Result<Map<String, Value>, CallError> {
+    let rows = s.query_all(
+        "SELECT id, snapshot, in_target FROM tg_instance
+         WHERE account = $1 AND region = $2 AND group_resource = $3 AND snapshot IS NOT NULL ORDER BY urn_key",
+        params![realm.account, realm.region, resource],
+        |row| Ok::<_, CallError>((row.parse::<Urn>(0)?, row.get::<String>(1)?, row.get::<i64>(2)? != 0)),
+    )?;
+    let mut packages = Map::new();
+    for (id, snapshot, was_in_target) in rows {
+        let is_wanted = if id.key() == urn.key() { is_in_target } else { was_in_target };
+        if !is_wanted {
+            continue;
+        }
+        let sealed = serde_json::from_str(&snapshot)
+            .map_err(|error| error.to_string())
+            .and_then(|deployment| package::seal(&deployment, None).map_err(|error| error.to_string()));
+        match sealed {
+            Ok(package) => {
+                let name = marram_types::CertificateId::of_der(id.key().as_bytes()).to_string();
+                packages.insert(name.get(..MEMBER_DIGITS).unwrap_or(&name).to_owned(), package);
+            }
+            Err(error) if id.key() == urn.key() => {
+                tracing::error!(deployment = %id, %error, "a snapshot cannot be packed");
+                return Err(ApiError::internal().into());
+            }
+            Err(error) => tracing::error!(deployment = %id, %error, "a snapshot cannot be packed and is left out"),
+        }
+    }
+    Ok(packages)
+}

@@ -1,0 +1,123 @@
+//! What cores say of their deployments, and what that makes of the status (TG 7.5).
+
+use marram_flow_runtime::replica::{Report, ReportedState};
+use marram_identity::CallError;
+use marram_store::{Snapshot, Tx, params};
+use marram_tdm::model::Urn;
+use marram_types::Timestamp;
+
+use crate::instance::{self, Instance, Status, set_status};
+use crate::ports::GreengrassTarget;
+use crate::realm::Realm;
+
+/// Longest reason that is kept, characters.
+const REASON_CHARS: usize = 300;
+
+/// Whether a core said that it has the deployment and did not say since that it is gone.
+pub(crate) fn is_held(s: &Snapshot<'_>, realm: &Realm, urn: &Urn) -> Result<bool, CallError> {
+    let found = s.query_opt(
+        "SELECT 1 FROM tg_core_report WHERE account = $1 AND region = $2 AND urn_key = $3 LIMIT 1",
+        params![realm.account, realm.region, urn.key()],
+        |row| Ok::<_, CallError>(row.get::<i64>(0)?),
+    )?;
+    Ok(found.is_some())
+}
+
+/// The deployment `id` if `thing` is one of its cores.
+pub(super) fn deployment_of_core(
+    s: &Snapshot<'_>,
+    port: &dyn GreengrassTarget,
+    realm: &Realm,
+    id: &str,
+    thing: &str,
+) -> Result<Option<Instance>, CallError> {
+    let Ok(urn) = Urn::parse(id) else { return Ok(None) };
+    let Some(found) = instance::find(s, realm, &urn)? else { return Ok(None) };
+    let Some(group) = &found.group else { return Ok(None) };
+    let is_core = port.includes(s, realm, &group.resource, thing)? || reported_by(s, realm, &urn, thing)?;
+    Ok(is_core.then_some(found))
+}
+
+/// A core that left the group since may still tell how it ended.
+fn reported_by(s: &Snapshot<'_>, realm: &Realm, urn: &Urn, thing: &str) -> Result<bool, CallError> {
+    let found = s.query_opt(
+        "SELECT 1 FROM tg_core_report WHERE account = $1 AND region = $2 AND urn_key = $3 AND thing = $4",
+        params![realm.account, realm.region, urn.key(), thing],
+        |row| Ok::<_, CallError>(row.get::<i64>(0)?),
+    )?;
+    Ok(found.is_some())
+}
+
+/// Takes a core's report over the one before.
+pub(super) fn apply(
+    tx: &mut Tx<'_>,
+    port: &dyn GreengrassTarget,
+    realm: &Realm,
+    thing: &str,
+    report: &Report,
+    now: Timestamp,
+) -> Result<(), CallError> {
+    let mut own = Vec::new();
+    for entry in &report.deployments {
+        if let Some(found) = deployment_of_core(tx, port, realm, &entry.id, thing)? {
+            own.push((found, entry));
+        }
+    }
+    let before = tx.query_all(
+        "SELECT urn_key FROM tg_core_report WHERE account = $1 AND region = $2 AND thing = $3",
+        params![realm.account, realm.region, thing],
+        |row| Ok::<_, CallError>(row.get::<String>(0)?),
+    )?;
+    tx.execute(
+        "DELETE FROM tg_core_report WHERE account = $1 AND region = $2 AND thing = $3",
+        params![realm.account, realm.region, thing],
+    )?;
+    for (found, entry) in &own {
+        let state = match entry.state {
+            ReportedState::Deployed => "DEPLOYED",
+            ReportedState::Failed => "FAILED",
+        };
+        let message: Option<String> =
+            entry.message.as_ref().map(|message| message.chars().take(REASON_CHARS).collect());
+        tx.execute(
+            "INSERT INTO tg_core_report (account, region, urn_key, thing, sha256, state, message, reported_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            params![realm.account, realm.region, found.id.key(), thing, entry.sha256, state, message, now],
+        )?;
+        let is_present = sent_hash(tx, realm, &found.id)?.is_some_and(|hash| hash == entry.sha256);
+        let next = match (found.status, entry.state) {
+            (Status::DeployInProgress | Status::Failed, ReportedState::Deployed) if found.is_in_target => {
+                Status::DeployedInTarget
+            }
+            (Status::DeployInProgress | Status::DeployedInTarget, ReportedState::Failed) => Status::Failed,
+            _ => continue,
+        };
+        if is_present {
+            if let Some(message) = &message {
+                tracing::warn!(deployment = %found.id, %thing, %message, "a core refused a deployment");
+            }
+            set_status(tx, realm, &found.id, next, now)?;
+        }
+    }
+    for key in before {
+        if own.iter().any(|(found, _)| found.id.key() == key) {
+            continue;
+        }
+        let Ok(urn) = Urn::parse(&key) else { continue };
+        let pending = instance::find(tx, realm, &urn)?.is_some_and(|found| found.status == Status::PendingDelete);
+        if pending && !is_held(tx, realm, &urn)? {
+            set_status(tx, realm, &urn, Status::DeletedInTarget, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Hash of the snapshot that was sent last.
+fn sent_hash(s: &Snapshot<'_>, realm: &Realm, urn: &Urn) -> Result<Option<String>, CallError> {
+    let found = s.query_opt(
+        "SELECT snapshot_sha256 FROM tg_instance WHERE account = $1 AND region = $2 AND urn_key = $3",
+        params![realm.account, realm.region, urn.key()],
+        |row| Ok::<_, CallError>(row.get::<Option<String>>(0)?),
+    )?;
+    Ok(found.flatten())
+}
