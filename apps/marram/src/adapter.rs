@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod certificates;
+pub mod flow_target;
 pub mod messages;
 pub mod pages;
 pub mod reserved;

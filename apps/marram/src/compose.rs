@@ -26,7 +26,7 @@ use marram_registry::{CredentialsService, DataService, DeviceAuthority, Endpoint
 use marram_secrets::SecretsService;
 use marram_shadows::{ShadowTopics, Shadows, ShadowsOptions, ShadowsService};
 use marram_store::{Store, StoreOptions};
-use marram_things_graph::{IdentityRoles, Network, Parts, RegistryThings, ThingsGraph};
+use marram_things_graph::{CoreTopics, IdentityRoles, Network, Parts, RegistryThings, ThingsGraph};
 use marram_tls::{
     Accepted, Acceptor, AcceptorOptions, HandshakeGate, HandshakeLimits, Listener, Plane, ServerCertificate,
 };
@@ -39,6 +39,7 @@ use crate::adapter::authority::RoleAuthority;
 use crate::adapter::certificates::RegisteredCertificates;
 use crate::adapter::messages::BrokerMessages;
 use crate::adapter::pages::StatusPages;
+use crate::adapter::flow_target::GreengrassFlows;
 use crate::adapter::reserved::{ReservedServices, ReservedTopics};
 use crate::admin;
 use crate::administrator::{self, Administrator, CoreDesk};
@@ -190,7 +191,10 @@ impl Stack {
             objects::open(settings, &data, &store, &identity, (&region, &clock), authority.key_pem().into_bytes())?;
         let greengrass = greengrass::open(&data, &store, &identity, &jobs, &shadows, &objects).await?;
         let status = StatusTopics::start(greengrass.clone(), ShadowTopics::start(shadows.clone()));
+        let flows = GreengrassFlows::new(identity.clone(), Arc::new(greengrass.clone()));
+        things_graph.serve_greengrass(Arc::new(flows));
         reserved.serve(ReservedServices {
+            flows: CoreTopics::start(things_graph.clone()),
             shadows: status.clone(),
             status,
             jobs: JobTopics::start(jobs.clone()),

@@ -19,6 +19,8 @@ pub struct ReservedServices {
     pub jobs: Arc<dyn Interceptor>,
     /// `$aws/things/{thing}/greengrassv2/...` and `$aws/things/{thing}/greengrass/...`
     pub status: Arc<dyn Interceptor>,
+    /// `$aws/things/{thing}/thingsgraph/...`
+    pub flows: Arc<dyn Interceptor>,
     /// `$aws/certificates/...` and `$aws/provisioning-templates/...`
     pub provisioning: Arc<dyn Interceptor>,
 }
@@ -39,6 +41,7 @@ impl Interceptor for ReservedTopics {
             (Some("things"), Some(_), Some("shadow")) => &services.shadows,
             (Some("things"), Some(_), Some("jobs")) => &services.jobs,
             (Some("things"), Some(_), Some("greengrassv2" | "greengrass")) => &services.status,
+            (Some("things"), Some(_), Some("thingsgraph")) => &services.flows,
             (Some("certificates" | "provisioning-templates"), ..) => &services.provisioning,
             _ => return Interception::Unknown,
         };

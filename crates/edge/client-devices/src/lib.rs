@@ -1,1 +1,21 @@
-//! Client devices of a core: local broker, certificates, policies.
+//! Client devices of a core: who they are, what they may, and the local broker they speak with (CC 2.5, 2.6; CR 6.8).
+//!
+//! [`Devices`] knows devices (the cloud's word, remembered for as long as it is trusted; or an own CA), the device groups
+//! of `aws.greengrass.clientdevices.Auth`, and the topics of flows; it answers the broker's questions and those of broker
+//! components. [`LocalBroker`] is the broker with its listener: mutual TLS with a server certificate of the core's own CA.
+//!
+//! * `selection`, `policy`: device groups. `known`: devices. `authority`: core CA. `devices`: the decisions. `listener`: the
+//!   broker.
+
+mod authority;
+mod devices;
+mod known;
+mod listener;
+pub mod policy;
+pub mod selection;
+mod session;
+
+pub use authority::{CoreAuthority, CoreAuthorityError};
+pub use devices::{Devices, DevicesOptions, FlowTopics, TENANT};
+pub use known::{DeviceCloud, KnownDevices, Verdict};
+pub use listener::{LocalBroker, LocalBrokerError, LocalBrokerOptions};

@@ -28,7 +28,7 @@ const BUILTIN: [&str; 5] = [
 ];
 
 /// Components of the original that this program does itself: when deployed they run without a process.
-const NATIVE: [&str; 14] = [
+const NATIVE: [&str; 15] = [
     "aws.greengrass.NucleusLite",
     "aws.greengrass.TokenExchangeService",
     "aws.greengrass.Cli",
@@ -43,6 +43,7 @@ const NATIVE: [&str; 14] = [
     "aws.greengrass.clientdevices.mqtt.Moquette",
     "aws.greengrass.clientdevices.mqtt.EMQX",
     "aws.greengrass.crypto.Pkcs11Provider",
+    "marram.FlowRuntime",
 ];
 
 /// The pseudo-component that all roots hang on.

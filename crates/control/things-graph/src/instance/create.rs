@@ -40,9 +40,9 @@ fn group(service: &ThingsGraph, ctx: &CallContext, realm: &Realm, request: &Crea
 }
 
 pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Value) -> Result<Value, ApiError> {
-    let request: Create = read(input)?;
+    let mut request: Create = read(input)?;
     let realm = Realm::of(ctx);
-    let tags = tag::collect(request.tags)?;
+    let tags = tag::collect(std::mem::take(&mut request.tags))?;
     let metric_role = request.metrics_configuration.as_ref().and_then(|metrics| metrics.get("metricRuleRoleArn"));
     let metric_role = metric_role.and_then(Value::as_str);
     let roles: Vec<&str> = request.flow_actions_role_arn.as_deref().into_iter().chain(metric_role).collect();

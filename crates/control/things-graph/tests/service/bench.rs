@@ -210,9 +210,14 @@ impl Bench {
     }
 
     pub async fn create_thing(&self, name: &str, attributes: Value) {
-        let operation = ServiceId::Iot.operation("CreateThing").unwrap();
-        let ctx = self.context(Principal::root(ACCOUNT.parse().unwrap(), "aws"), operation);
         let input = json!({ "thingName": name, "attributePayload": { "attributes": attributes } });
+        self.registry_ok("CreateThing", input).await;
+    }
+
+    /// A call of the registry that succeeds.
+    pub async fn registry_ok(&self, operation: &str, input: Value) {
+        let operation = ServiceId::Iot.operation(operation).unwrap();
+        let ctx = self.context(Principal::root(ACCOUNT.parse().unwrap(), "aws"), operation);
         self.registry.call(&ctx, operation, input).await.unwrap();
     }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod bench;
+mod cores;
 mod crash;
 mod deployments;
 mod entities;

@@ -151,8 +151,6 @@ impl Authenticator for Nobody {
 }
 
 pub struct Core {
-    pub tree: Arc<Tree>,
-    pub cloud: Arc<Cloud>,
     pub flows: EdgeFlows,
     pub device: LocalClient,
 }
@@ -161,7 +159,18 @@ pub struct Core {
 pub fn boot(dir: &Path, tree: &Arc<Tree>, cloud: &Arc<Cloud>, trusted_keys: Vec<TrustedKey>) -> Core {
     let ports = marram_broker::Ports { authenticator: Arc::new(Nobody), interceptor: None, store: None };
     let broker = Broker::start(BrokerOptions::default(), ports).unwrap();
-    let tenant = Tenant::new("core");
+    boot_on(dir, tree, cloud, trusted_keys, broker)
+}
+
+/// The same beside a broker that is there.
+pub fn boot_on(
+    dir: &Path,
+    tree: &Arc<Tree>,
+    cloud: &Arc<Cloud>,
+    trusted_keys: Vec<TrustedKey>,
+    broker: Broker,
+) -> Core {
+    let tenant = Tenant::new(marram_client_devices::TENANT);
     let device = broker.local_client("device", FullAuthority::new(tenant.clone(), "device"));
     let mut options = EdgeFlowsOptions::new(dir.join("marram.FlowRuntime"), "core-1");
     options.trusted_keys = trusted_keys;
@@ -175,7 +184,7 @@ pub fn boot(dir: &Path, tree: &Arc<Tree>, cloud: &Arc<Cloud>, trusted_keys: Vec<
         credentials: None,
     };
     let flows = EdgeFlows::start(options, ports, &marram_obs::Metrics::new());
-    Core { tree: Arc::clone(tree), cloud: Arc::clone(cloud), flows, device }
+    Core { flows, device }
 }
 
 impl Core {

@@ -1,0 +1,163 @@
+//! Flows on cores: the target GREENGRASS, answered by the deployments of Greengrass (TG 7.4).
+//!
+//! Every step is a call of the service in the caller's name: authorized, audited, as if the caller had made it. What the
+//! target's latest deployment has stays; only the flow component's own member of the configuration is replaced.
+
+use std::sync::Arc;
+
+use marram_aws_api::{ApiError, ServiceId};
+use marram_identity::{BoxFuture, CallContext, CallError, CallFacts, Identity, Service};
+use marram_store::Snapshot;
+use marram_things_graph::{FlowComponent, FlowTarget, GreengrassTarget, GroupMembers, Realm, Sent};
+use marram_types::RequestId;
+use serde_json::{Map, Value, json};
+
+/// Members of a deployment that the next one of the target takes over.
+const KEPT: [&str; 5] = ["deploymentName", "deploymentPolicies", "iotJobConfiguration", "parentTargetArn", "tags"];
+
+/// Deployments of Greengrass.
+pub struct GreengrassFlows {
+    identity: Identity,
+    greengrass: Arc<dyn Service>,
+}
+
+impl GreengrassFlows {
+    /// Deployments go to `greengrass`.
+    pub fn new(identity: Identity, greengrass: Arc<dyn Service>) -> GreengrassFlows {
+        GreengrassFlows { identity, greengrass }
+    }
+
+    async fn call(&self, ctx: &CallContext, operation: &str, input: Value) -> Result<Value, ApiError> {
+        let operation =
+            ServiceId::GreengrassV2.operation(operation).ok_or_else(|| ApiError::not_supported(operation))?;
+        let facts = CallFacts {
+            region: ctx.region.clone(),
+            request_id: RequestId::fresh(),
+            source_ip: ctx.source_ip,
+            user_agent: ctx.user_agent.clone(),
+            now: ctx.now,
+            operation,
+            request_parameters: input.clone(),
+            tls: ctx.tls.clone(),
+        };
+        let own = self.identity.context(ctx.principal.clone(), facts);
+        let answer = self.greengrass.call(&own, operation, input).await;
+        own.finish(&answer);
+        answer
+    }
+
+    /// The latest deployment of the target that is or was meant to be in force.
+    async fn latest(&self, ctx: &CallContext, target: &FlowTarget) -> Result<Value, ApiError> {
+        let list = self.call(ctx, "ListDeployments", json!({ "targetArn": target.arn })).await?;
+        match list.pointer("/deployments/0/deploymentId").and_then(Value::as_str) {
+            Some(id) => self.call(ctx, "GetDeployment", json!({ "deploymentId": id })).await,
+            None => Ok(json!({})),
+        }
+    }
+}
+
+impl std::fmt::Debug for GreengrassFlows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GreengrassFlows")
+    }
+}
+
+impl GreengrassTarget for GreengrassFlows {
+    fn resolve(&self, snapshot: &Snapshot<'_>, realm: &Realm, name: &str) -> Result<Option<FlowTarget>, CallError> {
+        GroupMembers.resolve(snapshot, realm, name)
+    }
+
+    fn includes(&self, snapshot: &Snapshot<'_>, realm: &Realm, resource: &str, thing: &str) -> Result<bool, CallError> {
+        GroupMembers.includes(snapshot, realm, resource, thing)
+    }
+
+    fn send<'a>(
+        &'a self,
+        ctx: &'a CallContext,
+        target: &'a FlowTarget,
+        component: FlowComponent,
+    ) -> BoxFuture<'a, Result<Option<Sent>, ApiError>> {
+        Box::pin(async move {
+            let before = self.latest(ctx, target).await?;
+            let mut components = before["components"].as_object().cloned().unwrap_or_default();
+            let own = components.remove(component.name);
+            if component.value.is_none() && own.is_none() {
+                return Ok(None);
+            }
+            if let Some(next) = merged(own, &component) {
+                components.insert(component.name.to_owned(), next);
+            }
+            let mut input = json!({ "targetArn": target.arn, "components": components });
+            for member in KEPT {
+                if !before[member].is_null() {
+                    input[member] = before[member].clone();
+                }
+            }
+            let made = self.call(ctx, "CreateDeployment", input).await?;
+            let deployment_id = made["deploymentId"].as_str().unwrap_or_default().to_owned();
+            let list = self.call(ctx, "GetDeployment", json!({ "deploymentId": deployment_id })).await?;
+            let revision = list["revisionId"].as_str().unwrap_or_default().to_owned();
+            Ok(Some(Sent { deployment_id, revision }))
+        })
+    }
+}
+
+/// The component's entry of the next deployment; `None`: nothing is left to configure.
+fn merged(own: Option<Value>, component: &FlowComponent) -> Option<Value> {
+    let mut entry = own.unwrap_or_else(|| json!({}));
+    let update = &entry["configurationUpdate"];
+    let merge = update["merge"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let mut merge = merge.filter(Value::is_object).unwrap_or_else(|| json!({}));
+    let mut resets = update["reset"].as_array().cloned().unwrap_or_default();
+    let pointer = format!("/targets/{}", component.member.replace('~', "~0").replace('/', "~1"));
+    if !resets.iter().any(|reset| reset == pointer.as_str()) {
+        resets.push(pointer.into());
+    }
+    let mut targets = merge["targets"].as_object().cloned().unwrap_or_default();
+    match &component.value {
+        Some(value) => targets.insert(component.member.clone(), value.clone()),
+        None => targets.remove(&component.member),
+    };
+    if targets.is_empty() {
+        merge.as_object_mut().map(|merge| merge.remove("targets"));
+    } else {
+        merge["targets"] = Value::Object(targets);
+    }
+    if component.value.is_none() && merge.as_object().is_none_or(Map::is_empty) {
+        return None;
+    }
+    if entry["componentVersion"].is_null() {
+        entry["componentVersion"] = component.version.into();
+    }
+    entry["configurationUpdate"] = json!({ "merge": merge.to_string(), "reset": resets });
+    Some(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn component(value: Option<Value>) -> FlowComponent {
+        FlowComponent { name: "marram.FlowRuntime", version: "1.0.0", member: "thinggroup/a".to_owned(), value }
+    }
+
+    /// TG 7.4: what somebody configured by hand stays; the target's member is replaced as a whole, and the component goes
+    /// when nothing is left.
+    #[test]
+    fn the_entry_of_the_component_keeps_what_is_not_ours() {
+        let first = merged(None, &component(Some(json!({"k": 1})))).unwrap();
+        assert_eq!(first["componentVersion"], "1.0.0");
+        assert_eq!(first["configurationUpdate"]["reset"], json!(["/targets/thinggroup~1a"]));
+        let merge: Value = serde_json::from_str(first["configurationUpdate"]["merge"].as_str().unwrap()).unwrap();
+        assert_eq!(merge, json!({"targets": {"thinggroup/a": {"k": 1}}}));
+        assert_eq!(merged(Some(first), &component(None)), None);
+
+        let by_hand = json!({"componentVersion": "1.0.1", "configurationUpdate":
+            {"merge": r#"{"modbus":{"default":"rtu:/dev/ttyS0"}}"#, "reset": ["/x"]}});
+        let next = merged(Some(by_hand), &component(Some(json!({"k": 2})))).unwrap();
+        assert_eq!(next["componentVersion"], "1.0.1");
+        let gone = merged(Some(next), &component(None)).unwrap();
+        assert_eq!(gone["configurationUpdate"]["merge"], r#"{"modbus":{"default":"rtu:/dev/ttyS0"}}"#);
+        assert_eq!(gone["configurationUpdate"]["reset"], json!(["/x", "/targets/thinggroup~1a"]));
+    }
+}

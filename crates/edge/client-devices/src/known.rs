@@ -1,0 +1,164 @@
+//! Devices and their certificates: what the control plane said, and for how long that is trusted (CC 2.5.4, 2.5.5).
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use marram_edge_ports::{DataPlaneError, Later};
+use marram_types::SharedClock;
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+/// Associations that are kept; beyond, the ones verified longest ago go.
+const MAX_KNOWN: usize = 10_000;
+/// How long the control plane may take before its last word counts.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The control plane's word on client devices.
+pub trait DeviceCloud: Send + Sync {
+    /// Whether the certificate is active and attached to the thing, and the thing associated with this core.
+    fn verify<'a>(
+        &'a self,
+        thing: &'a str,
+        certificate_id: &'a str,
+        certificate_pem: &'a str,
+    ) -> Later<'a, bool, DataPlaneError>;
+}
+
+/// What is known of a device with a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is who it says.
+    Known,
+    /// It is not, or no longer.
+    Unknown,
+    /// The control plane cannot be asked and what it said is too old.
+    Stale,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Table {
+    /// Milliseconds of the last verification, by `thing/certificate id`.
+    verified: BTreeMap<String, i64>,
+}
+
+/// The devices of a core, remembered on disk.
+pub struct KnownDevices {
+    path: PathBuf,
+    table: Mutex<Table>,
+    clock: SharedClock,
+    cloud: Option<Arc<dyn DeviceCloud>>,
+}
+
+impl std::fmt::Debug for KnownDevices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KnownDevices").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn key(thing: &str, certificate_id: &str) -> String {
+    format!("{thing}/{certificate_id}")
+}
+
+impl KnownDevices {
+    /// Reads what is remembered in `path`; a damaged file is nothing remembered.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn open(path: &Path, clock: SharedClock, cloud: Option<Arc<dyn DeviceCloud>>) -> io::Result<Self> {
+        let table = match fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
+                tracing::warn!(path = %path.display(), %error, "remembered client devices are lost");
+                Table::default()
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Table::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path: path.to_owned(), table: Mutex::new(table), clock, cloud })
+    }
+
+    /// The control plane associated the device, or still does.
+    ///
+    /// # Errors
+    /// It cannot be remembered; it counts until the core ends.
+    pub fn learn(&self, thing: &str, certificate_id: &str) -> io::Result<()> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.verified.insert(key(thing, certificate_id), self.clock.now().as_millis());
+        if table.verified.len() > MAX_KNOWN {
+            let oldest = table.verified.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
+            oldest.and_then(|key| table.verified.remove(&key));
+        }
+        self.store(&table)
+    }
+
+    /// The association is gone.
+    ///
+    /// # Errors
+    /// It cannot be remembered.
+    pub fn forget(&self, thing: &str, certificate_id: &str) -> io::Result<()> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.verified.remove(&key(thing, certificate_id)).is_none() {
+            return Ok(());
+        }
+        self.store(&table)
+    }
+
+    /// Replaces everything by the list of the control plane: pairs of thing and certificate id.
+    ///
+    /// # Errors
+    /// It cannot be remembered.
+    pub fn replace(&self, devices: impl IntoIterator<Item = (SmolStr, SmolStr)>) -> io::Result<()> {
+        let now = self.clock.now().as_millis();
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.verified = devices.into_iter().take(MAX_KNOWN).map(|(thing, id)| (key(&thing, &id), now)).collect();
+        self.store(&table)
+    }
+
+    fn store(&self, table: &Table) -> io::Result<()> {
+        let fresh = self.path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(&serde_json::to_vec(table)?)?;
+        file.sync_all()?;
+        fs::rename(&fresh, &self.path)
+    }
+
+    /// What is remembered, without asking. A clock that went backwards extends nothing.
+    pub fn remembered(&self, thing: &str, certificate_id: &str, trust: Duration) -> Verdict {
+        let at = self.table.lock().unwrap_or_else(PoisonError::into_inner).verified.get(&key(thing, certificate_id)).copied();
+        let Some(at) = at else { return Verdict::Unknown };
+        let age = self.clock.now().as_millis() - at;
+        let trust = i64::try_from(trust.as_millis()).unwrap_or(i64::MAX);
+        if (-60_000..=trust).contains(&age) { Verdict::Known } else { Verdict::Stale }
+    }
+
+    /// Whether any thing is remembered with this certificate.
+    pub fn is_remembered(&self, certificate_id: &str, trust: Duration) -> bool {
+        let things: Vec<String> = {
+            let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            let of = |key: &String| key.rsplit_once('/').filter(|(_, id)| *id == certificate_id).map(|(thing, _)| thing.to_owned());
+            table.verified.keys().filter_map(of).collect()
+        };
+        things.iter().any(|thing| self.remembered(thing, certificate_id, trust) == Verdict::Known)
+    }
+
+    /// Asks the control plane, and remembers; without it, what is remembered.
+    pub async fn verify(&self, thing: &str, certificate_id: &str, pem: &str, trust: Duration) -> Verdict {
+        let Some(cloud) = &self.cloud else { return self.remembered(thing, certificate_id, trust) };
+        let noted = match tokio::time::timeout(ANSWER, cloud.verify(thing, certificate_id, pem)).await {
+            Ok(Ok(true)) => self.learn(thing, certificate_id).map(|()| Verdict::Known),
+            Ok(Ok(false)) => self.forget(thing, certificate_id).map(|()| Verdict::Unknown),
+            Ok(Err(DataPlaneError::Answered { status: 400..=404, .. })) => {
+                self.forget(thing, certificate_id).map(|()| Verdict::Unknown)
+            }
+            Ok(Err(_)) | Err(_) => Ok(self.remembered(thing, certificate_id, trust)),
+        };
+        noted.unwrap_or_else(|error| {
+            tracing::error!(%error, "client devices cannot be remembered");
+            self.remembered(thing, certificate_id, trust)
+        })
+    }
+}
