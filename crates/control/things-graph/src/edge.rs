@@ -26,6 +26,8 @@ pub use topics::CoreTopics;
 const COMPONENT: &str = "marram.FlowRuntime";
 /// Its version.
 const COMPONENT_VERSION: &str = "1.0.0";
+/// Member beside the packages: active certificates of the bound things, which the core's broker lets in (TG 7.4).
+const DEVICES_MEMBER: &str = "devices";
 /// Hexadecimal digits of a deployment's member in the configuration.
 const MEMBER_DIGITS: usize = 32;
 
@@ -91,7 +93,14 @@ async fn send(
     let target = found.filter(|target| target.resource == group.resource).ok_or_else(|| {
         ApiError::invalid_request(format!("The Greengrass group {} does not exist any more", group.name))
     })?;
-    let packages = ctx.read(|s| packages(s, realm, &group.resource, urn, is_in_target))?;
+    let packages = ctx.read(|s| {
+        let mut packages = packages(s, realm, &group.resource, urn, is_in_target)?;
+        if !packages.is_empty() {
+            let devices = devices(s, realm, &group.resource, urn, is_in_target)?;
+            packages.insert(DEVICES_MEMBER.to_owned(), Value::Object(devices));
+        }
+        Ok(packages)
+    })?;
     let component = FlowComponent {
         name: COMPONENT,
         version: COMPONENT_VERSION,
@@ -158,4 +167,42 @@ fn packages(
         }
     }
     Ok(packages)
+}
+
+/// Ids of the active certificates of every thing bound in the target, by thing.
+fn devices(
+    s: &Snapshot<'_>,
+    realm: &Realm,
+    resource: &str,
+    urn: &Urn,
+    is_in_target: bool,
+) -> Result<Map<String, Value>, CallError> {
+    let rows = s.query_all(
+        "SELECT urn_key, snapshot, in_target FROM tg_instance
+         WHERE account = $1 AND region = $2 AND group_resource = $3 AND snapshot IS NOT NULL",
+        params![realm.account, realm.region, resource],
+        |row| Ok::<_, CallError>((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<i64>(2)? != 0)),
+    )?;
+    let mut devices = Map::new();
+    for (key, snapshot, was_in_target) in rows {
+        let is_wanted = if key == urn.key() { is_in_target } else { was_in_target };
+        let Some(deployment) =
+            is_wanted.then(|| serde_json::from_str::<marram_flow_runtime::Deployment>(&snapshot).ok()).flatten()
+        else {
+            continue;
+        };
+        for thing in deployment.snapshot.site.things.keys() {
+            let ids = s.query_all(
+                "SELECT c.id FROM iot_thing_principal p
+                 JOIN iot_certificate c ON c.account = p.account AND c.region = p.region AND c.id = p.principal
+                 WHERE p.account = $1 AND p.region = $2 AND p.thing = $3 AND c.status = 'ACTIVE' ORDER BY c.id",
+                params![realm.account, realm.region, thing.as_str()],
+                |row| Ok::<_, CallError>(Value::String(row.get(0)?)),
+            )?;
+            if !ids.is_empty() {
+                devices.insert(thing.to_string(), Value::Array(ids));
+            }
+        }
+    }
+    Ok(devices)
 }

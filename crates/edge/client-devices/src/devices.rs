@@ -41,6 +41,9 @@ const UPDATES_PENDING: usize = 4;
 /// Topics of bound things, by thing.
 pub type FlowTopics = BTreeMap<SmolStr, ThingTopics>;
 
+/// Certificate ids of bound things, by thing.
+pub type BoundDevices = BTreeMap<SmolStr, std::collections::BTreeSet<SmolStr>>;
+
 /// What the decisions need.
 pub struct DevicesOptions {
     /// `<root>/work/aws.greengrass.clientdevices.Auth`, for its owner only.
@@ -95,6 +98,7 @@ pub(crate) struct Inner {
     trusted: Vec<Certificate>,
     settings: RwLock<Settings>,
     flows: RwLock<Arc<FlowTopics>>,
+    bound: RwLock<Arc<BoundDevices>>,
     version: AtomicU64,
     hosts: RwLock<Vec<String>>,
     sessions: Mutex<Sessions>,
@@ -148,6 +152,7 @@ impl Devices {
             trusted,
             settings: RwLock::new(settings),
             flows: RwLock::default(),
+            bound: RwLock::default(),
             version: AtomicU64::new(1),
             hosts: RwLock::default(),
             sessions: Mutex::default(),
@@ -171,6 +176,18 @@ impl Devices {
     pub fn set_flow_topics(&self, topics: Arc<FlowTopics>) {
         *self.inner.flows.write().unwrap_or_else(PoisonError::into_inner) = topics;
         self.changed();
+    }
+
+    /// Certificates that came with the flows of this core: these things are let in without the control plane, as long as
+    /// the deployment lists them.
+    pub fn set_bound_devices(&self, devices: Arc<BoundDevices>) {
+        *self.inner.bound.write().unwrap_or_else(PoisonError::into_inner) = devices;
+        self.changed();
+    }
+
+    fn is_bound(&self, thing: &str, certificate_id: &str) -> bool {
+        let bound = self.inner.bound.read().unwrap_or_else(PoisonError::into_inner);
+        bound.get(thing).is_some_and(|ids| ids.contains(certificate_id))
     }
 
     /// Hosts and addresses of this core: what server certificates name. Answers whether they changed.
@@ -253,7 +270,7 @@ impl Devices {
         let certificate = self.sound(der).filter(|_| is_name).ok_or(Verdict::Unknown)?;
         let id = certificate.id().to_string();
         let is_own = self.is_of_own_authority(&certificate);
-        if !is_own {
+        if !is_own && !self.is_bound(thing, &id) {
             let pem = pem::encode_certificate(der);
             match self.inner.known.verify(thing, &id, &pem, settings.trust).await {
                 Verdict::Known => {}
@@ -267,7 +284,8 @@ impl Devices {
     pub(crate) fn is_current(&self, device: &Device) -> bool {
         let now = self.inner.clock.now().as_millis() / 1_000;
         let remembered = || self.inner.known.remembered(&device.thing, &device.certificate_id, self.settings().trust);
-        now <= device.not_after && (device.is_own || remembered() == Verdict::Known)
+        let is_bound = || self.is_bound(&device.thing, &device.certificate_id);
+        now <= device.not_after && (device.is_own || is_bound() || remembered() == Verdict::Known)
     }
 
     /// Whether `thing` may do this (CC 2.5.3), by its groups or by a flow it is bound to.

@@ -16,6 +16,6 @@ pub mod selection;
 mod session;
 
 pub use authority::{CoreAuthority, CoreAuthorityError};
-pub use devices::{Devices, DevicesOptions, FlowTopics, TENANT};
+pub use devices::{BoundDevices, Devices, DevicesOptions, FlowTopics, TENANT};
 pub use known::{DeviceCloud, KnownDevices, Verdict};
 pub use listener::{LocalBroker, LocalBrokerError, LocalBrokerOptions};

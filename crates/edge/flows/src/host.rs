@@ -1,6 +1,6 @@
 //! The task that keeps what runs equal to what is configured.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::accepted::AcceptedPackages;
 use crate::authority::EdgeAuthority;
 use crate::history::LocalHistory;
 use crate::messages::LocalMessages;
-use crate::settings::{Settings, packages};
+use crate::settings::{Settings, devices, packages};
 use crate::{COMPONENT, COMPONENT_VERSION, sync};
 
 /// How often the host looks whether the component was deployed or removed without being told.
@@ -70,6 +70,9 @@ pub struct EdgePorts {
 /// Topics of the bound things of all deployments, by thing.
 pub type FlowTopics = BTreeMap<SmolStr, ThingTopics>;
 
+/// Certificate ids of bound things, by thing.
+pub type BoundDevices = BTreeMap<SmolStr, BTreeSet<SmolStr>>;
+
 /// The flows of a core. A cheap clone; the flows end with [`EdgeFlows::stop`] and go on at the next start.
 #[derive(Clone)]
 pub struct EdgeFlows {
@@ -82,6 +85,7 @@ struct Shared {
     done: watch::Receiver<bool>,
     report: watch::Receiver<Option<Arc<Report>>>,
     topics: watch::Receiver<Arc<FlowTopics>>,
+    devices: watch::Receiver<Arc<BoundDevices>>,
     open: watch::Receiver<Option<(RuntimeHandle, LocalHistory)>>,
 }
 
@@ -93,9 +97,10 @@ impl EdgeFlows {
         let (done_sender, done) = watch::channel(false);
         let (report_sender, report) = watch::channel(None);
         let (topics_sender, topics) = watch::channel(Arc::default());
+        let (devices_sender, devices) = watch::channel(Arc::default());
         let (open_sender, open) = watch::channel(None);
         let stop = Mutex::new(Some(stop));
-        let shared = Arc::new(Shared { nudge: Notify::new(), stop, done, report, topics, open });
+        let shared = Arc::new(Shared { nudge: Notify::new(), stop, done, report, topics, devices, open });
         let host = Host {
             authority: Arc::new(EdgeAuthority::new(ports.credentials.clone())),
             options,
@@ -104,6 +109,7 @@ impl EdgeFlows {
             shared: Arc::clone(&shared),
             report: report_sender,
             topics: topics_sender,
+            devices: devices_sender,
             open: open_sender,
             entries: HashMap::new(),
             tasks: JoinSet::new(),
@@ -128,6 +134,11 @@ impl EdgeFlows {
     /// Topics of bound things: what the local broker lets these things do beside their own policies.
     pub fn topics(&self) -> watch::Receiver<Arc<FlowTopics>> {
         self.shared.topics.clone()
+    }
+
+    /// Certificates of bound things: whom the local broker lets in without asking the control plane.
+    pub fn devices(&self) -> watch::Receiver<Arc<BoundDevices>> {
+        self.shared.devices.clone()
     }
 
     /// The runtime while it is open: to start and abort by hand.
@@ -173,6 +184,7 @@ struct Host {
     authority: Arc<EdgeAuthority>,
     report: watch::Sender<Option<Arc<Report>>>,
     topics: watch::Sender<Arc<FlowTopics>>,
+    devices: watch::Sender<Arc<BoundDevices>>,
     open: watch::Sender<Option<(RuntimeHandle, LocalHistory)>>,
     /// By lower-case URN.
     entries: HashMap<String, Entry>,
@@ -206,6 +218,12 @@ impl Host {
                     }
                 }
             }
+            let bound = devices(configuration.as_ref().unwrap_or(&Value::Null));
+            self.devices.send_if_modified(|known| {
+                let is_changed = **known != bound;
+                *known = Arc::new(bound);
+                is_changed
+            });
             if let Some(open) = &open {
                 self.reconcile(open, configuration.as_ref().unwrap_or(&Value::Null)).await;
             }

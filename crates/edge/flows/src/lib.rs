@@ -19,7 +19,7 @@ mod settings;
 mod sync;
 
 pub use history::{HistoryStats, LocalHistory};
-pub use host::{EdgeFlows, EdgeFlowsOptions, EdgePorts};
+pub use host::{BoundDevices, EdgeFlows, EdgeFlowsOptions, EdgePorts, FlowTopics};
 pub use marram_flow::topics::ThingTopics;
 pub use settings::Settings;
 

@@ -6,7 +6,7 @@
 //!  "http": {"allow": ["printer.local"], "allowInsecure": false}, "history": {"maxBytes": 33554432}}
 //! ```
 //!
-//! `targets` is written by the control plane, one member for each target of deployments, replaced as a whole; `deployments`
+//! A target's member `devices` lists certificate ids of bound things. `targets` is written by the control plane, one member for each target of deployments, replaced as a whole; `deployments`
 //! by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,6 +105,19 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// Certificate ids of bound things, by thing: who may be let in although nobody can be asked.
+pub(crate) fn devices(configuration: &Value) -> BTreeMap<SmolStr, BTreeSet<SmolStr>> {
+    let mut devices: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
+    let targets = configuration.get("targets").and_then(Value::as_object).into_iter().flat_map(|targets| targets.values());
+    for listed in targets.filter_map(|target| target.get("devices")?.as_object()) {
+        for (thing, ids) in listed {
+            let ids = ids.as_array().into_iter().flatten().filter_map(Value::as_str);
+            devices.entry(thing.into()).or_default().extend(ids.map(SmolStr::new));
+        }
+    }
+    devices
 }
 
 /// The packages of a configuration, whoever listed them.
