@@ -19,6 +19,7 @@ use crate::cli::Run;
 use crate::cloud::Cloud;
 use crate::deployments;
 use crate::door::Door;
+use crate::field::Field;
 use crate::local::{LateSecrets, LateShadows};
 use crate::root;
 
@@ -27,6 +28,7 @@ pub(crate) struct Core {
     nucleus: NucleusHandle,
     cloud: Cloud,
     door: Door,
+    field: Field,
     /// Set when a deployment wants the program to end and be started again.
     pub(crate) restart: watch::Receiver<Option<Restart>>,
     /// The root directory.
@@ -56,9 +58,11 @@ impl Core {
         let cloud = Cloud::start(&root, &nucleus, SystemClock::shared()).await?;
         let restart = watch::Sender::new(None);
         let deployer = deployments::start(&root, &nucleus, &cloud, SystemClock::shared(), restart.clone())?;
+        let field = Field::start(&root, &nucleus, &cloud, SystemClock::shared())?;
         let door = Door::open(&nucleus, &root, ipc_socket.clone(), |ports| {
             ports.cloud = Some(Arc::new(cloud.uplink.clone()));
             ports.metrics = Some(Arc::new(cloud.telemetry.clone()));
+            ports.client_devices = Some(Arc::new(field.devices.clone()));
             ports.deployments = Some(Arc::new(deployer));
             let work = |component: &str| root.join("work").join(component);
             let clock = SystemClock::shared;
@@ -71,7 +75,7 @@ impl Core {
                 cloud.api.clone(),
             ));
         })?;
-        Ok(Self { nucleus, cloud, door, restart: restart.subscribe(), root, ipc_socket })
+        Ok(Self { nucleus, cloud, door, field, restart: restart.subscribe(), root, ipc_socket })
     }
 
     /// Starts the components.
@@ -83,6 +87,7 @@ impl Core {
     pub(crate) async fn close(self) {
         self.nucleus.close().await;
         self.door.close().await;
+        self.field.close().await;
         self.cloud.uplink.stop().await;
     }
 }

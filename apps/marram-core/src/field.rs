@@ -9,7 +9,7 @@ use anyhow::Context;
 use marram_broker::Tenant;
 use marram_client_devices::{Devices, DevicesOptions, LocalBroker, LocalBrokerOptions, TENANT};
 use marram_edge_flows::{EdgeFlows, EdgeFlowsOptions, EdgePorts};
-use marram_edge_ports::{CloudMessages, Configuration, Credentials};
+use marram_edge_ports::{CloudMessages, Configuration, Credentials, Nucleus};
 use marram_nucleus::NucleusHandle;
 use marram_types::SharedClock;
 use serde_json::Value;

@@ -9,6 +9,7 @@ mod cloud;
 mod compose;
 mod deployments;
 mod door;
+mod field;
 mod install;
 mod local;
 mod root;
