@@ -45,7 +45,9 @@ impl Sends {
     fn packages(&self) -> Vec<Value> {
         let sends = self.0.lock().unwrap();
         let value = sends.last().and_then(|sent| sent.value.clone()).unwrap_or_default();
-        value.as_object().into_iter().flat_map(|packages| packages.values().cloned()).collect()
+        // Beside them stand the certificates of bound things.
+        let packages = value.as_object().into_iter().flat_map(|packages| packages.values());
+        packages.filter(|package| package["id"].is_string()).cloned().collect()
     }
 }
 
