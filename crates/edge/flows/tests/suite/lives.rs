@@ -135,7 +135,8 @@ fn history_arrives_once_and_in_order_after_outages_and_crashes() {
     third.block_on(async {
         let core = boot(dir.path(), &tree, &cloud, vec![]);
         armed(&core).await;
-        core.send("valve-1/reading", r#"{"moisture":8}"#).await;
+        let by_hand = json!({"litres": 1.0}).as_object().unwrap().clone();
+        core.flows.runtime().unwrap().start(DEPLOYMENT, "Irrigate", by_hand).await.unwrap();
         until("everything", || (cloud.finished() > runs as usize).then_some(())).await;
         cloud.assert_whole();
         let history = core.flows.history().unwrap();
