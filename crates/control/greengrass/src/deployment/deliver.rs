@@ -68,6 +68,7 @@ pub(super) async fn deliver(greengrass: &Greengrass, realm: &Realm, deployment: 
         if deployment.large.is_some() { reference(realm, key, deployment) } else { whole(realm, key, deployment) };
     let desired = json!({
         "fleetConfig": document.to_string(), "desiredStatus": "SUCCEEDED",
+        "fleetConfigurationArn": document["configurationArn"],
     });
     shadow(greengrass, realm, &thing, json!({"state": {"desired": desired}})).await?;
     let system = greengrass.parts.identity.system(ACTOR, realm.account.clone(), realm.region.clone());

@@ -66,7 +66,13 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) {
     }
     let text = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
     let canceled = text(desired, "desiredStatus").as_deref() == Some("CANCELED");
-    let (Some(arn), Some(document)) = (text(desired, "fleetConfigurationArn"), text(desired, "fleetConfig")) else {
+    let document = text(desired, "fleetConfig");
+    // The document names its configuration too; a control plane may leave the member beside it out.
+    let arn = text(desired, "fleetConfigurationArn").or_else(|| {
+        let document: Value = serde_json::from_str(document.as_deref()?).ok()?;
+        Some(document.get("configurationArn")?.as_str()?.to_owned())
+    });
+    let (Some(arn), Some(document)) = (arn, document) else {
         if !whole && (canceled || desired.contains_key("fleetConfigurationArn") || desired.contains_key("fleetConfig"))
         {
             // an update names changed members only
