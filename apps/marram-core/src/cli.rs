@@ -54,6 +54,9 @@ pub(crate) struct Run {
     /// Configuration that replaces everything.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
+    /// Stop when standard input closes: the program that started this one is gone.
+    #[arg(long)]
+    pub(crate) until_stdin_closes: bool,
     /// How the core's own log lines on standard error look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,

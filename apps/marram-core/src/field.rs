@@ -42,7 +42,12 @@ impl Field {
     ///
     /// # Errors
     /// The core's certificate authority cannot be opened.
-    pub(crate) fn start(root: &Path, nucleus: &NucleusHandle, cloud: &Cloud, clock: SharedClock) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        root: &Path,
+        nucleus: &NucleusHandle,
+        cloud: &Cloud,
+        clock: SharedClock,
+    ) -> anyhow::Result<Self> {
         let thing = nucleus.get(&["system", "thingName"]).and_then(|name| name.as_str().map(str::to_owned));
         let devices = Devices::open(DevicesOptions {
             dir: root.join("work").join(AUTH),

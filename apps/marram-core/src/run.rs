@@ -28,6 +28,9 @@ const BLOCKING_THREADS: usize = 4;
 /// Stack of a blocking thread; only touched pages count.
 const BLOCKING_STACK_BYTES: usize = 256 * 1024;
 
+/// Stack of the thread that watches standard input.
+const STDIN_STACK_BYTES: usize = 64 * 1024;
+
 /// Something outside the program stands in the way.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -60,6 +63,7 @@ async fn live(flags: &Run, began: Instant) -> anyhow::Result<u8> {
     let code = tokio::select! {
         _ = terminate.recv() => 0,
         _ = interrupt.recv() => 0,
+        () = stdin_closes(), if flags.until_stdin_closes => 0,
         Ok(wish) = restart.wait_for(Option::is_some) => match *wish {
             Some(Restart::Device) => EXIT_REBOOT,
             _ => EXIT_RESTART,
@@ -68,6 +72,23 @@ async fn live(flags: &Run, began: Instant) -> anyhow::Result<u8> {
     tracing::info!(code, "stopping");
     core.close().await;
     Ok(code)
+}
+
+/// Resolves when standard input is at its end.
+async fn stdin_closes() {
+    let (done, closed) = tokio::sync::oneshot::channel();
+    let read = move || {
+        // What is written there has no meaning; only its end has.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = done.send(());
+    };
+    match std::thread::Builder::new().name("stdin".to_owned()).stack_size(STDIN_STACK_BYTES).spawn(read) {
+        Ok(_) => drop(closed.await),
+        Err(error) => {
+            tracing::warn!(%error, "standard input is not watched");
+            std::future::pending().await
+        }
+    }
 }
 
 /// One JSON line on standard output once components could connect.

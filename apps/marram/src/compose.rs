@@ -37,9 +37,9 @@ use tokio::task::JoinHandle;
 
 use crate::adapter::authority::RoleAuthority;
 use crate::adapter::certificates::RegisteredCertificates;
+use crate::adapter::flow_target::GreengrassFlows;
 use crate::adapter::messages::BrokerMessages;
 use crate::adapter::pages::StatusPages;
-use crate::adapter::flow_target::GreengrassFlows;
 use crate::adapter::reserved::{ReservedServices, ReservedTopics};
 use crate::admin;
 use crate::administrator::{self, Administrator, CoreDesk};

@@ -69,6 +69,7 @@ pub async fn start(
     let (stop, stopped) = watch::channel(false);
     let arguments = vec![
         "run".into(),
+        "--until-stdin-closes".into(),
         "--root".into(),
         folder.as_os_str().to_owned(),
         "--init-config".into(),
@@ -100,6 +101,8 @@ async fn keep(program: PathBuf, arguments: Vec<std::ffi::OsString>, moved: bool,
         match spawn(&program, &arguments, moved) {
             Err(error) => tracing::warn!(%error, "the local core cannot be started"),
             Ok(mut child) => {
+                // Held while it runs: waiting would close it, and the core stops when it closes.
+                let _stdin = child.stdin.take();
                 let ended = tokio::select! {
                     status = child.wait() => Some(status),
                     () = asked_to_stop(&mut stop) => None,
@@ -124,7 +127,7 @@ async fn keep(program: PathBuf, arguments: Vec<std::ffi::OsString>, moved: bool,
 fn spawn(program: &Path, arguments: &[std::ffi::OsString], moved: bool) -> std::io::Result<Child> {
     let mut command = Command::new(program);
     // Ctrl-C on the terminal is for the parent, which stops the core in order.
-    command.process_group(0).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    command.process_group(0).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
     if moved {
         command.arg("--update-config");
     }

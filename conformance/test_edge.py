@@ -1,0 +1,119 @@
+"""CP 7, CR 4, 6, 8: boto3 deploys an ordinary component to the local core; it speaks IPC, gets credentials, is changed, fails, is rolled back."""
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+THING = "marram-local-core"
+SECONDS = 60
+#: A component as its author wrote it for the original: IPC client, token exchange through an ordinary SDK.
+SCRIPT = """
+import time
+import boto3
+from awsiot.greengrasscoreipc import clientv2
+client = clientv2.GreengrassCoreIPCClientV2()
+print("message", client.get_configuration(key_path=["message"]).value["message"], flush=True)
+print("role", boto3.client("sts").get_caller_identity()["Arn"], flush=True)
+time.sleep(600)
+"""
+
+
+def until(what, look):
+    """Waits for a condition; names it when it does not come true."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"{what} did not happen within {SECONDS} s: {look()}")
+
+
+@pytest.fixture(scope="module")
+def core(marram, client):
+    """The local core, once it has told the control plane of itself."""
+    gg = client("greengrassv2")
+    until("the first fleet status", lambda: any(one["coreDeviceThingName"] == THING for one in gg.list_core_devices()["coreDevices"]))
+    return pathlib.Path(marram.environment["MARRAM_CORE_ROOT"])
+
+
+@pytest.fixture(scope="module")
+def component(marram, client):
+    """`component(version, run)`: creates a version of the component."""
+    s3, gg = client("s3"), client("greengrassv2")
+    s3.create_bucket(Bucket="edge-parts")
+    s3.put_object(Bucket="edge-parts", Key="client/main.py", Body=SCRIPT.encode())
+    environment = {name: marram.environment[name] for name in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")}
+
+    def create(version, lifecycle):
+        recipe = {
+            "RecipeFormatVersion": "2020-01-25",
+            "ComponentName": "com.example.Client",
+            "ComponentVersion": version,
+            "ComponentConfiguration": {"DefaultConfiguration": {"message": "default"}},
+            "ComponentDependencies": {"aws.greengrass.TokenExchangeService": {"VersionRequirement": ">=2.0.0"}},
+            "Manifests": [{
+                "Platform": {"os": "linux"},
+                "Lifecycle": {"Setenv": environment, **lifecycle},
+                "Artifacts": [{"Uri": "s3://edge-parts/client/main.py"}],
+            }],
+        }
+        arn = gg.create_component_version(inlineRecipe=json.dumps(recipe))["arn"]
+        until("the component", lambda: gg.describe_component(arn=arn)["status"]["componentState"] == "DEPLOYABLE")
+
+    return create
+
+
+@pytest.fixture(scope="module")
+def deploy(marram, client, core):
+    """`deploy(components)`: a deployment to the core, waited for; answers its last words."""
+    gg, iot = client("greengrassv2"), client("iot")
+    target = iot.describe_thing(thingName=THING)["thingArn"]
+
+    def run(components):
+        made = gg.create_deployment(targetArn=target, components=components)["deploymentId"]
+        status = lambda: gg.get_deployment(deploymentId=made)["deploymentStatus"]
+        until("the end of the deployment", lambda: status() in ("COMPLETED", "FAILED"))
+        shown = gg.list_effective_deployments(coreDeviceThingName=THING)["effectiveDeployments"]
+        return status(), next(one for one in shown if one["deploymentId"] == made)
+
+    return run
+
+
+def log(core):
+    file = core / "logs/com.example.Client.log"
+    return file.read_text() if file.exists() else ""
+
+
+def test_life_of_a_component(client, core, component, deploy):
+    gg = client("greengrassv2")
+    python = f"exec {sys.executable} -u {{artifacts:path}}/main.py"
+    component("1.0.0", {"run": python})
+    name = "com.example.Client"
+    # It runs, reads its configuration over IPC, and acts with the core's role.
+    status, _ = deploy({name: {"componentVersion": "1.0.0", "configurationUpdate": {"merge": json.dumps({"message": "from boto3"})}}})
+    assert status == "COMPLETED"
+    until("the component's words", lambda: "message from boto3" in log(core))
+    until("credentials", lambda: "assumed-role/MarramCoreTokenExchange" in log(core))
+    installed = lambda: {
+        one["componentName"]: (one["componentVersion"], one["lifecycleState"])
+        for one in gg.list_installed_components(coreDeviceThingName=THING, topologyFilter="ALL")["installedComponents"]
+    }
+    until("the fleet status", lambda: installed().get(name) == ("1.0.0", "RUNNING"))
+    # A version that cannot be installed is rolled back, and the report tells why.
+    component("1.1.0", {"install": "exit 7", "run": python})
+    status, told = deploy({name: {"componentVersion": "1.1.0"}})
+    assert status == "FAILED" and told["coreDeviceExecutionStatus"] == "FAILED"
+    assert "COMPONENT_BROKEN" in told["statusDetails"]["errorStack"], told
+    until("the old version", lambda: installed().get(name) == ("1.0.0", "RUNNING"))
+    # The CLI on the core sees the same, and an empty deployment takes it away.
+    cli = [str(core / "bin/greengrass-cli"), "--ggcRootPath", str(core)]
+    details = subprocess.run([*cli, "component", "details", "-n", name], capture_output=True, text=True, timeout=30)
+    assert details.returncode == 0 and "1.0.0" in details.stdout and "RUNNING" in details.stdout
+    status, _ = deploy({})
+    assert status == "COMPLETED"
+    gone = subprocess.run([*cli, "component", "details", "-n", name], capture_output=True, text=True, timeout=30)
+    assert gone.returncode == 1
