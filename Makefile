@@ -16,7 +16,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
 build: ## build the release binaries
-	$(CARGO) build --locked --release -p marram
+	$(CARGO) build --locked --release -p marram -p marram-core -p marram-jail
 
 package: tools/ready ## a Debian package of marram-core with its systemd unit, in $(TARGET_DIR)/package
 	$(CARGO) build --locked --release -p marram-core -p marram-jail
