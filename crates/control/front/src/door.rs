@@ -88,12 +88,8 @@ pub trait StreamService: Send + Sync {
     fn claims(&self, head: &Head) -> bool;
 
     /// Answers one request; the second value tells whether its signature held.
-    fn answer<'a>(
-        &'a self,
-        head: &'a Head,
-        body: RequestBody,
-        peer: &'a Peer,
-    ) -> BoxFuture<'a, (StreamResponse, bool)>;
+    fn answer<'a>(&'a self, head: &'a Head, body: RequestBody, peer: &'a Peer)
+    -> BoxFuture<'a, (StreamResponse, bool)>;
 }
 
 /// What is known of the connection a request came on.

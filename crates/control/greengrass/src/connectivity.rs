@@ -100,7 +100,8 @@ pub(crate) async fn put_authorities(_: &Greengrass, ctx: &CallContext, input: Va
     own_thing(ctx, &thing, ctx.operation.iam_action)?;
     let certificates = input["coreDeviceCertificates"].as_array().cloned().unwrap_or_default();
     let well_formed = |pem: &Value| {
-        pem.as_str().is_some_and(|pem| pem.len() <= MAX_PEM && pem.trim_start().starts_with("-----BEGIN CERTIFICATE-----"))
+        pem.as_str()
+            .is_some_and(|pem| pem.len() <= MAX_PEM && pem.trim_start().starts_with("-----BEGIN CERTIFICATE-----"))
     };
     if certificates.is_empty() || certificates.len() > MAX_AUTHORITIES || !certificates.iter().all(well_formed) {
         return Err(fault::field("coreDeviceCertificates", "One to ten certificates in PEM are required."));

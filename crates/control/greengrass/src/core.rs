@@ -65,9 +65,12 @@ pub(crate) fn find(snapshot: &Snapshot<'_>, realm: &Realm, thing: &str) -> Resul
 /// `AccessDeniedException` for devices; callers of another kind were decided over by their policies.
 pub(crate) fn own_thing(ctx: &CallContext, thing: &str, action: &str) -> Result<(), ApiError> {
     match ctx.principal.device_things() {
-        Some(things) if !things.iter().any(|own| own == thing) => {
-            Err(ApiError::not_authorized(&ctx.principal.arn, action, &place::realm(ctx).arn(format_args!("thing/{thing}")), false))
-        }
+        Some(things) if !things.iter().any(|own| own == thing) => Err(ApiError::not_authorized(
+            &ctx.principal.arn,
+            action,
+            &place::realm(ctx).arn(format_args!("thing/{thing}")),
+            false,
+        )),
         _ => Ok(()),
     }
 }

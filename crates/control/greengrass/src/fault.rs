@@ -19,7 +19,9 @@ pub(crate) fn fields(message: String, fields: Vec<Value>) -> ApiError {
 /// `ResourceNotFoundException`.
 pub(crate) fn not_found(kind: &str, id: &str) -> ApiError {
     let shown: String = id.chars().take(256).flat_map(char::escape_debug).collect();
-    ApiError::not_found(format!("The {kind} {shown} cannot be found.")).with("resourceId", id).with("resourceType", kind)
+    ApiError::not_found(format!("The {kind} {shown} cannot be found."))
+        .with("resourceId", id)
+        .with("resourceType", kind)
 }
 
 /// `ConflictException`.

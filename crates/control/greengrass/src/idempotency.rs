@@ -50,7 +50,9 @@ impl Attempt {
         match found {
             Some((_, _, at)) if now.as_secs() - at.as_secs() > TOKEN_LIFE_SECS => Ok(None),
             Some((digest, answer, _)) if digest == self.digest => Ok(serde_json::from_str(&answer).ok()),
-            Some(_) => Err(fault::conflict("clientToken", token, "The client token was used for another request.").into()),
+            Some(_) => {
+                Err(fault::conflict("clientToken", token, "The client token was used for another request.").into())
+            }
             None => Ok(None),
         }
     }

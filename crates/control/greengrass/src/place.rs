@@ -37,7 +37,8 @@ pub(crate) fn realm(ctx: &CallContext) -> Realm {
 /// The resource part of an own Greengrass ARN.
 pub(crate) fn own_resource(realm: &Realm, text: &str) -> Option<String> {
     let arn = text.parse::<Arn>().ok()?;
-    let own = arn.is_in("greengrass", &realm.account, Some(&realm.region)) && arn.partition() == realm.partition.as_str();
+    let own =
+        arn.is_in("greengrass", &realm.account, Some(&realm.region)) && arn.partition() == realm.partition.as_str();
     own.then(|| arn.resource().to_owned())
 }
 

@@ -65,7 +65,9 @@ impl StatusTopics {
         let (thing, kind) = match levels.as_slice() {
             ["$aws", "things", thing, "greengrassv2", "health", "json"] => (*thing, Kind::Fleet),
             ["$aws", "things", thing, "greengrass", "health", "json"] => (*thing, Kind::Telemetry),
-            ["$aws", "things", thing, "shadow", "name", name, "update"] if *name == SHADOW_NAME => (*thing, Kind::Shadow),
+            ["$aws", "things", thing, "shadow", "name", name, "update"] if *name == SHADOW_NAME => {
+                (*thing, Kind::Shadow)
+            }
             _ => return None,
         };
         Some(Report { realm, thing: thing.to_owned(), kind, body: Bytes::copy_from_slice(&message.payload) })
@@ -100,8 +102,7 @@ impl Report {
             tracing::debug!(thing = self.thing, "a report of a core is not JSON");
             return;
         };
-        let system =
-            greengrass.parts.identity.system(ACTOR, self.realm.account.clone(), self.realm.region.clone());
+        let system = greengrass.parts.identity.system(ACTOR, self.realm.account.clone(), self.realm.region.clone());
         let now = system.now();
         let (realm, thing) = (self.realm.clone(), self.thing.clone());
         let done = match self.kind {

@@ -81,9 +81,7 @@ fn must_exist(snapshot: &Snapshot<'_>, realm: &Realm, resource: &str) -> Result<
         "components" if version.is_empty() => {
             "SELECT 1 FROM gg_component WHERE account = $1 AND region = $2 AND name = $3 AND version >= $4 LIMIT 1"
         }
-        "components" => {
-            "SELECT 1 FROM gg_component WHERE account = $1 AND region = $2 AND name = $3 AND version = $4"
-        }
+        "components" => "SELECT 1 FROM gg_component WHERE account = $1 AND region = $2 AND name = $3 AND version = $4",
         "deployments" => "SELECT 1 FROM gg_deployment WHERE account = $1 AND region = $2 AND id = $3 AND $4 = ''",
         _ => "SELECT 1 FROM gg_core WHERE account = $1 AND region = $2 AND thing = $3 AND $4 = ''",
     };

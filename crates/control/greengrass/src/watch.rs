@@ -56,7 +56,12 @@ pub(crate) fn list(text: Option<&str>) -> Vec<String> {
 }
 
 impl JobWatch for ExecutionWatch {
-    fn on_execution_changed(&self, tx: &mut Tx<'_>, realm: &Realm, change: &ExecutionChange<'_>) -> Result<(), CallError> {
+    fn on_execution_changed(
+        &self,
+        tx: &mut Tx<'_>,
+        realm: &Realm,
+        change: &ExecutionChange<'_>,
+    ) -> Result<(), CallError> {
         if change.namespace.as_str() != NAMESPACE {
             return Ok(());
         }

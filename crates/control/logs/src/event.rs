@@ -66,7 +66,9 @@ pub(crate) async fn put(ctx: &CallContext, input: Value) -> Result<Value, ApiErr
     if let (Some((first, _)), Some((last, _))) = (events.first(), events.last())
         && last - first > MAX_SPAN_MS
     {
-        return Err(invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours."));
+        return Err(invalid(
+            "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
+        ));
     }
     let too_old = events.iter().take_while(|(at, _)| *at < now - MAX_AGE_MS).count();
     let good_end = events.iter().take_while(|(at, _)| *at <= now + MAX_AHEAD_MS).count();
@@ -139,7 +141,8 @@ pub(crate) async fn get(ctx: &CallContext, input: Value) -> Result<Value, ApiErr
     drop(permitted_on_stream(ctx, &group, &stream)?);
     let place = Place::of(ctx);
     let limit = input["limit"].as_i64().unwrap_or(PAGE).clamp(1, PAGE);
-    let (from, until) = (input["startTime"].as_i64().unwrap_or(i64::MIN), input["endTime"].as_i64().unwrap_or(i64::MAX));
+    let (from, until) =
+        (input["startTime"].as_i64().unwrap_or(i64::MIN), input["endTime"].as_i64().unwrap_or(i64::MAX));
     let at_token = match input["nextToken"].as_str() {
         None => None,
         Some(text) => Some(parse_token(text).ok_or_else(|| invalid("The specified nextToken is invalid."))?),

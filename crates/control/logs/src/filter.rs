@@ -36,7 +36,9 @@ impl Pattern {
                 _ => (&mut pattern.all, rest),
             };
             let (word, after) = match word.strip_prefix('"') {
-                Some(quoted) => quoted.split_once('"').ok_or_else(|| invalid("Invalid filter pattern: an open quote."))?,
+                Some(quoted) => {
+                    quoted.split_once('"').ok_or_else(|| invalid("Invalid filter pattern: an open quote."))?
+                }
                 None => word.split_once(char::is_whitespace).unwrap_or((word, "")),
             };
             if word.is_empty() {
@@ -64,7 +66,8 @@ pub(crate) async fn filter(ctx: &CallContext, input: Value) -> Result<Value, Api
     let streams: Vec<&str> =
         input["logStreamNames"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let limit = usize::try_from(input["limit"].as_i64().unwrap_or(PAGE).clamp(1, PAGE)).unwrap_or(1);
-    let (from, until) = (input["startTime"].as_i64().unwrap_or(i64::MIN), input["endTime"].as_i64().unwrap_or(i64::MAX));
+    let (from, until) =
+        (input["startTime"].as_i64().unwrap_or(i64::MIN), input["endTime"].as_i64().unwrap_or(i64::MAX));
     let key = format!("{group}\u{1f}{prefix}\u{1f}{}\u{1f}{from}\u{1f}{until}", streams.join(","));
     let start = match input["nextToken"].as_str() {
         None => (i64::MIN, String::new(), i64::MIN),

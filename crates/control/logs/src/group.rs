@@ -6,9 +6,8 @@ use marram_store::{Snapshot, params};
 use serde_json::{Map, Value, json};
 
 /// Days of retention that can be asked for, as the model's users know them.
-const RETENTIONS: [i64; 22] = [
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-];
+const RETENTIONS: [i64; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 /// Groups of a page.
 const PAGE: i64 = 50;
 
@@ -97,7 +96,9 @@ pub(crate) async fn describe(ctx: &CallContext, input: Value) -> Result<Value, A
     let pattern = input["logGroupNamePattern"].as_str().unwrap_or("");
     let filter = format!("{prefix}\u{1f}{pattern}");
     let after = match input["nextToken"].as_str() {
-        Some(token) => ctx.open_page_token(&filter, token).map_err(|_| invalid("The specified nextToken is invalid."))?,
+        Some(token) => {
+            ctx.open_page_token(&filter, token).map_err(|_| invalid("The specified nextToken is invalid."))?
+        }
         None => String::new(),
     };
     let limit = input["limit"].as_i64().unwrap_or(PAGE).clamp(1, PAGE);

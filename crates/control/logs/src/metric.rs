@@ -79,8 +79,14 @@ fn reading(datum: &Value) -> Result<Statistics, ApiError> {
         return Ok(one(value, 1.0));
     }
     if let Some(set) = datum["StatisticValues"].as_object() {
-        let get = |name: &str| set.get(name).and_then(number).ok_or_else(|| invalid("A statistic set needs four numbers."));
-        return Ok(Statistics { sum: get("Sum")?, count: get("SampleCount")?, min: get("Minimum")?, max: get("Maximum")? });
+        let get =
+            |name: &str| set.get(name).and_then(number).ok_or_else(|| invalid("A statistic set needs four numbers."));
+        return Ok(Statistics {
+            sum: get("Sum")?,
+            count: get("SampleCount")?,
+            min: get("Minimum")?,
+            max: get("Maximum")?,
+        });
     }
     let values = datum["Values"].as_array().cloned().unwrap_or_default();
     let counts = datum["Counts"].as_array().cloned().unwrap_or_default();
@@ -202,7 +208,11 @@ pub(crate) async fn statistics(ctx: &CallContext, input: Value) -> Result<Value,
     drop(ctx.authorize(ctx.operation.iam_action, "*", |_| {})?);
     let (start, end, period) = (seconds(&input["StartTime"]), seconds(&input["EndTime"]), period(&input["Period"])?);
     if start >= end {
-        return Err(ApiError::new("InvalidParameterValue", 400, "The parameter StartTime must be less than the parameter EndTime."));
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            400,
+            "The parameter StartTime must be less than the parameter EndTime.",
+        ));
     }
     let namespace = input["Namespace"].as_str().unwrap_or_default();
     let name = input["MetricName"].as_str().unwrap_or_default();
@@ -256,7 +266,8 @@ pub(crate) async fn data(ctx: &CallContext, input: Value) -> Result<Value, ApiEr
         })?;
         let mut points: Vec<(i64, f64)> = Vec::new();
         for (at, (_, numbers)) in found {
-            let number = numbers.get(wanted).ok_or_else(|| invalid(format!("The statistic {wanted} is not supported.")))?;
+            let number =
+                numbers.get(wanted).ok_or_else(|| invalid(format!("The statistic {wanted} is not supported.")))?;
             points.push((at, number));
         }
         if descending {

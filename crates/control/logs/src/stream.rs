@@ -41,7 +41,8 @@ pub(crate) async fn describe(ctx: &CallContext, input: Value) -> Result<Value, A
     let filter = format!("{group}\u{1f}{prefix}\u{1f}{by_time}\u{1f}{descending}");
     let start = match input["nextToken"].as_str() {
         Some(token) => {
-            let key = ctx.open_page_token(&filter, token).map_err(|_| invalid("The specified nextToken is invalid."))?;
+            let key =
+                ctx.open_page_token(&filter, token).map_err(|_| invalid("The specified nextToken is invalid."))?;
             key.parse::<i64>().unwrap_or(0)
         }
         None => 0,
@@ -65,7 +66,9 @@ pub(crate) async fn describe(ctx: &CallContext, input: Value) -> Result<Value, A
                     "logStreamName": name, "creationTime": row.get::<i64>(1)?, "storedBytes": 0,
                     "arn": format!("{}:log-stream:{name}", arn(ctx, &group)), "uploadSequenceToken": "1",
                 });
-                for (member, column) in [("firstEventTimestamp", 2), ("lastEventTimestamp", 3), ("lastIngestionTime", 4)] {
+                for (member, column) in
+                    [("firstEventTimestamp", 2), ("lastEventTimestamp", 3), ("lastIngestionTime", 4)]
+                {
                     if let Some(at) = row.get::<Option<i64>>(column)? {
                         item[member] = json!(at);
                     }

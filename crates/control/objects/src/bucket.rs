@@ -69,7 +69,9 @@ pub(crate) async fn create(call: &mut Call<'_>) -> Result<Reply, ApiError> {
                 Ok::<_, CallError>(row.get(0)?)
             })?;
         if count >= MAX_BUCKETS {
-            return Err(ApiError::new("TooManyBuckets", 400, "You have attempted to create more buckets than allowed").into());
+            return Err(
+                ApiError::new("TooManyBuckets", 400, "You have attempted to create more buckets than allowed").into()
+            );
         }
         tx.execute(
             "INSERT INTO s3_bucket (name, account, region, created_at) VALUES ($1, $2, $3, $4)",
@@ -85,7 +87,8 @@ pub(crate) async fn create(call: &mut Call<'_>) -> Result<Reply, ApiError> {
 pub(crate) fn private_acl(call: &Call<'_>) -> Result<(), ApiError> {
     let grants = ["x-amz-grant-full-control", "x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp"];
     let acl = call.header("x-amz-acl").unwrap_or("private");
-    if !matches!(acl, "private" | "bucket-owner-full-control") || grants.iter().any(|name| call.header(name).is_some()) {
+    if !matches!(acl, "private" | "bucket-owner-full-control") || grants.iter().any(|name| call.header(name).is_some())
+    {
         return Err(fault::acl_not_supported());
     }
     Ok(())
@@ -118,7 +121,10 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, ApiError> {
                 "SELECT 1 FROM s3_object WHERE account = $1 AND bucket = $2 LIMIT 1",
                 "SELECT 1 FROM s3_upload WHERE account = $1 AND bucket = $2 LIMIT 1",
             ] {
-                if tx.query_opt(sql, params![account, bucket.name], |row| Ok::<_, CallError>(row.get::<i64>(0)?))?.is_some() {
+                if tx
+                    .query_opt(sql, params![account, bucket.name], |row| Ok::<_, CallError>(row.get::<i64>(0)?))?
+                    .is_some()
+                {
                     return Err(fault::bucket_not_empty().into());
                 }
             }
@@ -133,7 +139,8 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, ApiError> {
 pub(crate) async fn put_policy(call: &mut Call<'_>) -> Result<Reply, ApiError> {
     let (grant, bucket) = call.permit("s3:PutBucketPolicy")?;
     let body = call.document().await?;
-    let document = String::from_utf8(body).map_err(|_| ApiError::new("MalformedPolicy", 400, "Policies must be valid JSON."))?;
+    let document =
+        String::from_utf8(body).map_err(|_| ApiError::new("MalformedPolicy", 400, "Policies must be valid JSON."))?;
     policy::check(&bucket.name, call.ctx.partition.as_str(), &document)?;
     let account = call.ctx.account.clone();
     call.ctx

@@ -252,13 +252,10 @@ mod tests {
     }
 
     fn signer() -> ChunkSigner {
-        let scope = marram_sigv4::Scope {
-            date: "20130524".into(),
-            region: "us-east-1".into(),
-            service: "s3".into(),
-        };
+        let scope = marram_sigv4::Scope { date: "20130524".into(), region: "us-east-1".into(), service: "s3".into() };
         let mut previous = [0; 32];
-        hex::decode_to_slice("4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9", &mut previous).unwrap();
+        hex::decode_to_slice("4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9", &mut previous)
+            .unwrap();
         ChunkSigner {
             key: SigningKey::derive(&SecretString::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), &scope),
             time: "20130524T000000Z".to_owned(),
@@ -300,7 +297,9 @@ mod tests {
     #[test]
     fn malformed_chunks_are_refused() {
         let long = format!("{}\r\n", "0".repeat(300));
-        for body in ["zz\r\n", "5\r\nabcdeXX\r\n", "1000001\r\n", "\r\n", "0\r\nnocolon\r\n\r\n", "0\r\n\r\nmore", &long] {
+        for body in
+            ["zz\r\n", "5\r\nabcdeXX\r\n", "1000001\r\n", "\r\n", "0\r\nnocolon\r\n\r\n", "0\r\n\r\nmore", &long]
+        {
             let got = decode(Streaming::UnsignedTrailer, None, body.as_bytes(), 3);
             assert_eq!(got, Err(ChunkError::Malformed), "{body:?}");
         }

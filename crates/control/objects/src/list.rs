@@ -66,10 +66,9 @@ pub(crate) fn encoded(name: &str, url: bool) -> String {
 pub(crate) fn page_size(call: &Call<'_>, parameter: &str) -> Result<usize, ApiError> {
     match call.to.parameter(parameter) {
         None | Some("") => Ok(MAX_KEYS),
-        Some(text) => text
-            .parse::<usize>()
-            .map(|count| count.min(MAX_KEYS))
-            .map_err(|_| fault::invalid_argument(format!("Provided {parameter} not an integer or within integer range"))),
+        Some(text) => text.parse::<usize>().map(|count| count.min(MAX_KEYS)).map_err(|_| {
+            fault::invalid_argument(format!("Provided {parameter} not an integer or within integer range"))
+        }),
     }
 }
 
@@ -95,8 +94,9 @@ pub(crate) fn objects(call: &Call<'_>) -> Result<Reply, ApiError> {
         (true, None) => to.parameter("start-after").unwrap_or("").to_owned(),
         (false, _) => to.parameter("marker").unwrap_or("").to_owned(),
     };
-    let mut entries =
-        call.ctx.read(|snapshot| collect(snapshot, &bucket.account, &bucket.name, prefix, delimiter, &after, limit + 1))?;
+    let mut entries = call
+        .ctx
+        .read(|snapshot| collect(snapshot, &bucket.account, &bucket.name, prefix, delimiter, &after, limit + 1))?;
     let truncated = limit > 0 && entries.len() > limit;
     entries.truncate(limit);
     let last = entries.last().map(|entry| entry.name().to_owned()).filter(|_| truncated);

@@ -4,7 +4,6 @@ use marram_authz::{Policy, PolicyKind};
 use marram_aws_api::ApiError;
 use serde_json::Value;
 
-
 /// Largest bucket policy, in bytes.
 pub(crate) const MAX_POLICY: usize = 20 << 10;
 

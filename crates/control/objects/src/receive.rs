@@ -34,9 +34,11 @@ pub(crate) struct Announced {
 fn broken(error: BodyError) -> ApiError {
     match error {
         BodyError::Broken => fault::incomplete_body(),
-        BodyError::Stalled => {
-            ApiError::new("RequestTimeout", 400, "Your socket connection to the server was not read from or written to.")
-        }
+        BodyError::Stalled => ApiError::new(
+            "RequestTimeout",
+            400,
+            "Your socket connection to the server was not read from or written to.",
+        ),
     }
 }
 

@@ -30,7 +30,12 @@ pub(crate) enum Content {
     Xml(String),
     Json(String),
     /// `length` bytes from `offset` of these segments.
-    Segments { account: String, segments: Vec<Segment>, offset: u64, length: u64 },
+    Segments {
+        account: String,
+        segments: Vec<Segment>,
+        offset: u64,
+        length: u64,
+    },
 }
 
 impl Reply {

@@ -16,8 +16,7 @@ use marram_identity::{
     Admission, BoxFuture, CallContext, CallFacts, ConditionValues, Grant, Identity, RefusedFacts, TlsDetails,
 };
 use marram_sigv4::{
-    AuthFailure, BodyCheck, ErrorStyle, Expectation, Payload, Presented, Request as SignedRequest, SigningKey,
-    Verified,
+    AuthFailure, BodyCheck, ErrorStyle, Expectation, Payload, Presented, Request as SignedRequest, SigningKey, Verified,
 };
 use marram_store::{Store, params};
 use marram_types::{AccountId, Region, RequestId, SharedClock, Timestamp, random_hex};
@@ -147,11 +146,9 @@ impl Objects {
     /// A bucket of any account.
     pub(crate) fn bucket(&self, name: &str) -> Result<Option<Bucket>, ApiError> {
         let row = self.inner.store.read(|snapshot| {
-            snapshot.query_opt(
-                "SELECT account, policy FROM s3_bucket WHERE name = $1",
-                params![name],
-                |row| Ok::<_, marram_identity::CallError>((row.parse::<AccountId>(0)?, row.get::<Option<String>>(1)?)),
-            )
+            snapshot.query_opt("SELECT account, policy FROM s3_bucket WHERE name = $1", params![name], |row| {
+                Ok::<_, marram_identity::CallError>((row.parse::<AccountId>(0)?, row.get::<Option<String>>(1)?))
+            })
         })?;
         let Some((account, document)) = row else { return Ok(None) };
         let policy = document.map(|document| policy::compile(name, &document)).transpose()?;
@@ -255,8 +252,7 @@ impl Objects {
             scope: presented.scope().text(),
             previous: verified.signature,
         });
-        let mut call =
-            Call { objects: self, ctx: &ctx, to: &to, headers: &texts, check: verified.body, signer, body };
+        let mut call = Call { objects: self, ctx: &ctx, to: &to, headers: &texts, check: verified.body, signer, body };
         let outcome = call.run().await;
         if outcome.is_err() && request.header("expect").is_none() {
             // A client that is still sending would not read the refusal.
@@ -439,11 +435,15 @@ impl Call<'_> {
         wanted.retain(|algorithm| !checksums.iter().any(|(known, _)| known == algorithm));
         wanted.dedup();
         let decoded_length = match (self.check, self.header("x-amz-decoded-content-length")) {
-            (BodyCheck::Chunked(_), Some(text)) => {
-                Some(text.parse().map_err(|_| fault::invalid_argument("x-amz-decoded-content-length is not a length"))?)
-            }
+            (BodyCheck::Chunked(_), Some(text)) => Some(
+                text.parse().map_err(|_| fault::invalid_argument("x-amz-decoded-content-length is not a length"))?,
+            ),
             (BodyCheck::Chunked(_), None) => {
-                return Err(ApiError::new("MissingContentLength", 411, "You must provide the Content-Length HTTP header."));
+                return Err(ApiError::new(
+                    "MissingContentLength",
+                    411,
+                    "You must provide the Content-Length HTTP header.",
+                ));
             }
             _ => None,
         };

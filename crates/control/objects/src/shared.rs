@@ -33,12 +33,7 @@ pub struct Artifact {
     pub segments: Vec<Segment>,
 }
 
-fn keep_shared(
-    tx: &mut Tx<'_>,
-    account: &AccountId,
-    artifact: &Artifact,
-    now: Timestamp,
-) -> Result<String, CallError> {
+fn keep_shared(tx: &mut Tx<'_>, account: &AccountId, artifact: &Artifact, now: Timestamp) -> Result<String, CallError> {
     add_uses(tx, account, &artifact.segments)?;
     let id = random_hex(16);
     let size = i64::try_from(artifact.size).unwrap_or(i64::MAX);
@@ -177,7 +172,11 @@ impl Objects {
         let (account, id) =
             request.path.strip_prefix(SHARED_PREFIX).and_then(|rest| rest.split_once('/')).ok_or_else(denied)?;
         let parameter = |name: &str| {
-            request.query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)).map(|(_, v)| v)
+            request
+                .query
+                .split('&')
+                .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+                .map(|(_, v)| v)
         };
         let expires: i64 = parameter("e").and_then(|text| text.parse().ok()).ok_or_else(denied)?;
         let given = parameter("s").unwrap_or_default();

@@ -139,7 +139,10 @@ mod tests {
     /// SEC 12.2: entities, unclosed elements, deep nesting and a second root are refused; references are text.
     #[test]
     fn requests_are_read_or_refused() {
-        let read = parse(b"<?xml version=\"1.0\"?><Delete xmlns=\"x\"><Object><Key>a&amp;b&#x41;</Key></Object></Delete>", "Delete");
+        let read = parse(
+            b"<?xml version=\"1.0\"?><Delete xmlns=\"x\"><Object><Key>a&amp;b&#x41;</Key></Object></Delete>",
+            "Delete",
+        );
         assert_eq!(read.unwrap().all("Object").next().unwrap().child("Key"), Some("a&bA"));
         let deep = format!("{}{}", "<a>".repeat(9), "</a>".repeat(9));
         for wrong in [

@@ -98,7 +98,8 @@ pub(crate) struct Group {
     pub(crate) bucket: String,
 }
 
-const COLUMNS: &str = "id, definition, target, status, role_arn, metrics, version, dependencies, created_at, updated_at,
+const COLUMNS: &str =
+    "id, definition, target, status, role_arn, metrics, version, dependencies, created_at, updated_at,
     group_name, group_resource, group_id, group_version, bucket, in_target";
 /// How many [`COLUMNS`] are.
 const COLUMN_COUNT: usize = 16;

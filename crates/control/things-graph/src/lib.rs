@@ -13,8 +13,8 @@
 
 mod association;
 mod catalog;
-mod entity;
 mod edge;
+mod entity;
 mod execution;
 mod identity;
 mod input;
@@ -31,8 +31,8 @@ mod service;
 mod tag;
 mod template;
 
-pub use identity::IdentityRoles;
 pub use edge::{CoreTopics, GroupMembers};
+pub use identity::IdentityRoles;
 pub use ports::{FlowComponent, FlowTarget, GreengrassTarget, Roles, Sent, ThingFacts, Things};
 pub use realm::Realm;
 pub use recover::Recovered;

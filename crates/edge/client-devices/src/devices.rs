@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use marram_edge_ports::{
-    CertificateUpdate, ClientDevices, Later, MqttCredential, PortError,
-};
+use marram_edge_ports::{CertificateUpdate, ClientDevices, Later, MqttCredential, PortError};
 use marram_flow::topics::ThingTopics;
 use marram_pki::{Certificate, pem};
 use marram_types::SharedClock;
@@ -73,8 +71,10 @@ impl Settings {
             value.as_f64().or_else(|| value.as_str()?.parse().ok())
         };
         let is_name_client_id = configuration.pointer("/security/clientIdMustEqualThingName");
-        let minutes = number("/security/clientDeviceTrustDurationMinutes").map_or(TRUST_MINUTES, |minutes| minutes as u64);
-        let seconds = number("/certificates/serverCertificateValiditySeconds").map_or(SERVER_SECONDS, |seconds| seconds as i64);
+        let minutes =
+            number("/security/clientDeviceTrustDurationMinutes").map_or(TRUST_MINUTES, |minutes| minutes as u64);
+        let seconds =
+            number("/certificates/serverCertificateValiditySeconds").map_or(SERVER_SECONDS, |seconds| seconds as i64);
         Ok(Self {
             groups: Arc::new(DeviceGroups::read(configuration.get("deviceGroups").unwrap_or(&Value::Null))?),
             trust: Duration::from_secs(minutes.clamp(1, u64::from(u32::MAX)) * 60),
@@ -232,7 +232,8 @@ impl Devices {
     pub(crate) fn announce(&self, issued: &marram_pki::IssuedServer) {
         let update = self.update(issued);
         let mut listeners = self.inner.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|listener| !matches!(listener.try_send(update.clone()), Err(mpsc::error::TrySendError::Closed(_))));
+        listeners
+            .retain(|listener| !matches!(listener.try_send(update.clone()), Err(mpsc::error::TrySendError::Closed(_))));
     }
 
     fn update(&self, issued: &marram_pki::IssuedServer) -> CertificateUpdate {
@@ -263,7 +264,8 @@ impl Devices {
     /// The device behind a certificate and a client id.
     pub(crate) async fn identify(&self, der: &[u8], client_id: &str) -> Result<Device, Verdict> {
         let settings = self.settings();
-        let thing = if settings.is_name_client_id { client_id } else { client_id.split('/').next().unwrap_or_default() };
+        let thing =
+            if settings.is_name_client_id { client_id } else { client_id.split('/').next().unwrap_or_default() };
         let is_name = !thing.is_empty()
             && thing.len() <= MAX_THING_NAME
             && thing.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte));
@@ -346,7 +348,8 @@ impl ClientDevices for Devices {
 
     fn auth_token(&self, credential: MqttCredential) -> Later<'_, String> {
         Box::pin(async move {
-            let refused = || PortError::InvalidCredential("the client device is not associated with this core".to_owned());
+            let refused =
+                || PortError::InvalidCredential("the client device is not associated with this core".to_owned());
             let der = credential.certificate_pem.as_deref().and_then(der_of).ok_or_else(refused)?;
             let client_id = credential.client_id.unwrap_or_default();
             let device = self.identify(&der, &client_id).await.map_err(|_| refused())?;

@@ -128,7 +128,13 @@ impl KnownDevices {
 
     /// What is remembered, without asking. A clock that went backwards extends nothing.
     pub fn remembered(&self, thing: &str, certificate_id: &str, trust: Duration) -> Verdict {
-        let at = self.table.lock().unwrap_or_else(PoisonError::into_inner).verified.get(&key(thing, certificate_id)).copied();
+        let at = self
+            .table
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .verified
+            .get(&key(thing, certificate_id))
+            .copied();
         let Some(at) = at else { return Verdict::Unknown };
         let age = self.clock.now().as_millis() - at;
         let trust = i64::try_from(trust.as_millis()).unwrap_or(i64::MAX);
@@ -139,7 +145,9 @@ impl KnownDevices {
     pub fn is_remembered(&self, certificate_id: &str, trust: Duration) -> bool {
         let things: Vec<String> = {
             let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-            let of = |key: &String| key.rsplit_once('/').filter(|(_, id)| *id == certificate_id).map(|(thing, _)| thing.to_owned());
+            let of = |key: &String| {
+                key.rsplit_once('/').filter(|(_, id)| *id == certificate_id).map(|(thing, _)| thing.to_owned())
+            };
             table.verified.keys().filter_map(of).collect()
         };
         things.iter().any(|thing| self.remembered(thing, certificate_id, trust) == Verdict::Known)

@@ -166,7 +166,8 @@ async fn watch(broker: Broker, devices: Devices, certificate: ServerCertificate,
                         tracing::error!(%error, "the local broker keeps its old certificate");
                     }
                     devices.announce(&issued);
-                    rotate = tokio::time::Instant::now() + Duration::from_secs(seconds.unsigned_abs() * ROTATE_THIRDS / 3);
+                    rotate =
+                        tokio::time::Instant::now() + Duration::from_secs(seconds.unsigned_abs() * ROTATE_THIRDS / 3);
                 }
                 Err(error) => {
                     tracing::error!(%error, "no new certificate for the local broker");

@@ -123,9 +123,9 @@ impl DeviceGroups {
     pub fn may_receive(&self, thing: &str, topic: &str) -> bool {
         let fits = |pattern: &str| {
             pattern == "*"
-                || pattern.strip_prefix("mqtt:topicfilter:").is_some_and(|filter| {
-                    glob(filter, topic) || marram_mqtt::matches(filter, topic)
-                })
+                || pattern
+                    .strip_prefix("mqtt:topicfilter:")
+                    .is_some_and(|filter| glob(filter, topic) || marram_mqtt::matches(filter, topic))
         };
         self.decide(thing, "mqtt:subscribe", fits)
     }
@@ -170,7 +170,9 @@ impl Statement {
 fn operation_fits(known: &str, operation: &str) -> bool {
     known == "*"
         || known == operation
-        || known.strip_suffix(":*").is_some_and(|service| operation.split_once(':').is_some_and(|(own, _)| own == service))
+        || known
+            .strip_suffix(":*")
+            .is_some_and(|service| operation.split_once(':').is_some_and(|(own, _)| own == service))
 }
 
 /// Whether `text` matches `pattern`, where `*` is any run of characters and `${*}`, `${?}`, `${$}` are those characters.
@@ -179,7 +181,8 @@ fn glob(pattern: &str, text: &str) -> bool {
     let mut pieces = vec![String::new()];
     let mut rest = pattern;
     while let Some(letter) = rest.chars().next() {
-        let escaped = [("${*}", '*'), ("${?}", '?'), ("${$}", '$')].into_iter().find(|(escape, _)| rest.starts_with(escape));
+        let escaped =
+            [("${*}", '*'), ("${?}", '?'), ("${$}", '$')].into_iter().find(|(escape, _)| rest.starts_with(escape));
         match escaped {
             Some((escape, literal)) => {
                 pieces.last_mut().expect("begins with one").push(literal);

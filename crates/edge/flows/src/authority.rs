@@ -82,11 +82,7 @@ impl Authority for EdgeAuthority {
         self.version.load(Ordering::Acquire)
     }
 
-    fn credentials<'a>(
-        &'a self,
-        _: &'a FlowPrincipal,
-        _: &'a str,
-    ) -> Pending<'a, Result<Arc<Credentials>, String>> {
+    fn credentials<'a>(&'a self, _: &'a FlowPrincipal, _: &'a str) -> Pending<'a, Result<Arc<Credentials>, String>> {
         Box::pin(async move {
             let Some(port) = &self.credentials else {
                 return Err("signed requests need the token exchange, which this core does not have".to_owned());

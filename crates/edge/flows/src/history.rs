@@ -210,11 +210,8 @@ impl LocalHistory {
         self.inner
             .store
             .write(move |tx| {
-                tx.execute(
-                    "UPDATE edge_stream SET accepted = MAX(accepted, MIN($1, next_id - 1))",
-                    params![through],
-                )
-                .map(drop)
+                tx.execute("UPDATE edge_stream SET accepted = MAX(accepted, MIN($1, next_id - 1))", params![through])
+                    .map(drop)
             })
             .await
     }
@@ -250,12 +247,7 @@ fn write(tx: &mut Tx<'_>, batch: &HistoryBatch, limit: i64) -> Result<(), StoreE
                 tx.execute(
                     "INSERT INTO edge_execution (execution, deployment, flow, status, created_at, through)
                      VALUES ($1, $2, $3, 'RUNNING', $4, 0)",
-                    params![
-                        entry.execution.as_str(),
-                        entry.deployment.as_str(),
-                        entry.flow.as_str(),
-                        entry.created.0
-                    ],
+                    params![entry.execution.as_str(), entry.deployment.as_str(), entry.flow.as_str(), entry.created.0],
                 )?;
                 tx.query_one("SELECT last_insert_rowid()", params![], |row| row.get(0)).map(|number| (number, 0))?
             }

@@ -416,8 +416,7 @@ impl Host {
             })
             .collect();
         deployments.sort_by(|a, b| a.id.cmp(&b.id));
-        let report =
-            Report { version: replica::VERSION, runtime_version: COMPONENT_VERSION.to_owned(), deployments };
+        let report = Report { version: replica::VERSION, runtime_version: COMPONENT_VERSION.to_owned(), deployments };
         self.report.send_replace(Some(Arc::new(report)));
     }
 }

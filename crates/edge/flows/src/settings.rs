@@ -110,7 +110,8 @@ impl Settings {
 /// Certificate ids of bound things, by thing: who may be let in although nobody can be asked.
 pub(crate) fn devices(configuration: &Value) -> BTreeMap<SmolStr, BTreeSet<SmolStr>> {
     let mut devices: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
-    let targets = configuration.get("targets").and_then(Value::as_object).into_iter().flat_map(|targets| targets.values());
+    let targets =
+        configuration.get("targets").and_then(Value::as_object).into_iter().flat_map(|targets| targets.values());
     for listed in targets.filter_map(|target| target.get("devices")?.as_object()) {
         for (thing, ids) in listed {
             let ids = ids.as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -122,7 +123,8 @@ pub(crate) fn devices(configuration: &Value) -> BTreeMap<SmolStr, BTreeSet<SmolS
 
 /// The packages of a configuration, whoever listed them.
 pub(crate) fn packages(configuration: &Value) -> impl Iterator<Item = &Value> {
-    let targets = configuration.get("targets").and_then(Value::as_object).into_iter().flat_map(|targets| targets.values());
+    let targets =
+        configuration.get("targets").and_then(Value::as_object).into_iter().flat_map(|targets| targets.values());
     let own = configuration.get("deployments");
     targets.chain(own).filter_map(Value::as_object).flat_map(|packages| packages.values())
 }

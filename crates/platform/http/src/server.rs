@@ -115,11 +115,7 @@ where
     }
 }
 
-async fn answer<H: Handler>(
-    handler: &H,
-    request: hyper::Request<Incoming>,
-    deadline: Duration,
-) -> StreamResponse {
+async fn answer<H: Handler>(handler: &H, request: hyper::Request<Incoming>, deadline: Duration) -> StreamResponse {
     let (head, body) = request.into_parts();
     if handler.streams(&head) {
         let work = AssertUnwindSafe(handler.stream(&head, RequestBody::new(body, deadline))).catch_unwind();

@@ -109,10 +109,8 @@ fn taken(name: &str, version: &str) -> ApiError {
 /// What the author is told: every finding with its place and remedy.
 fn invalid(findings: &[Finding]) -> ApiError {
     let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
-    let fields = findings
-        .iter()
-        .map(|finding| json!({"name": finding.field, "message": finding.to_string()}))
-        .collect();
+    let fields =
+        findings.iter().map(|finding| json!({"name": finding.field, "message": finding.to_string()})).collect();
     fault::fields(format!("The recipe is not valid: {}", told.join(" | ")), fields)
 }
 

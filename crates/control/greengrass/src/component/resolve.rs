@@ -110,9 +110,13 @@ fn refusal(name: &str, candidate: &Value, why: &Unresolved) -> ApiError {
     let shown_name = shown(name);
     let ranges = shown(&candidate["versionRequirements"].to_string());
     let message = match why {
-        Unresolved::Versions => format!("Component {shown_name} has no usable version satisfying the requirements {ranges}."),
+        Unresolved::Versions => {
+            format!("Component {shown_name} has no usable version satisfying the requirements {ranges}.")
+        }
         Unresolved::Platform => {
-            format!("The versions of component {shown_name} within the requirements {ranges} do not claim platform compatibility.")
+            format!(
+                "The versions of component {shown_name} within the requirements {ranges} do not claim platform compatibility."
+            )
         }
     };
     ApiError::not_found(message).with("resourceId", name).with("resourceType", "component")

@@ -25,7 +25,8 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
     let target = Target::parse(&realm, target_arn);
     let id = uuid::Uuid::new_v4().to_string();
     let grant = authorize(ctx, &realm, target_arn, target.as_ref(), &id, &tags)?;
-    let target = target.ok_or_else(|| fault::field("targetArn", "The target must be a thing or a thing group of this account."))?;
+    let target = target
+        .ok_or_else(|| fault::field("targetArn", "The target must be a thing or a thing group of this account."))?;
     let parent = parent(&realm, &input, &target)?;
     let request = checked(&input)?;
     let attempt = Attempt::of(ctx, &input);
@@ -138,13 +139,19 @@ fn checked(input: &Value) -> Result<Value, ApiError> {
         if let Some(merge) = entry["configurationUpdate"]["merge"].as_str() {
             let parsed = serde_json::from_str::<Value>(merge);
             if !parsed.is_ok_and(|value| value.is_object()) {
-                return Err(fault::field(&at("configurationUpdate.merge"), format!("The merge of {name} is not a JSON object.")));
+                return Err(fault::field(
+                    &at("configurationUpdate.merge"),
+                    format!("The merge of {name} is not a JSON object."),
+                ));
             }
         }
         for pointer in entry["configurationUpdate"]["reset"].as_array().into_iter().flatten() {
             let pointer = pointer.as_str().unwrap_or_default();
             if !pointer.is_empty() && !pointer.starts_with('/') {
-                return Err(fault::field(&at("configurationUpdate.reset"), "A reset is a JSON pointer: it begins with a slash."));
+                return Err(fault::field(
+                    &at("configurationUpdate.reset"),
+                    "A reset is a JSON pointer: it begins with a slash.",
+                ));
             }
         }
     }

@@ -98,7 +98,8 @@ pub(crate) async fn recover(greengrass: &Greengrass) -> Result<(), ApiError> {
     let identity = &greengrass.parts.identity;
     for account in identity.accounts() {
         for region in identity.regions() {
-            let realm = Realm { partition: identity.partition().clone(), account: account.clone(), region: region.clone() };
+            let realm =
+                Realm { partition: identity.partition().clone(), account: account.clone(), region: region.clone() };
             let system = identity.system(ACTOR, account.clone(), region.clone());
             let waiting = system.read(|snapshot| {
                 snapshot.query_all(

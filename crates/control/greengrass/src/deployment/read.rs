@@ -105,7 +105,9 @@ pub(crate) async fn configuration(greengrass: &Greengrass, ctx: &CallContext, in
         // Only to cores it is meant for.
         let meant = match found.target() {
             Target::Thing(name) => name == thing,
-            Target::Group(name) => crate::core::groups_of(snapshot, &realm, thing)?.iter().flatten().any(|group| *group == name),
+            Target::Group(name) => {
+                crate::core::groups_of(snapshot, &realm, thing)?.iter().flatten().any(|group| *group == name)
+            }
         };
         Ok(Some(found).filter(|_| meant))
     })?;

@@ -28,7 +28,9 @@ impl Chunks {
     /// Takes a piece; answers the whole status with the last one. A newer sequence number begins anew.
     pub(super) fn take(&mut self, core: (Realm, String), mut piece: Value) -> Option<Value> {
         let info = &piece["chunkInfo"];
-        let (Some(id), Some(total)) = (info["chunkId"].as_i64(), info["totalChunks"].as_i64()) else { return Some(piece) };
+        let (Some(id), Some(total)) = (info["chunkId"].as_i64(), info["totalChunks"].as_i64()) else {
+            return Some(piece);
+        };
         if total <= 1 {
             return Some(piece);
         }
@@ -75,7 +77,8 @@ mod tests {
     /// CP 7.4: pieces are put together in their order, a newer status drops an older one, and one piece is whole at once.
     #[test]
     fn pieces_become_one_status() {
-        let realm = Realm { partition: Partition::aws(), account: AccountId::first(), region: Region::default_region() };
+        let realm =
+            Realm { partition: Partition::aws(), account: AccountId::first(), region: Region::default_region() };
         let core = || (realm.clone(), "core".to_owned());
         let mut chunks = Chunks::default();
         assert_eq!(chunks.take(core(), json!({"sequenceNumber": 1})), Some(json!({"sequenceNumber": 1})));

@@ -55,12 +55,7 @@ fn named(body: &[u8]) -> Result<Vec<Named>, ApiError> {
 }
 
 /// The parts as they were uploaded, in the caller's order, each checked against what the caller says of it.
-fn assemble(
-    snapshot: &Snapshot<'_>,
-    account: &AccountId,
-    id: &str,
-    wanted: &[Named],
-) -> Result<Vec<Part>, CallError> {
+fn assemble(snapshot: &Snapshot<'_>, account: &AccountId, id: &str, wanted: &[Named]) -> Result<Vec<Part>, CallError> {
     let mut parts = Vec::with_capacity(wanted.len());
     for named in wanted {
         let found = snapshot.query_opt(
@@ -137,7 +132,8 @@ pub(crate) async fn complete(call: &mut Call<'_>) -> Result<Reply, ApiError> {
             let algorithm = upload.algorithm.filter(|_| !upload.full_object);
             let checksum = algorithm.and_then(|algorithm| composite(algorithm, &parts));
             let segments = parts.into_iter().map(|part| part.segment).filter(|segment| segment.size > 0).collect();
-            let stored = Stored { size, etag: etag.clone(), segments, headers: upload.headers, checksum: checksum.clone() };
+            let stored =
+                Stored { size, etag: etag.clone(), segments, headers: upload.headers, checksum: checksum.clone() };
             let existing = object::find(tx, &bucket.account, &bucket.name, &key)?;
             if only_new && existing.is_some() {
                 return Err(fault::precondition_failed().into());

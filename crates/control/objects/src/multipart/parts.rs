@@ -103,7 +103,13 @@ pub(crate) fn list_parts(call: &Call<'_>) -> Result<Reply, ApiError> {
                 let checksum = row.get::<Option<String>>(3)?;
                 let checksum = checksum.and_then(|text| serde_json::from_str::<Checksum>(&text).ok());
                 let number: i64 = row.get(0)?;
-                Ok::<_, CallError>((number, row.get::<i64>(1)?, row.get::<String>(2)?, checksum, row.get::<Timestamp>(4)?))
+                Ok::<_, CallError>((
+                    number,
+                    row.get::<i64>(1)?,
+                    row.get::<String>(2)?,
+                    checksum,
+                    row.get::<Timestamp>(4)?,
+                ))
             },
         )?;
         Ok::<_, CallError>((upload, parts))

@@ -46,7 +46,9 @@ fn check(
     match call.header(if_none_match) {
         Some(tags) if names(tags, &object.etag) => Err(unchanged()),
         Some(_) => Ok(()),
-        None if moment(call, if_modified).is_some_and(|limit| object.modified_at.as_secs() <= limit) => Err(unchanged()),
+        None if moment(call, if_modified).is_some_and(|limit| object.modified_at.as_secs() <= limit) => {
+            Err(unchanged())
+        }
         None => Ok(()),
     }
 }
@@ -75,7 +77,9 @@ pub(super) fn check_write(
 
 /// Whether a list of entity tags names this one.
 fn names(tags: &str, etag: &str) -> bool {
-    tags.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"')).any(|tag| tag == "*" || tag == etag)
+    tags.split(',')
+        .map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'))
+        .any(|tag| tag == "*" || tag == etag)
 }
 
 fn moment(call: &Call<'_>, header: &str) -> Option<i64> {

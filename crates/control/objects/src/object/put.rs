@@ -56,8 +56,11 @@ pub(crate) fn stored_headers(call: &Call<'_>) -> Result<Map<String, Value>, ApiE
         let Some(value) = call.header(name) else { continue };
         let value = match name {
             "content-encoding" => {
-                let codings: Vec<&str> =
-                    value.split(',').map(str::trim).filter(|coding| !coding.eq_ignore_ascii_case("aws-chunked")).collect();
+                let codings: Vec<&str> = value
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|coding| !coding.eq_ignore_ascii_case("aws-chunked"))
+                    .collect();
                 codings.join(",")
             }
             _ => value.to_owned(),
@@ -88,11 +91,10 @@ pub(crate) fn write(
     now: Timestamp,
 ) -> Result<(), CallError> {
     let (account, bucket, key) = place;
-    let alive = tx.query_opt(
-        "SELECT 1 FROM s3_bucket WHERE name = $1 AND account = $2",
-        params![bucket, account],
-        |row| Ok::<_, CallError>(row.get::<i64>(0)?),
-    )?;
+    let alive =
+        tx.query_opt("SELECT 1 FROM s3_bucket WHERE name = $1 AND account = $2", params![bucket, account], |row| {
+            Ok::<_, CallError>(row.get::<i64>(0)?)
+        })?;
     alive.ok_or_else(fault::no_such_bucket)?;
     add_uses(tx, account, &stored.segments)?;
     if let Some(old) = replaced {
@@ -137,8 +139,13 @@ pub(crate) async fn put(call: &mut Call<'_>) -> Result<Reply, ApiError> {
         value: value.clone(),
         composite: false,
     });
-    let stored =
-        Stored { size: received.size, etag: etag.clone(), segments: received.segments(), headers, checksum: checksum.clone() };
+    let stored = Stored {
+        size: received.size,
+        etag: etag.clone(),
+        segments: received.segments(),
+        headers,
+        checksum: checksum.clone(),
+    };
     let blobs = call.objects.inner.blobs.clone();
     let (keeping, account) = (blobs.clone(), bucket.account.clone());
     let pin = blocking(move || received.keep(&keeping, account.as_str())).await?;
@@ -182,7 +189,9 @@ pub(crate) async fn copy(call: &Call<'_>) -> Result<Reply, ApiError> {
     let replace = call.header("x-amz-metadata-directive").is_some_and(|directive| directive == "REPLACE");
     let own = (from.name.as_str(), from_key) == (bucket.name.as_str(), call.to.key.as_str());
     if own && !replace {
-        return Err(fault::invalid_request("This copy request would change nothing: source and destination are the same"));
+        return Err(fault::invalid_request(
+            "This copy request would change nothing: source and destination are the same",
+        ));
     }
     let given = stored_headers(call)?;
     let headers = if replace { given } else { object.headers.clone() };

@@ -34,7 +34,8 @@ fn group(service: &ThingsGraph, ctx: &CallContext, realm: &Realm, request: &Crea
     };
     let name = request.greengrass_group_name.clone().unwrap_or_default();
     let found = ctx.read(|s| target.resolve(s, realm, &name))?;
-    let found = found.ok_or_else(|| ApiError::invalid_request(format!("The Greengrass group {name} does not exist")))?;
+    let found =
+        found.ok_or_else(|| ApiError::invalid_request(format!("The Greengrass group {name} does not exist")))?;
     let bucket = request.s3_bucket_name.clone().unwrap_or_default();
     Ok(Group { name, resource: found.resource, id: None, version: None, bucket })
 }

@@ -83,9 +83,7 @@ pub(super) fn prepare(
     if !complaints.is_empty() {
         return Ok(Err(complaints));
     }
-    Ok(Ok(Prepared {
-        is_cloud,
-        deployment, system, flows, things, view, dependencies: dependencies.into() }))
+    Ok(Ok(Prepared { is_cloud, deployment, system, flows, things, view, dependencies: dependencies.into() }))
 }
 
 impl Prepared {

@@ -9,9 +9,7 @@ use marram_broker::{
     Authenticating, Authenticator, Broker, BrokerOptions, Denied, FullAuthority, LocalClient, Message, Tenant,
 };
 use marram_edge_flows::{COMPONENT, EdgeFlows, EdgeFlowsOptions, EdgePorts};
-use marram_edge_ports::{
-    ChangedPath, CloudMessages, CloudPublish, CloudSubscription, Configuration, Later, PortError,
-};
+use marram_edge_ports::{ChangedPath, CloudMessages, CloudPublish, CloudSubscription, Configuration, Later, PortError};
 use marram_flow_runtime::Durability;
 use marram_flow_runtime::package::TrustedKey;
 use marram_flow_runtime::replica::{self, Accepted, Page, Report};
@@ -141,11 +139,7 @@ impl CloudMessages for Cloud {
 struct Nobody;
 
 impl Authenticator for Nobody {
-    fn authenticate<'a>(
-        &'a self,
-        _: &'a marram_broker::PeerInfo,
-        _: &'a marram_mqtt::Connect,
-    ) -> Authenticating<'a> {
+    fn authenticate<'a>(&'a self, _: &'a marram_broker::PeerInfo, _: &'a marram_mqtt::Connect) -> Authenticating<'a> {
         Box::pin(std::future::ready(Err(Denied::NotAuthorized)))
     }
 }

@@ -60,7 +60,9 @@ async fn what_is_configured_runs() {
     damaged["sha256"] = "00".repeat(32).into();
     let foreign = seal(&irrigation("3"), Some(&other)).unwrap();
     let unsigned = seal(&irrigation("3"), None).unwrap();
-    for (package, reason) in [(damaged, "hash"), (foreign, "signed"), (unsigned, "signed"), (json!({"id": DEPLOYMENT}), "malformed")] {
+    for (package, reason) in
+        [(damaged, "hash"), (foreign, "signed"), (unsigned, "signed"), (json!({"id": DEPLOYMENT}), "malformed")]
+    {
         tree.set(configuration(&package));
         let says = |entry: &marram_flow_runtime::replica::Reported| {
             entry.state == ReportedState::Failed && entry.message.as_deref().is_some_and(|text| text.contains(reason))
@@ -92,9 +94,7 @@ fn history_arrives_once_and_in_order_after_outages_and_crashes() {
     let dir = tempfile::tempdir().unwrap();
     let (tree, cloud) = (Arc::new(Tree::default()), Cloud::new(false));
     tree.set(configuration(&seal(&irrigation("2"), None).unwrap()));
-    let life = || {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-    };
+    let life = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let runs = 400;
 
     let first = life();

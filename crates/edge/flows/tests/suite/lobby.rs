@@ -28,7 +28,14 @@ const MOTION: &str = "devices[name == 'motionSensor'].events[name == 'motion'].l
 fn lobby() -> Deployment {
     let run = flow()
         .variable("image", DataType::String)
-        .step(S { name: "shoot", action: "capture", thing: "camera-1", result: "image", out: &["shot"], ..S::default() })
+        .step(S {
+            name: "shoot",
+            action: "capture",
+            thing: "camera-1",
+            result: "image",
+            out: &["shot"],
+            ..S::default()
+        })
         .step(S {
             name: "show",
             when: "shot",
@@ -119,8 +126,10 @@ impl Fleet {
         if is_associated {
             self.devices.known().learn(thing, &certificate.id().to_string()).unwrap();
         }
-        let identity =
-            ClientIdentity { chain_pem: pem::encode_certificate(certificate.der()), key_pem: key.private_pem().to_owned() };
+        let identity = ClientIdentity {
+            chain_pem: pem::encode_certificate(certificate.der()),
+            key_pem: key.private_pem().to_owned(),
+        };
         let tls = Connector::new(marram_tls::ClientOptions {
             roots_pem: self.devices.authority_pem(),
             identity: Some(identity),
