@@ -124,9 +124,15 @@ fn components_start_in_order_and_stop_in_reverse() {
             },
         })
     };
+    // Up once its startup is over: what depends on it cannot overtake its first line.
+    let mut db = order("db");
+    let run = db["lifecycle"].as_object_mut().unwrap().remove("run").unwrap();
+    let startup =
+        run.as_str().unwrap().replace("echo $$ > pid; sleep 300 & wait", "sleep 300 > /dev/null 2>&1 & echo $! > pid");
+    db["lifecycle"]["startup"] = json!(startup);
     let mut app = order("app");
     app["dependencies"] = json!(["db:HARD", "aws.greengrass.Nucleus:SOFT"]);
-    let root = Root::new(&json!({"app": app, "db": order("db")}));
+    let root = Root::new(&json!({"app": app, "db": db}));
     fs::create_dir(root.root()).unwrap();
     fs::write(root.root().join("order"), "").unwrap();
     fs::set_permissions(root.root().join("order"), Permissions::from_mode(0o666)).unwrap();

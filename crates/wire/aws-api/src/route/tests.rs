@@ -56,7 +56,8 @@ fn paths_lead_to_operations() {
             "greengrass ListTagsForResource resource-arn=arn:aws:greengrass:r:1:/greengrass/groups/g",
         ),
         ("greengrass", "GET", "/greengrass/groups", "greengrass ListGroups"),
-        ("s3", "GET", "/bucket", "! iot UnknownOperationException 404"),
+        ("s3", "GET", "/bucket", "! s3 UnknownOperationException 400"),
+        ("ec2", "GET", "/bucket", "! iot UnknownOperationException 404"),
     ];
     for (scope, method, target, expected) in rows {
         check(scope, &request(method, target, &[], ""), expected);
