@@ -32,10 +32,16 @@ def test_every_operation_refused_once(marram, service):
     assert silent == []
 
 
+def told_in_s3_manner(key, answer):
+    """S3 answers 501 where something is not offered, and HEAD has no body to name an error in."""
+    service, operation = key
+    return service == "s3" and (answer == (501, "NotImplemented") or (operation.startswith("Head") and answer.status == 404))
+
+
 def test_nothing_broke(marram):
     """No answer of the server's fault, and no error without a name."""
     broken = {
         key: answer for key, answers in marram.answers.items() for answer in answers
-        if answer.status >= 500 or answer.code in ("", "?", "404", "500")
+        if (answer.status >= 500 or answer.code in ("", "?", "404", "500")) and not told_in_s3_manner(key, answer)
     }
     assert broken == {}
