@@ -72,7 +72,10 @@ export function read(text: string): Copied | null {
     const found = JSON.parse(text) as Partial<Copied> | null;
     if (found?.mark !== MARK || !Array.isArray(found.nodes) || !Array.isArray(found.edges)) return null;
     const isNode = (node: Partial<CopiedNode>) =>
-      typeof node.name === "string" && ["device", "service", "choice"].includes(String(node.kind)) && Array.isArray(node.catches) && Array.isArray(node.retries);
+      typeof node.name === "string" &&
+      ["device", "service", "choice"].includes(String(node.kind)) &&
+      Array.isArray(node.catches) &&
+      Array.isArray(node.retries);
     return found.nodes.length <= MAX_STEPS && found.nodes.every(isNode) ? (found as Copied) : null;
   } catch {
     return null;
@@ -89,7 +92,12 @@ export function freshName(wanted: string, taken: Set<string>): string {
 }
 
 /** The edits that paste into `flow`, and the names of the new steps. */
-export function paste(copied: Copied, flow: Pick<Flow, "nodes">, flowName: string, at?: Point): { edits: Edit[]; names: string[] } {
+export function paste(
+  copied: Copied,
+  flow: Pick<Flow, "nodes">,
+  flowName: string,
+  at?: Point,
+): { edits: Edit[]; names: string[] } {
   const taken = new Set(flow.nodes.map((node) => node.name.toLowerCase()));
   const renamed = new Map(copied.nodes.map((node) => [node.name, freshName(node.name, taken)]));
   const points = copied.nodes.flatMap((node) => node.position ?? []);
@@ -101,12 +109,17 @@ export function paste(copied: Copied, flow: Pick<Flow, "nodes">, flowName: strin
   for (const node of copied.nodes) {
     const name = renamed.get(node.name) ?? node.name;
     const { retries, catches, condition, timeout, position, ...rest } = node;
-    edits.push({ op: "add-node", flow: flowName, node: { ...rest, name, ...(position ? { position: move(position) } : {}) } });
+    edits.push({
+      op: "add-node",
+      flow: flowName,
+      node: { ...rest, name, ...(position ? { position: move(position) } : {}) },
+    });
     if (condition) edits.push({ op: "set-field", flow: flowName, node: name, field: "condition", value: condition });
     if (timeout) edits.push({ op: "set-field", flow: flowName, node: name, field: "timeout", value: timeout });
     // The events of the original's catches belong to the original: copies raise what their own edges say.
     const own = catches.map((entry) => ({ ...entry, raiseEvent: [] }));
-    if (retries.length + own.length > 0) edits.push({ op: "set-on-error", flow: flowName, node: name, retries, catches: own });
+    if (retries.length + own.length > 0)
+      edits.push({ op: "set-on-error", flow: flowName, node: name, retries, catches: own });
   }
   for (const edge of copied.edges) {
     const source = renamed.get(edge.source);

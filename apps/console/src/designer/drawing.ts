@@ -124,7 +124,11 @@ export interface Flow extends Range {
     readonly required?: boolean;
     readonly default?: unknown;
   } & Range)[];
-  readonly variables: readonly ({ readonly name: string; readonly type: string | null; readonly urn: string | null } & Range)[];
+  readonly variables: readonly ({
+    readonly name: string;
+    readonly type: string | null;
+    readonly urn: string | null;
+  } & Range)[];
   readonly events: readonly string[];
   readonly nodes: readonly FlowNode[];
   readonly edges: readonly FlowEdge[];
@@ -197,7 +201,13 @@ export type Edit =
       readonly join?: "all" | "any";
     }
   | { readonly op: "disconnect"; readonly flow: string; readonly edge: string }
-  | { readonly op: "set-argument"; readonly flow: string; readonly node: string; readonly name: string; readonly value: Scalar }
+  | {
+      readonly op: "set-argument";
+      readonly flow: string;
+      readonly node: string;
+      readonly name: string;
+      readonly value: Scalar;
+    }
   | { readonly op: "set-action"; readonly flow: string; readonly node: string; readonly action: string }
   | { readonly op: "set-condition"; readonly flow: string; readonly edge: string; readonly condition: string }
   | {

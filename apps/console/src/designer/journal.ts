@@ -26,9 +26,17 @@ export function spliceOf(before: string, after: string): Splice | null {
   while (head < shorter && before.charCodeAt(head) === after.charCodeAt(head)) head += 1;
   if (head > 0 && isHigh(before.charCodeAt(head - 1))) head -= 1;
   let tail = 0;
-  while (tail < shorter - head && before.charCodeAt(before.length - 1 - tail) === after.charCodeAt(after.length - 1 - tail)) tail += 1;
+  while (
+    tail < shorter - head &&
+    before.charCodeAt(before.length - 1 - tail) === after.charCodeAt(after.length - 1 - tail)
+  )
+    tail += 1;
   if (tail > 0 && isLow(before.charCodeAt(before.length - tail))) tail -= 1;
-  return { at: head, removed: before.slice(head, before.length - tail), inserted: after.slice(head, after.length - tail) };
+  return {
+    at: head,
+    removed: before.slice(head, before.length - tail),
+    inserted: after.slice(head, after.length - tail),
+  };
 }
 
 const isHigh = (unit: number) => unit >= 0xd800 && unit < 0xdc00;

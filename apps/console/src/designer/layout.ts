@@ -67,7 +67,8 @@ export function freeSpot(at: ReadonlyMap<string, Point>, after: string | null): 
   if (all.length === 0) return { x: 40, y: 40 };
   const from = (after !== null && at.get(after)) || all.reduce((one, other) => (other.x > one.x ? other : one));
   const spot = { x: from.x + NODE_WIDTH + MARGIN, y: from.y };
-  const taken = (point: Point) => all.some((other) => Math.abs(other.x - point.x) < NODE_WIDTH && Math.abs(other.y - point.y) < HEADER + 40);
+  const taken = (point: Point) =>
+    all.some((other) => Math.abs(other.x - point.x) < NODE_WIDTH && Math.abs(other.y - point.y) < HEADER + 40);
   while (taken(spot)) spot.y += HEADER + 60;
   return spot;
 }

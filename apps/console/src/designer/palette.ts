@@ -47,7 +47,10 @@ export function paletteOf(all: readonly Entity[]): PaletteEntry[] {
     ];
   });
   const rank = (entry: PaletteEntry) => (entry.from === "yours" ? 0 : 1);
-  entries.sort((one, other) => one.group.localeCompare(other.group) || rank(one) - rank(other) || one.title.localeCompare(other.title));
+  entries.sort(
+    (one, other) =>
+      one.group.localeCompare(other.group) || rank(one) - rank(other) || one.title.localeCompare(other.title),
+  );
   return [CHOICE, ...entries];
 }
 

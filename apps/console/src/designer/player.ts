@@ -31,7 +31,8 @@ export function playback(timeline: readonly TimelineItem[], execution: number | 
   const moments: Moment[] = [];
   for (const item of timeline) {
     if (item.execution !== null && item.execution !== shown) continue;
-    const payload = item.step !== null && item.detail.stepName === undefined ? { ...item.detail, stepName: item.step } : item.detail;
+    const payload =
+      item.step !== null && item.detail.stepName === undefined ? { ...item.detail, stepName: item.step } : item.detail;
     const message: Message = { at: item.at_ms, type: item.kind, payload };
     run = foldMessage(run, message);
     moments.push({ at: item.at_ms, kind: item.kind, step: item.step, execution: item.execution, detail: payload, run });

@@ -3,7 +3,7 @@ import type { Entity, WireLine } from "../models/entity.ts";
 import { wire } from "../models/entity.ts";
 import { makeUrn, sameUrn, toName, urnKey, urnName } from "../models/urn.ts";
 import { quote } from "../tdm-editor/lexer.ts";
-import { parse, child, directive, text as textOf } from "../tdm-editor/parse.ts";
+import { child, directive, parse, text as textOf } from "../tdm-editor/parse.ts";
 import type { Flow } from "./drawing.ts";
 
 /** A device slot of a system. */
@@ -19,7 +19,8 @@ export function rolesOf(flow: Flow): Role[] {
   const roles = new Map<string, Role>();
   for (const node of flow.nodes) {
     if (node.kind !== "device" || !node.urn) continue;
-    const given = typeof node.deviceId?.value === "string" ? /^\$\{?\s*\$?(\w+)\s*\}?$/.exec(node.deviceId.value)?.[1] : undefined;
+    const given =
+      typeof node.deviceId?.value === "string" ? /^\$\{?\s*\$?(\w+)\s*\}?$/.exec(node.deviceId.value)?.[1] : undefined;
     const parameter = flow.parameters.find((one) => one.name.toLowerCase() === given?.toLowerCase())?.name ?? null;
     const name = parameter ?? lowerFirst(toName(urnName(node.urn).split("/").at(-1) ?? "device"));
     const key = name.toLowerCase();
@@ -31,7 +32,13 @@ export function rolesOf(flow: Flow): Role[] {
 const lowerFirst = (name: string) => name.charAt(0).toLowerCase() + name.slice(1);
 
 /** A system document with these roles and one flow. */
-export function writeSystem(namespace: string, name: string, description: string, roles: readonly Role[], flow: { urn: string; name: string }): string {
+export function writeSystem(
+  namespace: string,
+  name: string,
+  description: string,
+  roles: readonly Role[],
+  flow: { urn: string; name: string },
+): string {
   const told = description ? `\n  description: ${quote(description)}` : "";
   const width = (urn: string) => toName(urnName(urn).split("/").at(-1) ?? "Thing") || "Thing";
   const lines = roles.map((role) => `  ${role.name}: ${width(role.urn)} @thing(id: ${quote(role.urn)})`);
@@ -40,8 +47,21 @@ export function writeSystem(namespace: string, name: string, description: string
 }
 
 export type TriggerForm =
-  | { readonly kind: "clock"; readonly name: string; readonly every: number; readonly unit: ClockUnit; readonly values: readonly string[] }
-  | { readonly kind: "event"; readonly name: string; readonly role: string; readonly event: string; readonly when: string; readonly values: readonly string[] };
+  | {
+      readonly kind: "clock";
+      readonly name: string;
+      readonly every: number;
+      readonly unit: ClockUnit;
+      readonly values: readonly string[];
+    }
+  | {
+      readonly kind: "event";
+      readonly name: string;
+      readonly role: string;
+      readonly event: string;
+      readonly when: string;
+      readonly values: readonly string[];
+    };
 
 export const CLOCK_UNITS = ["second", "minute", "hour", "day", "week", "month", "year"] as const;
 export type ClockUnit = (typeof CLOCK_UNITS)[number];
@@ -65,7 +85,10 @@ export function triggerAction(flowRole: string, values: readonly string[]): stri
 }
 
 /** What a parameter gets by default: the thing bound to its role. */
-export function defaultValues(flow: Pick<Flow, "parameters">, roles: readonly Pick<Role, "name" | "parameter">[]): string[] {
+export function defaultValues(
+  flow: Pick<Flow, "parameters">,
+  roles: readonly Pick<Role, "name" | "parameter">[],
+): string[] {
   return flow.parameters.map((parameter) => {
     const role = roles.find((one) => (one.parameter ?? one.name).toLowerCase() === parameter.name.toLowerCase());
     return role ? `bindings[name == ${single(role.name)}].deviceId` : "";
@@ -128,16 +151,24 @@ export function permissions(uses: readonly Use[], region: string, account: strin
     for (const line of wire(entity)) {
       if (!members.has(line.member.toLowerCase())) continue;
       const because = `${who}: ${line.member}`;
-      if (protocol === "mqtt") for (const [action, resource] of topics(line, thing, region, account, iot)) add(action, resource, because);
+      if (protocol === "mqtt")
+        for (const [action, resource] of topics(line, thing, region, account, iot)) add(action, resource, because);
       else if (protocol === "modbus") add(line.operation, `${who} at address ${line.target}`, because);
-      else if (protocol === "awslambda") add("lambda:InvokeFunction", concrete(line.target, thing, region, account), because);
+      else if (protocol === "awslambda")
+        add("lambda:InvokeFunction", concrete(line.target, thing, region, account), because);
       else add("HTTP request", concrete(line.target, thing, region, account), because);
     }
   }
   return [...found.values()];
 }
 
-function topics(line: WireLine, thing: string | null, region: string, account: string, iot: string): [string, string][] {
+function topics(
+  line: WireLine,
+  thing: string | null,
+  region: string,
+  account: string,
+  iot: string,
+): [string, string][] {
   const listen = (template: string): [string, string][] => {
     const topic = concrete(template, thing, region, account);
     return [
@@ -152,12 +183,19 @@ function topics(line: WireLine, thing: string | null, region: string, account: s
 
 /** True when a policy's pattern (with `*` and `?`) covers a name. */
 export function covers(pattern: string, name: string): boolean {
-  const source = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", "[\\s\\S]*").replaceAll("?", "[\\s\\S]");
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replaceAll("*", "[\\s\\S]*")
+    .replaceAll("?", "[\\s\\S]");
   return new RegExp(`^${source}$`, "i").test(name);
 }
 
 /** Bindings, system and triggers a deployment document tells. */
-export function readDeployment(document: string): { system: string; bindings: Map<string, string>; triggers: { name: string; condition: string; actions: string[] }[] } {
+export function readDeployment(document: string): {
+  system: string;
+  bindings: Map<string, string>;
+  triggers: { name: string; condition: string; actions: string[] }[];
+} {
   const found = parse(document).find((one) => directive(one.directives, "deployment"));
   const made = found && directive(found.directives, "deployment");
   const bindings = new Map<string, string>();
@@ -166,8 +204,14 @@ export function readDeployment(document: string): { system: string; bindings: Ma
     if (node.name.toLowerCase() === "triggers") {
       for (const trigger of node.children) {
         const condition = child(trigger.children, "condition");
-        const actions = trigger.children.flatMap((one) => (one.name.toLowerCase() === "action" ? (textOf(one.args, "expr") ?? []) : []));
-        triggers.push({ name: trigger.name, condition: condition ? (textOf(condition.args, "expr") ?? "") : "", actions });
+        const actions = trigger.children.flatMap((one) =>
+          one.name.toLowerCase() === "action" ? (textOf(one.args, "expr") ?? []) : [],
+        );
+        triggers.push({
+          name: trigger.name,
+          condition: condition ? (textOf(condition.args, "expr") ?? "") : "",
+          actions,
+        });
       }
     } else {
       const thing = textOf(node.args, "deviceId");
@@ -178,7 +222,11 @@ export function readDeployment(document: string): { system: string; bindings: Ma
 }
 
 /** Roles and flows a system document tells. */
-export function readSystem(document: string): { urn: string; things: { name: string; urn: string }[]; flows: { name: string; urn: string }[] } {
+export function readSystem(document: string): {
+  urn: string;
+  things: { name: string; urn: string }[];
+  flows: { name: string; urn: string }[];
+} {
   const found = parse(document).find((one) => directive(one.directives, "systemType"));
   const made = found && directive(found.directives, "systemType");
   const pick = (usage: string) =>
@@ -202,11 +250,13 @@ export function membersUsed(flow: Flow, role: Role, conditions: readonly string[
   for (const node of flow.nodes) {
     if (node.kind !== "device" || !node.urn || !node.action) continue;
     const id = typeof node.deviceId?.value === "string" ? node.deviceId.value : "";
-    const names = role.parameter !== null ? new RegExp(`\\b${role.parameter}\\b`, "i").test(id) : sameUrn(node.urn, role.urn);
+    const names =
+      role.parameter !== null ? new RegExp(`\\b${role.parameter}\\b`, "i").test(id) : sameUrn(node.urn, role.urn);
     if (names) used.add(node.action.toLowerCase());
   }
   for (const condition of conditions) {
-    for (const { role: name, event } of watched(condition)) if (urnKey(name) === urnKey(role.name)) used.add(event.toLowerCase());
+    for (const { role: name, event } of watched(condition))
+      if (urnKey(name) === urnKey(role.name)) used.add(event.toLowerCase());
   }
   return used;
 }

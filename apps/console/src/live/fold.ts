@@ -57,14 +57,18 @@ export const EMPTY_RUN: RunView = { status: "RUNNING", steps: new Map() };
 
 const string = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 const number = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined);
-const strings = (value: unknown): string[] => (Array.isArray(value) ? value.filter((item) => typeof item === "string") : []);
+const strings = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
 
 function fresh(name: string, at: number): StepView {
   return { name, state: "waiting", activations: 0, startedAt: at, attempts: [], events: [] };
 }
 
 function describeTarget(payload: Message["payload"]): string | undefined {
-  const target = string(payload.topic) ?? string(payload.url) ?? (payload.address === undefined ? undefined : `address ${String(payload.address)}`);
+  const target =
+    string(payload.topic) ??
+    string(payload.url) ??
+    (payload.address === undefined ? undefined : `address ${String(payload.address)}`);
   return [string(payload.protocol), target].filter(Boolean).join(" ") || undefined;
 }
 
@@ -83,22 +87,48 @@ function stepAfter(step: StepView, message: Message): StepView {
   const { at, payload } = message;
   switch (message.type) {
     case "STEP_STARTED":
-      return { ...fresh(step.name, at), state: "running", activations: number(payload.activation) ?? step.activations + 1 };
+      return {
+        ...fresh(step.name, at),
+        state: "running",
+        activations: number(payload.activation) ?? step.activations + 1,
+      };
     case "ACTIVITY_SCHEDULED": {
       const attempt = { number: number(payload.attempt) ?? step.attempts.length + 1, startedAt: at };
-      return { ...step, state: "running", attempts: [...step.attempts, attempt], inputs: payload.inputs ?? step.inputs };
+      return {
+        ...step,
+        state: "running",
+        attempts: [...step.attempts, attempt],
+        inputs: payload.inputs ?? step.inputs,
+      };
     }
     case "ACTIVITY_STARTED":
       return lastAttempt({ ...step, state: "running" }, {}, at);
     case "THING_ACTION_TASK":
-      return lastAttempt(step, defined({ request: describeTarget(payload), thing: string(payload.thingName) ?? string(payload.service) }), at);
+      return lastAttempt(
+        step,
+        defined({ request: describeTarget(payload), thing: string(payload.thingName) ?? string(payload.service) }),
+        at,
+      );
     case "THING_ACTION_TASK_FAILED":
-      return lastAttempt(step, defined({ error: string(payload.error), errorMessage: string(payload.errorMessage) }), at);
+      return lastAttempt(
+        step,
+        defined({ error: string(payload.error), errorMessage: string(payload.errorMessage) }),
+        at,
+      );
     case "ACTIVITY_FAILED": {
       const retryInMs = number(payload.retryInMs);
-      const told = defined({ endedAt: at, error: string(payload.error), errorMessage: string(payload.errorMessage), retryInMs });
+      const told = defined({
+        endedAt: at,
+        error: string(payload.error),
+        errorMessage: string(payload.errorMessage),
+        retryInMs,
+      });
       const failed = lastAttempt(step, told, at);
-      return { ...failed, state: retryInMs === undefined ? "running" : "retrying", ...defined({ error: told.error, errorMessage: told.errorMessage }) };
+      return {
+        ...failed,
+        state: retryInMs === undefined ? "running" : "retrying",
+        ...defined({ error: told.error, errorMessage: told.errorMessage }),
+      };
     }
     case "ACTIVITY_SUCCEEDED": {
       const { error: _error, errorMessage: _message, ...clean } = lastAttempt(step, { endedAt: at }, at);
@@ -106,11 +136,26 @@ function stepAfter(step: StepView, message: Message): StepView {
       return { ...clean, ...defined({ value: payload.value ?? chosen, out: string(payload.out) }) };
     }
     case "STEP_SUCCEEDED":
-      return { ...step, state: payload.skipped === true ? "skipped" : "succeeded", endedAt: at, events: strings(payload.outEvents) };
+      return {
+        ...step,
+        state: payload.skipped === true ? "skipped" : "succeeded",
+        endedAt: at,
+        events: strings(payload.outEvents),
+      };
     case "STEP_FAILED": {
       const caughtBy = string(payload.caughtBy);
-      const told = defined({ error: string(payload.error) ?? step.error, errorMessage: string(payload.errorMessage) ?? step.errorMessage, caughtBy });
-      return { ...step, ...told, state: caughtBy ? "caught" : "failed", endedAt: at, events: strings(payload.outEvents) };
+      const told = defined({
+        error: string(payload.error) ?? step.error,
+        errorMessage: string(payload.errorMessage) ?? step.errorMessage,
+        caughtBy,
+      });
+      return {
+        ...step,
+        ...told,
+        state: caughtBy ? "caught" : "failed",
+        endedAt: at,
+        events: strings(payload.outEvents),
+      };
     }
     default:
       return step;
@@ -121,14 +166,24 @@ function stepAfter(step: StepView, message: Message): StepView {
 export function foldMessage(run: RunView, message: Message): RunView {
   const { type, payload, at } = message;
   if (type === "START_FLOW_EXECUTION_TASK" || type === "EXECUTION_STARTED") {
-    return { ...run, startedAt: run.startedAt ?? at, ...defined({ trigger: string(payload.trigger) ?? run.trigger, parameters: payload.flowParams ?? run.parameters }) };
+    return {
+      ...run,
+      startedAt: run.startedAt ?? at,
+      ...defined({ trigger: string(payload.trigger) ?? run.trigger, parameters: payload.flowParams ?? run.parameters }),
+    };
   }
   if (type === "EXECUTION_SUCCEEDED") return { ...run, status: "SUCCEEDED", endedAt: at };
   if (type === "EXECUTION_FAILED" || type === "EXECUTION_ABORTED") {
-    const told = defined({ error: string(payload.error) ?? string(payload.reason), errorMessage: string(payload.errorMessage), failedStep: string(payload.stepName) });
+    const told = defined({
+      error: string(payload.error) ?? string(payload.reason),
+      errorMessage: string(payload.errorMessage),
+      failedStep: string(payload.stepName),
+    });
     const steps = new Map(run.steps);
     // Whatever still ran was cancelled with the execution.
-    for (const [key, step] of steps) if (step.state === "running" || step.state === "retrying") steps.set(key, { ...step, state: "failed", endedAt: at });
+    for (const [key, step] of steps)
+      if (step.state === "running" || step.state === "retrying")
+        steps.set(key, { ...step, state: "failed", endedAt: at });
     return { ...run, ...told, steps, status: type === "EXECUTION_FAILED" ? "FAILED" : "ABORTED", endedAt: at };
   }
   const name = string(payload.stepName);
@@ -148,26 +203,47 @@ export function fold(messages: Iterable<Message>, from: RunView = EMPTY_RUN): Ru
 }
 
 /** A message of ListFlowExecutionMessages. */
-export function messageOf(entry: { messageId?: string; eventType?: string; timestamp?: number; payload?: string }): Message {
+export function messageOf(entry: {
+  messageId?: string;
+  eventType?: string;
+  timestamp?: number;
+  payload?: string;
+}): Message {
   let payload: Message["payload"] = {};
   try {
     const read: unknown = JSON.parse(entry.payload ?? "{}");
-    payload = typeof read === "object" && read !== null && !Array.isArray(read) ? (read as Record<string, unknown>) : { message: read };
+    payload =
+      typeof read === "object" && read !== null && !Array.isArray(read)
+        ? (read as Record<string, unknown>)
+        : { message: read };
   } catch {
     payload = { message: entry.payload };
   }
-  return { at: (entry.timestamp ?? 0) * 1000, type: entry.eventType ?? "", payload, ...(entry.messageId ? { id: entry.messageId } : {}) };
+  return {
+    at: (entry.timestamp ?? 0) * 1000,
+    type: entry.eventType ?? "",
+    payload,
+    ...(entry.messageId ? { id: entry.messageId } : {}),
+  };
 }
 
 /** One sentence per attempt: what was tried, what went wrong, what happened then. */
 export function retryStory(step: StepView): string[] {
   return step.attempts.map((attempt, index) => {
-    const to = [attempt.thing && `asked ${attempt.thing}`, attempt.request && `(${attempt.request})`].filter(Boolean).join(" ");
+    const to = [attempt.thing && `asked ${attempt.thing}`, attempt.request && `(${attempt.request})`]
+      .filter(Boolean)
+      .join(" ");
     const took = attempt.endedAt === undefined ? "" : ` after ${duration(attempt.endedAt - attempt.startedAt)}`;
     const head = `Attempt ${attempt.number || index + 1}${to ? `: ${to}` : ""}`;
-    if (!attempt.error) return attempt.endedAt === undefined ? `${head}, still waiting for the answer.` : `${head}, answered${took}.`;
+    if (!attempt.error)
+      return attempt.endedAt === undefined ? `${head}, still waiting for the answer.` : `${head}, answered${took}.`;
     const reason = `failed${took} with ${attempt.error}${attempt.errorMessage ? `: ${attempt.errorMessage}` : ""}`;
-    const then = attempt.retryInMs !== undefined ? `Tries again in ${duration(attempt.retryInMs)}.` : step.caughtBy ? `Caught by “${step.caughtBy}”.` : "No retry or catch matched.";
+    const then =
+      attempt.retryInMs !== undefined
+        ? `Tries again in ${duration(attempt.retryInMs)}.`
+        : step.caughtBy
+          ? `Caught by “${step.caughtBy}”.`
+          : "No retry or catch matched.";
     return `${head}, ${reason}${/[.!?]$/.test(reason) ? "" : "."} ${then}`;
   });
 }

@@ -1,8 +1,8 @@
 // Differences between two texts by line, and between a document and what is stored by entity.
 
+import { tokenize, unquote } from "../tdm-editor/lexer.ts";
 import { entities } from "./entity.ts";
 import { type Metatype, urnKey } from "./urn.ts";
-import { tokenize, unquote } from "../tdm-editor/lexer.ts";
 
 export interface Line {
   readonly kind: "same" | "added" | "removed";
@@ -19,7 +19,12 @@ export function diffLines(before: string, after: string): Line[] {
   let head = 0;
   while (head < one.length && head < other.length && one[head] === other[head]) head += 1;
   let tail = 0;
-  while (tail < one.length - head && tail < other.length - head && one[one.length - 1 - tail] === other[other.length - 1 - tail]) tail += 1;
+  while (
+    tail < one.length - head &&
+    tail < other.length - head &&
+    one[one.length - 1 - tail] === other[other.length - 1 - tail]
+  )
+    tail += 1;
   const same = (text: string): Line => ({ kind: "same", text });
   const middle = change(one.slice(head, one.length - tail), other.slice(head, other.length - tail));
   return [...one.slice(0, head).map(same), ...middle, ...one.slice(one.length - tail).map(same)];
@@ -66,7 +71,9 @@ export interface EntityChange {
 export function normalised(definition: string): string {
   return tokenize(definition)
     .filter((token) => token.kind !== "comment")
-    .map((token) => (token.kind === "string" || token.kind === "block" ? JSON.stringify(unquote(token.text)) : token.text))
+    .map((token) =>
+      token.kind === "string" || token.kind === "block" ? JSON.stringify(unquote(token.text)) : token.text,
+    )
     .join(" ");
 }
 
@@ -75,7 +82,14 @@ export function compare(document: string, stored: ReadonlyMap<string, string>): 
   return entities(document).map((entity) => {
     const after = document.slice(entity.definition.from, entity.definition.to);
     const before = stored.get(urnKey(entity.id));
-    const change = before === undefined ? "new" : before === after ? "same" : normalised(before) === normalised(after) ? "reformatted" : "changed";
+    const change =
+      before === undefined
+        ? "new"
+        : before === after
+          ? "same"
+          : normalised(before) === normalised(after)
+            ? "reformatted"
+            : "changed";
     return { id: entity.id, metatype: entity.metatype, change, before: before ?? "", after };
   });
 }

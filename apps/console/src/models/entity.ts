@@ -75,11 +75,14 @@ export function entity(definition: Definition): Entity | null {
   const block = protocol?.children[0];
   const offered = capability ?? (block ? text(block.args, "id") : undefined);
   let next = -1;
-  const values = metatype !== "Enum" ? [] : definition.body.map((node) => {
-    const given = directive(node.directives, "enumValue");
-    next = given ? Number(text(given.args, "value") ?? next + 1) : next + 1;
-    return { name: node.name, value: next };
-  });
+  const values =
+    metatype !== "Enum"
+      ? []
+      : definition.body.map((node) => {
+          const given = directive(node.directives, "enumValue");
+          next = given ? Number(text(given.args, "value") ?? next + 1) : next + 1;
+          return { name: node.name, value: next };
+        });
   const facets = made.args.flatMap((entry) => {
     if (entry.name.toLowerCase() === "id" || entry.name.toLowerCase() === "description") return [];
     return "text" in entry.value ? [{ name: entry.name, value: entry.value.text }] : [];
@@ -129,19 +132,36 @@ export interface WireLine {
 /** Topics, addresses and URLs of a device or service. */
 export function wire(of: Entity): WireLine[] {
   const block = of.definition.body[0]?.children[0];
-  return (block?.children ?? []).flatMap((node) => {
+  return (block?.children ?? []).flatMap((node): WireLine[] => {
     const kind = node.name.toLowerCase();
     const name = text(node.args, "name");
     if (!name || (kind !== "action" && kind !== "event")) return [];
     if (kind === "event") {
       const subscribe = child(node.children, "Subscribe");
-      return [{ member: name, kind, operation: "Subscribe", target: subscribe ? (text(subscribe.args, "topic") ?? "") : "", answer: "" } as const];
+      return [
+        {
+          member: name,
+          kind,
+          operation: "Subscribe",
+          target: subscribe ? (text(subscribe.args, "topic") ?? "") : "",
+          answer: "",
+        },
+      ];
     }
     const operation = node.children.find((entry) => entry.name.toLowerCase() !== "params");
     const request = operation && child(operation.children, "Request");
     const response = operation && child(operation.children, "Response");
-    const target = ["topic", "url", "arn", "Address"].flatMap((key) => (request && text(request.args, key)) ?? [])[0] ?? "";
-    return [{ member: name, kind, operation: operation?.name ?? "", target, answer: response ? (text(response.args, "topic") ?? "answers") : "" } as const];
+    const target =
+      ["topic", "url", "arn", "Address"].flatMap((key) => (request && text(request.args, key)) ?? [])[0] ?? "";
+    return [
+      {
+        member: name,
+        kind,
+        operation: operation?.name ?? "",
+        target,
+        answer: response ? (text(response.args, "topic") ?? "answers") : "",
+      },
+    ];
   });
 }
 

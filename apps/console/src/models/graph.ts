@@ -47,7 +47,9 @@ function details(entity: Entity | undefined): string[] {
     return [...entity.fields.map(shown), ...(entity.returns ? [`→ ${urnName(entity.returns.urn)}`] : ["→ nothing"])];
   }
   if (entity.metatype === "State") return entity.fields.map(shown);
-  return entity.facets.filter((facet) => facet.name.toLowerCase() !== "name").map((facet) => `${facet.name}: ${urnName(facet.value)}`);
+  return entity.facets
+    .filter((facet) => facet.name.toLowerCase() !== "name")
+    .map((facet) => `${facet.name}: ${urnName(facet.value)}`);
 }
 
 /** Draws `capability` with its members; `known` holds entities by lower-cased URN. */
@@ -55,23 +57,52 @@ export function capabilityGraph(capability: Entity, known: ReadonlyMap<string, E
   const nodes: GraphNode[] = [];
   const edges: GraphEdge[] = [];
   const columns = [0, 0];
-  const put = (id: string, title: string, role: string, kind: GraphNode["kind"], urn: string, column: number, from: string, label: string) => {
+  const put = (
+    id: string,
+    title: string,
+    role: string,
+    kind: GraphNode["kind"],
+    urn: string,
+    column: number,
+    from: string,
+    label: string,
+  ) => {
     const lines = details(known.get(urnKey(urn)));
     const y = columns[column - 1] ?? 0;
     columns[column - 1] = y + nodeHeight(lines.length) + GAP;
     nodes.push({ id, title, role, kind, urn, lines, x: column * COLUMN, y });
     edges.push({ id: `${from}>${id}`, source: from, target: id, label });
   };
-  if (capability.state) put("state", urnName(capability.state.urn), "state", "state", capability.state.urn, 1, "root", capability.state.name);
+  if (capability.state)
+    put(
+      "state",
+      urnName(capability.state.urn),
+      "state",
+      "state",
+      capability.state.urn,
+      1,
+      "root",
+      capability.state.name,
+    );
   for (const event of capability.events) {
     const id = `event:${event.name}`;
     put(id, event.name, "event", "event", event.urn, 1, "root", "");
     const payload = known.get(urnKey(event.urn))?.facets.find((facet) => facet.name.toLowerCase() === "payload")?.value;
     if (payload) put(`${id}:payload`, urnName(payload), "payload", "property", payload, 2, id, "carries");
   }
-  for (const action of capability.actions) put(`action:${action.name}`, action.name, "action", "action", action.urn, 1, "root", "");
+  for (const action of capability.actions)
+    put(`action:${action.name}`, action.name, "action", "action", action.urn, 1, "root", "");
   const middle = Math.max(0, ((columns[0] ?? 0) - GAP - nodeHeight(0)) / 2);
-  nodes.unshift({ id: "root", title: urnName(capability.id), role: "capability", kind: "capability", urn: capability.id, lines: [], x: 0, y: middle });
+  nodes.unshift({
+    id: "root",
+    title: urnName(capability.id),
+    role: "capability",
+    kind: "capability",
+    urn: capability.id,
+    lines: [],
+    x: 0,
+    y: middle,
+  });
   return { nodes, edges };
 }
 
@@ -80,5 +111,5 @@ export function capabilityOf(entity: Entity, known: ReadonlyMap<string, Entity>)
   if (metatypeOf(entity.id) === "Capability") return entity.id;
   if (entity.capability) return entity.capability;
   const model = entity.model && known.get(urnKey(entity.model));
-  return (model && model.capability) || null;
+  return (model ? model.capability : undefined) ?? null;
 }

@@ -70,7 +70,13 @@ export function privateNamespace(region: string, account: string): string {
 
 /** A name for URNs and definitions made of what somebody typed: letters, digits and underscores; empty when nothing is left. */
 export function toName(typed: string): string {
-  const words = typed.normalize("NFKD").replace(/\p{M}/gu, "").split(/[^A-Za-z0-9_]+/).filter(Boolean);
-  const joined = words.map((word, index) => (index === 0 ? word : word.charAt(0).toUpperCase() + word.slice(1))).join("");
+  const words = typed
+    .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
+    .split(/[^A-Za-z0-9_]+/)
+    .filter(Boolean);
+  const joined = words
+    .map((word, index) => (index === 0 ? word : word.charAt(0).toUpperCase() + word.slice(1)))
+    .join("");
   return /^[0-9]/.test(joined) ? `_${joined}` : joined;
 }

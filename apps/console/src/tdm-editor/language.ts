@@ -1,6 +1,12 @@
 // CodeMirror language of TDM: highlighting by stream, after the lexer rules of things-graph.md 2.1.
 
-import { HighlightStyle, LanguageSupport, StreamLanguage, type StringStream, syntaxHighlighting } from "@codemirror/language";
+import {
+  HighlightStyle,
+  LanguageSupport,
+  StreamLanguage,
+  type StringStream,
+  syntaxHighlighting,
+} from "@codemirror/language";
 import { tags } from "@lezer/highlight";
 
 interface State {

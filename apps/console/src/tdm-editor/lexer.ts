@@ -66,10 +66,10 @@ const ESCAPES: Readonly<Record<string, string>> = { b: "\b", f: "\f", n: "\n", r
 export function unquote(literal: string): string {
   if (literal.startsWith('"""')) return literal.slice(3, -3).trim();
   const body = literal.slice(1, -1);
-  return body.replace(/\\(u[0-9a-fA-F]{4}|.)/g, (whole, escape: string) => {
-    if (escape.length === 5) return String.fromCharCode(Number.parseInt(escape.slice(1), 16));
-    if (escape === "u") return whole;
-    return ESCAPES[escape] ?? escape;
+  return body.replace(/\\(u[0-9a-fA-F]{4}|.)/g, (whole, code: string) => {
+    if (code.length === 5) return String.fromCharCode(Number.parseInt(code.slice(1), 16));
+    if (code === "u") return whole;
+    return ESCAPES[code] ?? code;
   });
 }
 

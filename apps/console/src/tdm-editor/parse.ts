@@ -4,7 +4,12 @@ import { type Token, tokenize, unquote } from "./lexer.ts";
 
 /** A value of an argument. `name` and `number` keep their text. */
 export type Value =
-  | { readonly kind: "string" | "name" | "number" | "variable"; readonly text: string; readonly from: number; readonly to: number }
+  | {
+      readonly kind: "string" | "name" | "number" | "variable";
+      readonly text: string;
+      readonly from: number;
+      readonly to: number;
+    }
   | { readonly kind: "list"; readonly items: readonly Value[]; readonly from: number; readonly to: number }
   | { readonly kind: "object"; readonly fields: readonly Argument[]; readonly from: number; readonly to: number };
 
@@ -117,7 +122,8 @@ function value(reader: Reader): Value | null {
   if (token.kind === "string" || token.kind === "block") {
     return { kind: "string", text: unquote(token.text), from, to: token.to };
   }
-  if (token.kind === "name" || token.kind === "number") return { kind: token.kind, text: token.text, from, to: token.to };
+  if (token.kind === "name" || token.kind === "number")
+    return { kind: token.kind, text: token.text, from, to: token.to };
   if (token.text === "$") return { kind: "variable", text: reader.name() ?? "", from, to: reader.end() };
   if (token.text === "[") {
     return reader.nested<Value | null>(() => {
@@ -130,7 +136,10 @@ function value(reader: Reader): Value | null {
     }, null);
   }
   if (token.text === "{") {
-    return reader.nested<Value | null>(() => ({ kind: "object", fields: args(reader, "}"), from, to: reader.end() }), null);
+    return reader.nested<Value | null>(
+      () => ({ kind: "object", fields: args(reader, "}"), from, to: reader.end() }),
+      null,
+    );
   }
   return null;
 }
@@ -231,7 +240,16 @@ function definition(reader: Reader, source: string): Definition | null {
   const parents: string[] = [];
   const own = directives(reader, parents);
   const body = reader.take("{") ? reader.nested(() => nodes(reader), []) : [];
-  return { keyword, name, parameters, directives: own, parents, body, from: reader.slice(start, source), to: reader.end() };
+  return {
+    keyword,
+    name,
+    parameters,
+    directives: own,
+    parents,
+    body,
+    from: reader.slice(start, source),
+    to: reader.end(),
+  };
 }
 
 /** The definitions of a document, in order; what cannot be read is skipped. */
