@@ -18,7 +18,7 @@ export function UserMenu() {
   return (
     <Menu width={220} position="top-start" offset={6}>
       <Menu.Target>
-        <UnstyledButton className={classes.button} aria-label={`Account menu of ${session.user}`}>
+        <UnstyledButton className={classes.button} title="Account menu">
           <span className={classes.avatar} aria-hidden>
             {session.user.slice(0, 1).toUpperCase()}
           </span>
