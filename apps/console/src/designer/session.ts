@@ -124,7 +124,7 @@ export class DocumentSession {
   }
 
   private travel(step: ReturnType<Journal["undo"]>): string | null {
-    if (!step || this.working) return null;
+    if (!step) return null;
     this.set({ text: step.text, journal: step.journal });
     void this.draw();
     return step.label;
