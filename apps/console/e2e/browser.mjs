@@ -47,7 +47,9 @@ export async function openContext(browser, origin, options = {}) {
   });
   await context.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) =>
-      console.error(`CSP ${event.violatedDirective} ${event.blockedURI} ${event.sample} ${event.sourceFile}:${event.lineNumber}`),
+      console.error(
+        `CSP ${event.violatedDirective} ${event.blockedURI} ${event.sample} ${event.sourceFile}:${event.lineNumber}`,
+      ),
     );
   });
   context.on("console", (message) => {
@@ -93,10 +95,18 @@ export async function settled(page) {
 
 /** Serious and critical findings of axe on the page as it stands. */
 export async function axeFindings(page) {
-  const result = await page.evaluate(`(() => { ${AXE}; return axe.run(document, { resultTypes: ["violations"] }); })()`);
+  const result = await page.evaluate(
+    `(() => { ${AXE}; return axe.run(document, { resultTypes: ["violations"] }); })()`,
+  );
   return result.violations
     .filter((one) => one.impact === "serious" || one.impact === "critical")
-    .map((one) => `${one.id}: ${one.help}: ${one.nodes.slice(0, 4).map((node) => `${node.html.slice(0, 160)} ${(node.any[0]?.message ?? "").slice(0, 160)}`).join(" | ")}`);
+    .map(
+      (one) =>
+        `${one.id}: ${one.help}: ${one.nodes
+          .slice(0, 4)
+          .map((node) => `${node.html.slice(0, 160)} ${(node.any[0]?.message ?? "").slice(0, 160)}`)
+          .join(" | ")}`,
+    );
 }
 
 export async function shoot(page, name, options = {}) {

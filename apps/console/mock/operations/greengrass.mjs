@@ -172,13 +172,11 @@ export const greengrass = {
     (input, { world }) => {
       const { component } = parse(input.arn, world);
       return {
-        componentVersions: component.versions
-          .toReversed()
-          .map(({ version }) => ({
-            componentName: component.componentName,
-            componentVersion: version,
-            arn: componentArn(component.componentName, version),
-          })),
+        componentVersions: component.versions.toReversed().map(({ version }) => ({
+          componentName: component.componentName,
+          componentVersion: version,
+          arn: componentArn(component.componentName, version),
+        })),
       };
     },
   ],
@@ -327,18 +325,16 @@ export const greengrass = {
         executions: Object.fromEntries(members.map((name) => [name, { status: "QUEUED", reason: "" }])),
       });
       for (const name of members)
-        world.cores
-          .get(name)
-          ?.effective.unshift({
-            deploymentId,
-            deploymentName: input.deploymentName ?? "",
-            targetArn: input.targetArn,
-            iotJobId,
-            coreDeviceExecutionStatus: "QUEUED",
-            reason: "",
-            creationTimestamp: Date.now() / 1000,
-            modifiedTimestamp: Date.now() / 1000,
-          });
+        world.cores.get(name)?.effective.unshift({
+          deploymentId,
+          deploymentName: input.deploymentName ?? "",
+          targetArn: input.targetArn,
+          iotJobId,
+          coreDeviceExecutionStatus: "QUEUED",
+          reason: "",
+          creationTimestamp: Date.now() / 1000,
+          modifiedTimestamp: Date.now() / 1000,
+        });
       return { deploymentId, iotJobId, iotJobArn: iotJobId && arn(`job/${iotJobId}`) };
     },
   ],

@@ -64,6 +64,7 @@ export function EnrolPage({ session }: { session: Enrolling }) {
                   {({ copied, copy }) => (
                     <Button
                       size="compact-xs"
+                      flex="none"
                       variant="default"
                       onClick={copy}
                       leftSection={copied ? <Check size={13} aria-hidden /> : <Copy size={13} aria-hidden />}
