@@ -34,8 +34,7 @@ test-rust:
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
 
 conformance: tools/ready ## foreign clients (boto3, AWS CLI, device SDKs, mosquitto) against the built binary
-	$(CARGO) build --locked -p marram -p marram-core -p marram-jail
-	$(CARGO) build --locked -p marram-ipc --example ipc_server
+	$(CARGO) nextest run --locked --workspace --no-run
 	MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) MARRAM_CORE_BIN=$(abspath $(TARGET_DIR)/debug/marram-core) \
 	  MARRAM_IPC_SERVER=$(abspath $(TARGET_DIR)/debug/examples/ipc_server) $(PY) -m pytest conformance -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/conformance.xml
 

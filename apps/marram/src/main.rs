@@ -17,6 +17,10 @@ mod settings;
 
 use clap::Parser;
 
+/// Settings stand in `.cargo/config.toml`: few arenas, and what is free goes back to the system within half a second.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     let arguments = cli::Arguments::parse();
     match command::run(arguments) {

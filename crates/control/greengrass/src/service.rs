@@ -64,9 +64,50 @@ impl Greengrass {
     }
 }
 
+marram_identity::operations! {
+    Greengrass, Value;
+    "CreateComponentVersion" => component::create,
+    "GetComponent" => component::get,
+    "DescribeComponent" => component::describe,
+    "ListComponents" => component::list,
+    "ListComponentVersions" => component::list_versions,
+    "DeleteComponent" => component::delete,
+    "GetComponentVersionArtifact" => component::artifact,
+    "ResolveComponentCandidates" => component::resolve,
+    "CreateDeployment" => deployment::create,
+    "GetDeployment" => deployment::get,
+    "ListDeployments" => deployment::list,
+    "CancelDeployment" => deployment::cancel,
+    "DeleteDeployment" => deployment::delete,
+    "GetDeploymentConfiguration" => deployment::configuration,
+    "ListCoreDevices" => core::list,
+    "GetCoreDevice" => core::get,
+    "DeleteCoreDevice" => core::delete,
+    "ListInstalledComponents" => core::installed,
+    "ListEffectiveDeployments" => core::effective,
+    "BatchAssociateClientDeviceWithCoreDevice" => core::associate,
+    "BatchDisassociateClientDeviceFromCoreDevice" => core::disassociate,
+    "ListClientDevicesAssociatedWithCoreDevice" => core::client_devices,
+    "ListThingGroupsForCoreDevice" => core::thing_groups,
+    "GetConnectivityInfo" => connectivity::get,
+    "UpdateConnectivityInfo" => connectivity::update,
+    "PutCertificateAuthorities" => connectivity::put_authorities,
+    "Discover" => connectivity::discover,
+    "AssociateServiceRoleToAccount" => service_role::associate,
+    "GetServiceRoleForAccount" => service_role::get,
+    "DisassociateServiceRoleFromAccount" => service_role::disassociate,
+    "ListTagsForResource" => tag::list,
+    "TagResource" => tag::add,
+    "UntagResource" => tag::remove,
+}
+
 impl Service for Greengrass {
     fn id(&self) -> ServiceId {
         ServiceId::GreengrassV2
+    }
+
+    fn offers(&self, operation: &'static Operation) -> bool {
+        operation.service == self.id() && OFFERED.contains(&operation.name)
     }
 
     fn call<'a>(
@@ -75,48 +116,6 @@ impl Service for Greengrass {
         operation: &'static Operation,
         input: Value,
     ) -> BoxFuture<'a, Result<Value, ApiError>> {
-        macro_rules! operations {
-            ($($name:literal => $function:path,)*) => {
-                match operation.name {
-                    $($name => Box::pin($function(self, ctx, input)),)*
-                    other => Box::pin(std::future::ready(Err(ApiError::not_supported(other)))),
-                }
-            };
-        }
-        operations! {
-            "CreateComponentVersion" => component::create,
-            "GetComponent" => component::get,
-            "DescribeComponent" => component::describe,
-            "ListComponents" => component::list,
-            "ListComponentVersions" => component::list_versions,
-            "DeleteComponent" => component::delete,
-            "GetComponentVersionArtifact" => component::artifact,
-            "ResolveComponentCandidates" => component::resolve,
-            "CreateDeployment" => deployment::create,
-            "GetDeployment" => deployment::get,
-            "ListDeployments" => deployment::list,
-            "CancelDeployment" => deployment::cancel,
-            "DeleteDeployment" => deployment::delete,
-            "GetDeploymentConfiguration" => deployment::configuration,
-            "ListCoreDevices" => core::list,
-            "GetCoreDevice" => core::get,
-            "DeleteCoreDevice" => core::delete,
-            "ListInstalledComponents" => core::installed,
-            "ListEffectiveDeployments" => core::effective,
-            "BatchAssociateClientDeviceWithCoreDevice" => core::associate,
-            "BatchDisassociateClientDeviceFromCoreDevice" => core::disassociate,
-            "ListClientDevicesAssociatedWithCoreDevice" => core::client_devices,
-            "ListThingGroupsForCoreDevice" => core::thing_groups,
-            "GetConnectivityInfo" => connectivity::get,
-            "UpdateConnectivityInfo" => connectivity::update,
-            "PutCertificateAuthorities" => connectivity::put_authorities,
-            "Discover" => connectivity::discover,
-            "AssociateServiceRoleToAccount" => service_role::associate,
-            "GetServiceRoleForAccount" => service_role::get,
-            "DisassociateServiceRoleFromAccount" => service_role::disassociate,
-            "ListTagsForResource" => tag::list,
-            "TagResource" => tag::add,
-            "UntagResource" => tag::remove,
-        }
+        answer(self, ctx, operation.name, input)
     }
 }

@@ -31,3 +31,25 @@ pub trait Service: Send + Sync {
         input: Value,
     ) -> BoxFuture<'a, Result<Value, ApiError>>;
 }
+
+/// Declares which operations a service answers and with which functions: `operations! { Service, Input; "Name" => path, .. }`
+/// makes `OFFERED` (their names) and `answer(service, ctx, name, input)`, which refuses any other name as not supported.
+#[macro_export]
+macro_rules! operations {
+    ($service:ty, $input:ty; $($name:literal => $function:path,)*) => {
+        /// Names of the operations that are answered here.
+        const OFFERED: &[&str] = &[$($name),*];
+
+        fn answer<'a>(
+            service: &'a $service,
+            ctx: &'a $crate::CallContext,
+            name: &str,
+            input: $input,
+        ) -> $crate::BoxFuture<'a, Result<::serde_json::Value, ::marram_aws_api::ApiError>> {
+            match name {
+                $($name => Box::pin($function(service, ctx, input)),)*
+                other => Box::pin(::std::future::ready(Err(::marram_aws_api::ApiError::not_supported(other)))),
+            }
+        }
+    };
+}

@@ -41,26 +41,8 @@ impl JobsService {
     }
 }
 
-macro_rules! operations {
-    ($($name:literal => $function:path,)*) => {
-        /// Operations of the table `iot` that are answered here.
-        const OFFERED: &[&str] = &[$($name),*];
-
-        fn answer<'a>(
-            jobs: &'a Jobs,
-            ctx: &'a CallContext,
-            name: &str,
-            input: Value,
-        ) -> BoxFuture<'a, Result<Value, ApiError>> {
-            match name {
-                $($name => Box::pin($function(jobs, ctx, input)),)*
-                other => Box::pin(std::future::ready(Err(ApiError::not_supported(other)))),
-            }
-        }
-    };
-}
-
-operations! {
+marram_identity::operations! {
+    Jobs, Value;
     "CreateJob" => create::create_job,
     "AssociateTargetsWithJob" => create::associate_targets_with_job,
     "DescribeJob" => job::describe_job,

@@ -29,26 +29,8 @@ impl ProvisioningService {
     }
 }
 
-macro_rules! operations {
-    ($($name:literal => $function:path,)*) => {
-        /// Operations of the table `iot` that are answered here.
-        const OFFERED: &[&str] = &[$($name),*];
-
-        fn answer<'a>(
-            provisioning: &'a Provisioning,
-            ctx: &'a CallContext,
-            name: &str,
-            input: Value,
-        ) -> BoxFuture<'a, Result<Value, ApiError>> {
-            match name {
-                $($name => Box::pin($function(provisioning, ctx, input)),)*
-                other => Box::pin(std::future::ready(Err(ApiError::not_supported(other)))),
-            }
-        }
-    };
-}
-
-operations! {
+marram_identity::operations! {
+    Provisioning, Value;
     "CreateProvisioningTemplate" => template::create,
     "DescribeProvisioningTemplate" => template::describe,
     "UpdateProvisioningTemplate" => template::update,

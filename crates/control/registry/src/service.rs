@@ -89,25 +89,6 @@ impl Registry {
     }
 }
 
-macro_rules! operations {
-    ($($name:literal => $function:path,)*) => {
-        /// Operations of the table `iot` that the registry answers.
-        const OFFERED: &[&str] = &[$($name),*];
-
-        fn answer<'a>(
-            registry: &'a Registry,
-            ctx: &'a CallContext,
-            name: &str,
-            input: Input,
-        ) -> BoxFuture<'a, Result<Value, ApiError>> {
-            match name {
-                $($name => Box::pin($function(registry, ctx, input)),)*
-                other => Box::pin(std::future::ready(Err(ApiError::not_supported(other)))),
-            }
-        }
-    };
-}
-
 impl Service for Registry {
     fn id(&self) -> ServiceId {
         ServiceId::Iot
@@ -131,7 +112,8 @@ impl Service for Registry {
     }
 }
 
-operations! {
+marram_identity::operations! {
+    Registry, Input;
     "DescribeEndpoint" => endpoint::describe_endpoint,
     "CreateThing" => thing::create_thing,
     "DescribeThing" => thing::describe_thing,

@@ -100,18 +100,10 @@ impl Record {
 
     /// As IPC shows it.
     pub fn shown(&self, waiting_for: Option<String>) -> DeploymentRecord {
-        use marram_edge_ports::DeploymentStatus as Shown;
         let failure = self.failure.clone().unwrap_or_default();
         DeploymentRecord {
             id: self.id.clone(),
-            status: match self.status() {
-                DeploymentStatus::Queued => Shown::Queued,
-                DeploymentStatus::InProgress => Shown::InProgress,
-                DeploymentStatus::Succeeded => Shown::Succeeded,
-                DeploymentStatus::Failed => Shown::Failed,
-                DeploymentStatus::Canceled => Shown::Canceled,
-                DeploymentStatus::Rejected => Shown::Rejected,
-            },
+            status: self.status(),
             created_on: self.created_on,
             detailed_status: self.detailed.clone(),
             error_stack: failure.stack,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use marram_deploy::DeploymentStatus;
 use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::mpsc;
@@ -55,37 +56,6 @@ pub struct LocalDeploymentRequest {
     pub artifact_directory: Option<PathBuf>,
     /// `ROLLBACK` instead of the default `DO_NOTHING`.
     pub rollback_on_failure: bool,
-}
-
-/// Status of a deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeploymentStatus {
-    /// Waits for its turn.
-    Queued,
-    /// Being worked on.
-    InProgress,
-    /// Done.
-    Succeeded,
-    /// Failed; the details say how the core is left.
-    Failed,
-    /// Taken back.
-    Canceled,
-    /// Refused as stale.
-    Rejected,
-}
-
-impl DeploymentStatus {
-    /// The word of the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "QUEUED",
-            Self::InProgress => "IN_PROGRESS",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::Canceled => "CANCELED",
-            Self::Rejected => "REJECTED",
-        }
-    }
 }
 
 /// One deployment and how it went.
