@@ -35,7 +35,7 @@ export function EnrolPage({ session }: { session: Enrolling }) {
           <input type="text" name="username" autoComplete="username" value={session.user} readOnly hidden />
           <PasswordInput
             label="Password"
-            description="At least 12 characters. A sentence is easier to keep than symbols."
+            description="At least 14 characters. A sentence is easier to keep than symbols."
             autoComplete="new-password"
             required
             withAsterisk={false}

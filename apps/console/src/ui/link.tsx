@@ -8,7 +8,12 @@ export interface Target {
   search?: Record<string, string | undefined>;
 }
 
-export function TextLink({ to, search, children, ...rest }: Target & AnchorProps & { children: ReactNode }) {
+export function TextLink({
+  to,
+  search,
+  children,
+  ...rest
+}: Target & AnchorProps & { children: ReactNode; title?: string }) {
   return (
     <Anchor inherit {...rest} renderRoot={(props) => <Link to={to} search={(search ?? {}) as never} {...props} />}>
       {children}
