@@ -89,7 +89,8 @@ export function series(_world, { names, since }, person) {
         const [middle, noise] = SHAPES[name];
         const points = [];
         for (let t = Math.max(Math.ceil(since / 5) * 5, now - 86_400); t <= now; t += 5) {
-          const next = random(t + name.length * 7919);
+          const next = random(Math.imul(t, 2654435761) + name.length);
+          next();
           points.push([t, Math.max(0, middle * (1 + 0.25 * Math.sin(t / 900)) + (next() - 0.5) * 2 * noise)]);
         }
         return { name, points };

@@ -9,6 +9,7 @@ import { SessionContext, type SignedIn, useSessionQuery } from "./api/session.ts
 import { router } from "./routes.tsx";
 import { SignInAgain } from "./sign-in/again.tsx";
 import { EnrolPage } from "./sign-in/enrol.tsx";
+import { Reauthenticate } from "./sign-in/reauthenticate.tsx";
 import { SignInPage } from "./sign-in/sign-in.tsx";
 import { takeWelcomeToken, WelcomePage } from "./sign-in/welcome.tsx";
 import { theme } from "./theme.ts";
@@ -69,6 +70,7 @@ function BySession() {
   return (
     <SessionContext value={person}>
       <RouterProvider router={router} />
+      <Reauthenticate />
       {session.state === "signed-out" && <SignInAgain person={person} />}
     </SessionContext>
   );

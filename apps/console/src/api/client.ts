@@ -17,6 +17,8 @@ export class ApiError extends Error {
 
 /** Codes that mean "not allowed", as opposed to "not signed in". */
 const DENIED_CODES = new Set(["AccessDeniedException", "AccessDenied", "UnauthorizedException", "ForbiddenException"]);
+/** Codes that say something about the call, not about the session. */
+const SESSION_STANDS = new Set([...DENIED_CODES, "ReauthenticationRequiredException"]);
 
 export function isDenied(error: unknown): boolean {
   return error instanceof ApiError && error.status === 403 && DENIED_CODES.has(error.code);
@@ -40,7 +42,25 @@ export function setSessionDoubtHandler(handler: () => void): void {
   onSessionDoubt = handler;
 }
 
-async function send<T>(path: string, init: RequestInit): Promise<T> {
+/** Asks the person for password and code; false when they would rather not. */
+let askAgain: () => Promise<boolean> = async () => false;
+
+export function setReauthentication(ask: () => Promise<boolean>): void {
+  askAgain = ask;
+}
+
+/** A call that destroys something wants a fresh proof of who asks; with it the call is made once more. */
+async function send<T>(path: string, init: () => RequestInit): Promise<T> {
+  try {
+    return await sendOnce<T>(path, init());
+  } catch (error) {
+    const stale = error instanceof ApiError && error.code === "ReauthenticationRequiredException";
+    if (!stale || !(await askAgain())) throw error;
+    return sendOnce<T>(path, init());
+  }
+}
+
+async function sendOnce<T>(path: string, init: RequestInit): Promise<T> {
   let response: Response;
   try {
     response = await fetch(BASE + path, { credentials: "same-origin", cache: "no-store", ...init });
@@ -63,19 +83,19 @@ async function send<T>(path: string, init: RequestInit): Promise<T> {
     error.message ?? `the server answered ${response.status}`,
     error.field,
   );
-  if (response.status === 401 || (response.status === 403 && !isDenied(failure))) onSessionDoubt();
+  if (response.status === 401 || (response.status === 403 && !SESSION_STANDS.has(failure.code))) onSessionDoubt();
   throw failure;
 }
 
 export function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return send<T>(path, { method: "GET", signal: signal ?? null });
+  return send<T>(path, () => ({ method: "GET", signal: signal ?? null }));
 }
 
 export function postJson<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
-  return send<T>(path, {
+  return send<T>(path, () => ({
     method: "POST",
     headers: { "content-type": "application/json", "x-marram-csrf": csrf },
     body: JSON.stringify(body),
     signal: signal ?? null,
-  });
+  }));
 }

@@ -11,7 +11,7 @@ import { Facts } from "../ui/facts.tsx";
 import { arnName, prettyJson, sentence } from "../ui/format.ts";
 import { ButtonLink, TextLink, useParam } from "../ui/link.tsx";
 import { Page } from "../ui/page.tsx";
-import { Panel } from "../ui/panel.tsx";
+import { Columns, Panel } from "../ui/panel.tsx";
 import { StatusBadge } from "../ui/status-badge.tsx";
 import { When } from "../ui/when.tsx";
 import { DeploymentCores } from "./deployment-cores.tsx";
@@ -85,37 +85,39 @@ function Found({ deployment }: { deployment: Deployment }) {
         </Alert>
       )}
       <DeploymentCores known={known} deployment={deployment} />
-      <DeploymentTimeline deployment={deployment} executions={known.executions} />
-      <Panel title="Asks for" flush>
-        {Object.keys(deployment.components ?? {}).length === 0 && (
-          <Text p="md" size="sm" c="dimmed">
-            No components: what this target ran because of earlier revisions is removed.
-          </Text>
-        )}
-        {Object.entries(deployment.components ?? {}).map(([name, component]) => (
-          <Group key={name} p="md" gap="md" align="flex-start">
-            <div>
-              <TextLink to="/component" search={{ name, version: component.componentVersion }} fw={550}>
-                {name}
-              </TextLink>{" "}
-              {component.componentVersion}
-            </div>
-            {component.configurationUpdate?.reset && component.configurationUpdate.reset.length > 0 && (
-              <Text size="sm" c="dimmed">
-                resets {component.configurationUpdate.reset.map((one) => one || "everything").join(", ")}
-              </Text>
-            )}
-            {component.configurationUpdate?.merge && (
-              <div style={{ flex: "1 1 100%", minWidth: 0 }}>
-                <CodeBlock
-                  text={prettyJson(component.configurationUpdate.merge)}
-                  label={`the configuration for ${name}`}
-                />
+      <Columns>
+        <Panel title="Asks for" flush>
+          {Object.keys(deployment.components ?? {}).length === 0 && (
+            <Text p="md" size="sm" c="dimmed">
+              No components: what this target ran because of earlier revisions is removed.
+            </Text>
+          )}
+          {Object.entries(deployment.components ?? {}).map(([name, component]) => (
+            <Group key={name} p="md" gap="md" align="flex-start">
+              <div>
+                <TextLink to="/component" search={{ name, version: component.componentVersion }} fw={550}>
+                  {name}
+                </TextLink>{" "}
+                {component.componentVersion}
               </div>
-            )}
-          </Group>
-        ))}
-      </Panel>
+              {component.configurationUpdate?.reset && component.configurationUpdate.reset.length > 0 && (
+                <Text size="sm" c="dimmed">
+                  resets {component.configurationUpdate.reset.map((one) => one || "everything").join(", ")}
+                </Text>
+              )}
+              {component.configurationUpdate?.merge && (
+                <div style={{ flex: "1 1 100%", minWidth: 0 }}>
+                  <CodeBlock
+                    text={prettyJson(component.configurationUpdate.merge)}
+                    label={`the configuration for ${name}`}
+                  />
+                </div>
+              )}
+            </Group>
+          ))}
+        </Panel>
+        <DeploymentTimeline deployment={deployment} executions={known.executions} />
+      </Columns>
       <Panel title="Rules">
         <Facts
           items={[

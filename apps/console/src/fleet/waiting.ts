@@ -51,7 +51,7 @@ export function explain(
   if (isSilent(core, now) && seen !== undefined) {
     return {
       kind: "act",
-      text: `Not heard from since ${relative(seen, now)}. It takes the deployment when it is back.`,
+      text: `Last heard from ${relative(seen, now)}. It takes the deployment when it is back.`,
     };
   }
   if (status === "QUEUED") {

@@ -6,6 +6,7 @@ import { ErrorPanel } from "../ui/error-panel.tsx";
 import { arnName } from "../ui/format.ts";
 import { TextLink } from "../ui/link.tsx";
 import { Panel } from "../ui/panel.tsx";
+import { useRouteExists } from "../ui/route-exists.ts";
 import { StatusBadge } from "../ui/status-badge.tsx";
 import { When } from "../ui/when.tsx";
 import classes from "./list.module.css";
@@ -15,6 +16,7 @@ const SHOWN = 8;
 
 export function Attention({ overview }: { overview: Overview }) {
   const { cores, deployments, flows } = overview;
+  const exists = useRouteExists();
   const items = [
     ...(cores?.unhealthy ?? []).map((core) => ({
       key: `unhealthy ${core.coreDeviceThingName}`,
@@ -39,7 +41,7 @@ export function Attention({ overview }: { overview: Overview }) {
     ...(flows?.failed ?? []).map((one) => ({
       key: one.id ?? "",
       badge: <StatusBadge state="FAILED" />,
-      link: <TextLink to="/live">{(one.id ?? "").split(":").pop()}</TextLink>,
+      link: exists("/live") ? <TextLink to="/live">{shortName(one.id)}</TextLink> : shortName(one.id),
       text: "The flow deployment failed.",
     })),
     ...(cores?.silent ?? []).map((core) => ({
@@ -86,4 +88,9 @@ export function Attention({ overview }: { overview: Overview }) {
       )}
     </Panel>
   );
+}
+
+/** The last part of a URN. */
+function shortName(urn: string | undefined): string {
+  return (urn ?? "").split(":").pop() ?? "";
 }

@@ -1,10 +1,10 @@
 // What to do next: the way from nothing to a gateway that runs a flow, with what is done ticked off.
 import { Text } from "@mantine/core";
-import { useRouter } from "@tanstack/react-router";
 import { Circle, CircleCheckBig } from "lucide-react";
 import { useMayAll } from "../api/may.tsx";
 import { TextLink } from "../ui/link.tsx";
 import { Panel } from "../ui/panel.tsx";
+import { useRouteExists } from "../ui/route-exists.ts";
 import classes from "./list.module.css";
 import type { May, Overview } from "./use-overview.ts";
 
@@ -17,8 +17,7 @@ interface Step {
 }
 
 export function NextSteps({ overview, may }: { overview: Overview; may: May }) {
-  const { routesByPath } = useRouter();
-  const exists = (path: string) => path in routesByPath;
+  const exists = useRouteExists();
   const { cores, components, deployments, flows } = overview;
   const steps: Step[] = [
     {

@@ -2,6 +2,7 @@
 import { Skeleton } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { Columns } from "../ui/panel.tsx";
+import { useRouteExists } from "../ui/route-exists.ts";
 import classes from "./tiles.module.css";
 import type { May, Overview } from "./use-overview.ts";
 
@@ -76,8 +77,9 @@ function Tile(props: {
   note?: string | undefined;
   alarm?: boolean;
 }) {
+  const exists = useRouteExists();
   return (
-    <Link to={props.to} className={classes.tile} data-alarm={props.alarm || undefined}>
+    <Link to={exists(props.to) ? props.to : "/"} className={classes.tile} data-alarm={props.alarm || undefined}>
       <span className={classes.label}>{props.label}</span>
       <span className={classes.value}>
         {props.value ?? "–"} {props.of && <span className={classes.of}>{props.of}</span>}

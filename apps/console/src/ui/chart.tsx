@@ -46,7 +46,7 @@ export function Chart({ series, label, unit = "" }: { series: ChartSeries[]; lab
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high ?? 0) * 1.15, 1)] } },
       axes: [
-        { ...axis, size: 26, space: 70 },
+        { ...axis, size: 26, space: 70, values: (_, splits) => splits.map(clock) },
         { ...axis, size: 52, space: 34, values: (_, splits) => splits.map((value) => `${short(value)}${unit}`) },
       ],
       series: [
@@ -80,6 +80,13 @@ export function Chart({ series, label, unit = "" }: { series: ChartSeries[]; lab
       <div ref={holder} style={{ height: HEIGHT }} />
     </div>
   );
+}
+
+/** Hour and minute; midnight as the day that begins. */
+function clock(seconds: number): string {
+  const moment = new Date(seconds * 1000);
+  const time = `${String(moment.getHours()).padStart(2, "0")}:${String(moment.getMinutes()).padStart(2, "0")}`;
+  return time === "00:00" ? moment.toLocaleDateString(undefined, { day: "numeric", month: "short" }) : time;
 }
 
 /** At most three digits that say something. */
