@@ -3,6 +3,8 @@ import { EMPTY_RUN, foldMessage, type Message, type RunView } from "../live/fold
 import type { TimelineItem } from "../tdm-editor/service.ts";
 
 export interface Moment {
+  /** Its place in the playback. */
+  readonly index: number;
   /** Virtual milliseconds. */
   readonly at: number;
   readonly kind: string;
@@ -35,7 +37,15 @@ export function playback(timeline: readonly TimelineItem[], execution: number | 
       item.step !== null && item.detail.stepName === undefined ? { ...item.detail, stepName: item.step } : item.detail;
     const message: Message = { at: item.at_ms, type: item.kind, payload };
     run = foldMessage(run, message);
-    moments.push({ at: item.at_ms, kind: item.kind, step: item.step, execution: item.execution, detail: payload, run });
+    moments.push({
+      index: moments.length,
+      at: item.at_ms,
+      kind: item.kind,
+      step: item.step,
+      execution: item.execution,
+      detail: payload,
+      run,
+    });
   }
   return { moments, executions };
 }

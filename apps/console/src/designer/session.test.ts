@@ -82,6 +82,7 @@ test("a drawing that arrives after the text changed is not shown", async () => {
     edit: () => Promise.reject(new Error("unused")),
   };
   const session = new DocumentSession(service, "a");
+  session.start();
   session.type("ab");
   answers[0]?.({ ...drawing, systems: [] });
   await vi.runAllTimersAsync();

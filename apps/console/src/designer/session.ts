@@ -62,7 +62,11 @@ export class DocumentSession {
       error: null,
       flow: null,
     };
-    void this.draw();
+  }
+
+  /** Draws the text for the first time. */
+  start(): void {
+    if (this.state.drawing === null) void this.draw();
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -81,7 +85,6 @@ export class DocumentSession {
   close(): void {
     if (this.timer !== null) clearTimeout(this.timer);
     this.reading?.abort();
-    this.listeners.clear();
   }
 
   /** Shows another flow of the text. */

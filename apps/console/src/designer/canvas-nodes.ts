@@ -1,0 +1,98 @@
+// From the drawing to what React Flow draws; what did not change keeps its object, so that it is not drawn again.
+import { MarkerType } from "@xyflow/react";
+import type { Diagnostic } from "../tdm-editor/service.ts";
+import type { Flow, FlowEdge, FlowNode, Point } from "./drawing.ts";
+import type { EventEdgeType } from "./event-edge.tsx";
+import { EDGE_WORDS, spoken } from "./kinds.tsx";
+import { NODE_WIDTH, nodeHeight, places } from "./layout.ts";
+import type { StepNodeType } from "./step-node.tsx";
+
+/** Everything of a node but its offsets, which every edit before it shifts. */
+const signatures = new WeakMap<FlowNode, string>();
+
+function signature(node: FlowNode): string {
+  const kept = signatures.get(node);
+  if (kept !== undefined) return kept;
+  const made = JSON.stringify(node, (key, value) =>
+    /^(from|to|nameFrom|nameTo|position)$/.test(key) ? undefined : value,
+  );
+  signatures.set(node, made);
+  return made;
+}
+
+function counts(node: FlowNode, diagnostics: readonly Diagnostic[]): { errors: number; warnings: number } {
+  const errors = node.problems.filter((index) => diagnostics[index]?.severity === "error").length;
+  return { errors, warnings: node.problems.length - errors };
+}
+
+/** Nodes of a flow; `before` are those on the canvas, `selected` the names to select (null: as they are). */
+export function canvasNodes(
+  flow: Flow,
+  diagnostics: readonly Diagnostic[],
+  before: readonly StepNodeType[],
+  selected: ReadonlySet<string> | null,
+): StepNodeType[] {
+  const old = new Map(before.map((node) => [node.id, node]));
+  const unplaced = flow.nodes.some((node) => node.position === null && !old.has(node.name));
+  const at = unplaced ? places(flow) : new Map<string, Point>();
+  return flow.nodes.map((node) => {
+    const kept = old.get(node.name);
+    const position = node.position ?? kept?.position ?? at.get(node.name) ?? { x: 0, y: 0 };
+    const { errors, warnings } = counts(node, diagnostics);
+    const isSelected = selected ? selected.has(node.name) : (kept?.selected ?? false);
+    const same =
+      kept &&
+      signature(kept.data.node) === signature(node) &&
+      kept.data.errors === errors &&
+      kept.data.warnings === warnings &&
+      kept.position.x === position.x &&
+      kept.position.y === position.y &&
+      (kept.selected ?? false) === isSelected;
+    if (same) return kept;
+    const height = nodeHeight(node);
+    return {
+      ...(kept?.measured ? { measured: kept.measured } : {}),
+      id: node.name,
+      type: "step",
+      position,
+      data: { node, errors, warnings },
+      selected: isSelected,
+      draggable: !node.readOnly,
+      deletable: !node.readOnly,
+      initialWidth: NODE_WIDTH,
+      initialHeight: height,
+      ariaLabel: spoken(node),
+    } satisfies StepNodeType;
+  });
+}
+
+const COLOURS: Readonly<Record<FlowEdge["kind"], string>> = {
+  success: "var(--edge-success)",
+  choice: "var(--edge-choice)",
+  error: "var(--edge-error)",
+  check: "var(--edge-check)",
+  triggers: "var(--edge-triggers)",
+};
+
+/** Connections of a flow. */
+export function canvasEdges(flow: Flow, before: readonly EventEdgeType[]): EventEdgeType[] {
+  const old = new Map(before.map((edge) => [edge.id, edge]));
+  return flow.edges.map((edge) => {
+    const kept = old.get(edge.id);
+    if (kept && kept.data?.edge.condition === edge.condition && kept.data.edge.label === edge.label) return kept;
+    const on = edge.event ? ` on ${edge.event}` : "";
+    return {
+      id: edge.id,
+      type: "event",
+      source: edge.source,
+      target: edge.target,
+      sourceHandle: edge.kind === "triggers" ? "out" : edge.port,
+      targetHandle: "in",
+      data: { edge },
+      selected: kept?.selected ?? false,
+      deletable: edge.kind !== "triggers",
+      markerEnd: { type: MarkerType.ArrowClosed, color: COLOURS[edge.kind], width: 16, height: 16 },
+      ariaLabel: `From “${edge.source}” to “${edge.target}”${on}, ${EDGE_WORDS[edge.kind]}`,
+    } satisfies EventEdgeType;
+  });
+}

@@ -1,0 +1,247 @@
+// The drawing surface: shows a flow, turns what hands and keys do into edits of the document.
+import {
+  Background,
+  BackgroundVariant,
+  type Connection,
+  ConnectionMode,
+  Controls,
+  type EdgeChange,
+  MiniMap,
+  type NodeChange,
+  Panel,
+  ReactFlow,
+  type ReactFlowInstance,
+  useEdgesState,
+  useNodesState,
+} from "@xyflow/react";
+import "@xyflow/react/dist/style.css";
+import { useComputedColorScheme } from "@mantine/core";
+import { type DragEvent, type ReactNode, useCallback, useEffect, useImperativeHandle, useMemo, useRef } from "react";
+import type { Diagnostic } from "../tdm-editor/service.ts";
+import classes from "./canvas.module.css";
+import { canvasEdges, canvasNodes } from "./canvas-nodes.ts";
+import type { Flow, Point } from "./drawing.ts";
+import { EventEdge, type EventEdgeType } from "./event-edge.tsx";
+import { NEW_RULE, StepNode, type StepNodeType } from "./step-node.tsx";
+
+/** What is chosen: steps, or one connection. */
+export interface Selection {
+  readonly nodes: ReadonlySet<string>;
+  readonly edge: string | null;
+}
+
+export const NOTHING: Selection = { nodes: new Set(), edge: null };
+
+export interface CanvasHandle {
+  select: (nodes: ReadonlySet<string>, edge?: string | null) => void;
+  /** Brings steps into view; all of them without names. */
+  fit: (names?: readonly string[]) => void;
+  positions: () => Map<string, Point>;
+  /** Canvas coordinates of the middle of what is seen. */
+  middle: () => Point;
+}
+
+export interface CanvasProps {
+  readonly flow: Flow;
+  readonly diagnostics: readonly Diagnostic[];
+  readonly readOnly?: boolean;
+  readonly onSelect?: (selection: Selection) => void;
+  readonly onMove?: (moves: readonly { name: string; at: Point }[]) => void;
+  readonly onConnect?: (source: string, target: string, port: string | null) => void;
+  readonly onRemove?: (nodes: readonly string[], edges: readonly string[]) => void;
+  readonly onDropEntry?: (id: string, at: Point) => void;
+  readonly handle?: React.Ref<CanvasHandle>;
+  readonly children?: ReactNode;
+}
+
+const nodeTypes = { step: StepNode };
+const edgeTypes = { event: EventEdge };
+const FIT = { padding: 0.18, maxZoom: 1.1, minZoom: 0.2 };
+/** What is dragged from the palette. */
+export const DRAG_TYPE = "application/x-marram-palette";
+const SCREEN_READER = {
+  "node.a11yDescription.default": "Enter or space selects the step, arrow keys move it, Delete removes it.",
+  "node.a11yDescription.keyboardDisabled": "Enter or space selects the step.",
+  "edge.a11yDescription.default": "Enter or space selects the connection, Delete removes it.",
+  "controls.ariaLabel": "View",
+  "minimap.ariaLabel": "Overview of the flow",
+};
+
+export function Canvas(props: CanvasProps) {
+  const { flow, diagnostics, readOnly = false } = props;
+  const [nodes, setNodes, applyNodes] = useNodesState<StepNodeType>([]);
+  const [edges, setEdges, applyEdges] = useEdgesState<EventEdgeType>([]);
+  const scheme = useComputedColorScheme("light");
+  const instance = useRef<ReactFlowInstance<StepNodeType, EventEdgeType> | null>(null);
+  const latest = useRef(props);
+  latest.current = props;
+  const shown = useRef<string | null>(null);
+  const wanted = useRef<ReadonlySet<string> | null>(null);
+  const box = useRef<HTMLDivElement>(null);
+
+  useEffect(() => {
+    const key = flow.urn ?? flow.name;
+    const fresh = shown.current !== key;
+    shown.current = key;
+    const select = wanted.current;
+    wanted.current = null;
+    setNodes((before) => canvasNodes(flow, diagnostics, fresh ? [] : before, select));
+    setEdges((before) => canvasEdges(flow, fresh ? [] : before));
+    if (fresh) requestAnimationFrame(() => void instance.current?.fitView(FIT));
+  }, [flow, diagnostics, setNodes, setEdges]);
+
+  useImperativeHandle(
+    props.handle,
+    () => ({
+      select: (names, edge = null) => {
+        // Steps that the next drawing brings are chosen when it arrives.
+        wanted.current = names;
+        setNodes((before) =>
+          before.map((node) =>
+            node.selected === names.has(node.id) ? node : { ...node, selected: names.has(node.id) },
+          ),
+        );
+        setEdges((before) =>
+          before.map((one) => (one.selected === (one.id === edge) ? one : { ...one, selected: one.id === edge })),
+        );
+        if ([...names].every((name) => latest.current.flow.nodes.some((node) => node.name === name)))
+          wanted.current = null;
+      },
+      fit: (names) => {
+        const some = names ? { nodes: names.map((id) => ({ id })), maxZoom: 1.1 } : {};
+        requestAnimationFrame(() => void instance.current?.fitView({ ...FIT, ...some }));
+      },
+      positions: () => new Map((instance.current?.getNodes() ?? []).map((node) => [node.id, node.position])),
+      middle: () => {
+        const area = box.current?.getBoundingClientRect();
+        const at =
+          area && instance.current?.screenToFlowPosition({ x: area.x + area.width / 2, y: area.y + area.height / 2 });
+        return at ?? { x: 0, y: 0 };
+      },
+    }),
+    [setNodes, setEdges],
+  );
+
+  const nodesChanged = useCallback(
+    (changes: NodeChange<StepNodeType>[]) => {
+      applyNodes(changes);
+      const moves = changes.flatMap((change) => {
+        if (change.type !== "position" || change.dragging === true || !change.position) return [];
+        const drawn = latest.current.flow.nodes.find((node) => node.name === change.id);
+        const at = { x: Math.round(change.position.x), y: Math.round(change.position.y) };
+        const before = drawn?.position ?? moved.current.get(change.id);
+        if (!drawn || (before && before.x === at.x && before.y === at.y)) return [];
+        return [{ name: change.id, at }];
+      });
+      if (moves.length > 0) latest.current.onMove?.(moves);
+    },
+    [applyNodes],
+  );
+  /** Where steps without a position of their own stood when they were grabbed. */
+  const moved = useRef(new Map<string, Point>());
+  const grabbed = useCallback((_: unknown, __: unknown, taken: StepNodeType[]) => {
+    for (const node of taken)
+      moved.current.set(node.id, { x: Math.round(node.position.x), y: Math.round(node.position.y) });
+  }, []);
+
+  const edgesChanged = useCallback((changes: EdgeChange<EventEdgeType>[]) => applyEdges(changes), [applyEdges]);
+
+  const selected = useCallback(({ nodes: some, edges: lines }: { nodes: StepNodeType[]; edges: EventEdgeType[] }) => {
+    const first = lines[0];
+    latest.current.onSelect?.({
+      nodes: new Set(some.map((node) => node.id)),
+      edge: some.length === 0 && first ? first.id : null,
+    });
+  }, []);
+
+  const connected = useCallback((made: Connection) => {
+    const port = made.sourceHandle === NEW_RULE ? null : made.sourceHandle;
+    latest.current.onConnect?.(made.source, made.target, port);
+  }, []);
+
+  /** What is removed goes when the document has changed. */
+  const removing = useCallback(
+    async ({ nodes: some, edges: lines }: { nodes: StepNodeType[]; edges: EventEdgeType[] }) => {
+      const names = some.filter((node) => !node.data.node.readOnly).map((node) => node.id);
+      const gone = new Set(names);
+      const loose = lines.filter(
+        (edge) => edge.deletable !== false && !gone.has(edge.source) && !gone.has(edge.target),
+      );
+      if (names.length + loose.length > 0)
+        latest.current.onRemove?.(
+          names,
+          loose.map((edge) => edge.id),
+        );
+      return false;
+    },
+    [],
+  );
+
+  const dropped = useCallback((event: DragEvent) => {
+    const id = event.dataTransfer.getData(DRAG_TYPE);
+    const at = instance.current?.screenToFlowPosition({ x: event.clientX, y: event.clientY });
+    if (id === "" || !at) return;
+    event.preventDefault();
+    latest.current.onDropEntry?.(id, { x: Math.round(at.x - 124), y: Math.round(at.y - 30) });
+  }, []);
+
+  const colour = useMemo(() => minimapColour(scheme), [scheme]);
+
+  return (
+    <div className={classes.canvas} ref={box} data-testid="canvas">
+      <ReactFlow<StepNodeType, EventEdgeType>
+        nodes={nodes}
+        edges={edges}
+        nodeTypes={nodeTypes}
+        edgeTypes={edgeTypes}
+        onNodesChange={nodesChanged}
+        onEdgesChange={edgesChanged}
+        onNodeDragStart={grabbed}
+        onSelectionChange={selected}
+        onConnect={connected}
+        onBeforeDelete={removing}
+        onInit={(made) => {
+          instance.current = made;
+          void made.fitView(FIT);
+        }}
+        onDragOver={(event) => {
+          if (event.dataTransfer.types.includes(DRAG_TYPE)) event.preventDefault();
+        }}
+        onDrop={dropped}
+        colorMode={scheme}
+        connectionMode={ConnectionMode.Strict}
+        nodesDraggable={!readOnly}
+        nodesConnectable={!readOnly}
+        deleteKeyCode={readOnly ? null : ["Delete", "Backspace"]}
+        multiSelectionKeyCode={["Meta", "Control", "Shift"]}
+        selectionKeyCode="Shift"
+        ariaLabelConfig={SCREEN_READER}
+        onlyRenderVisibleElements
+        elevateEdgesOnSelect
+        minZoom={0.08}
+        maxZoom={2}
+        fitViewOptions={FIT}
+        proOptions={{ hideAttribution: true }}
+      >
+        <Background variant={BackgroundVariant.Dots} gap={22} size={1.4} />
+        <Controls showInteractive={false} fitViewOptions={FIT} />
+        <MiniMap
+          pannable
+          zoomable
+          nodeColor={colour}
+          nodeBorderRadius={12}
+          nodeStrokeWidth={0}
+          ariaLabel="Overview of the flow"
+        />
+        {props.children && <Panel position="top-center">{props.children}</Panel>}
+      </ReactFlow>
+    </div>
+  );
+}
+
+function minimapColour(scheme: "light" | "dark") {
+  const tones =
+    scheme === "dark" ? ["#2fa584", "#748ffc", "#9775fa", "#5c6764"] : ["#7bcab2", "#91a7ff", "#b197fc", "#c2c9c6"];
+  const index = { device: 0, service: 1, choice: 2, clock: 3, event: 3, unknown: 3 };
+  return (node: StepNodeType) => tones[index[node.data.node.kind]] ?? "#c2c9c6";
+}

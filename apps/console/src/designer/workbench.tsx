@@ -1,0 +1,393 @@
+// The designer at work: palette, canvas, inspector, text, problems and simulation around one open document.
+import { Alert, Button, Group, SegmentedControl, Tabs, Text } from "@mantine/core";
+import { readLocalStorageValue, useLocalStorage } from "@mantine/hooks";
+import { notifications } from "@mantine/notifications";
+import { CircleAlert, FlaskConical, Workflow } from "lucide-react";
+import { type ReactNode, useCallback, useMemo, useRef, useState } from "react";
+import { paletteOf } from "../designer/palette.ts";
+import { RunContext, RunStore } from "../live/run-store.ts";
+import { useLibrary } from "../models/library.ts";
+import { format } from "../tdm-editor/service.ts";
+import { TdmEditor, type TdmEditorHandle } from "../tdm-editor/tdm-editor.tsx";
+import { Canvas, type CanvasHandle, NOTHING, type Selection } from "./canvas.tsx";
+import { copy, paste, read } from "./clipboard.ts";
+import { type Designer, DesignerContext, useDocument } from "./context.ts";
+import { type Edit, type Flow, flowKey, type Point } from "./drawing.ts";
+import { Inspector } from "./inspector.tsx";
+import { useWorkbenchKeys } from "./keys.ts";
+import { arrange, freeSpot } from "./layout.ts";
+import { newNode, type PaletteEntry } from "./palette.ts";
+import { PalettePanel } from "./palette-panel.tsx";
+import { ProblemsPanel } from "./problems-panel.tsx";
+import { currentFlow, type DocumentSession } from "./session.ts";
+import { SimulatePanel } from "./simulate-panel.tsx";
+import { Tools } from "./tools.tsx";
+import classes from "./workbench.module.css";
+
+const PALETTE_TYPES = ["DEVICE_MODEL", "SERVICE", "CAPABILITY"] as const;
+export type View = "draw" | "split" | "text";
+type Panel = "problems" | "simulate";
+const EMPTY_FLOW: Flow = {
+  urn: null,
+  name: "",
+  description: null,
+  parameters: [],
+  variables: [],
+  events: [],
+  nodes: [],
+  edges: [],
+  from: 0,
+  to: 0,
+};
+
+export interface WorkbenchProps {
+  session: DocumentSession;
+  /** What stands left in the bar above: where this flow belongs. */
+  title: ReactNode;
+  /** What can be done with the whole: save, deploy. */
+  actions: ReactNode;
+  onSave: () => void;
+}
+
+export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
+  const state = useDocument(session);
+  const flow = currentFlow(state);
+  const shown = flow ?? EMPTY_FLOW;
+  const key = flowKey(shown);
+  const [view, setView] = useLocalStorage<View>({
+    key: "marram-designer-view",
+    defaultValue: storedView(),
+    getInitialValueInEffect: false,
+  });
+  const [selection, setSelection] = useState<Selection>(NOTHING);
+  const [panel, setPanel] = useState<Panel | null>(null);
+  const [formatting, setFormatting] = useState(false);
+  const [run] = useState(() => new RunStore());
+  const canvas = useRef<CanvasHandle>(null);
+  const editor = useRef<TdmEditorHandle>(null);
+  const finder = useRef<HTMLInputElement>(null);
+  const library = useLibrary(PALETTE_TYPES);
+  const entries = useMemo(() => paletteOf(library.all), [library.all]);
+  const diagnostics = state.drawing?.diagnostics ?? [];
+  const readOnly = flow === null;
+
+  const edit = useCallback(
+    async (edits: readonly Edit[], label: string, mergeKey: string | null = null) => {
+      try {
+        await session.edit(edits, label, mergeKey);
+        return true;
+      } catch {
+        // The session keeps what went wrong; it is shown above the canvas.
+        return false;
+      }
+    },
+    [session],
+  );
+  const select = useCallback((names: readonly string[], edge: string | null = null) => {
+    canvas.current?.select(new Set(names), edge);
+    setSelection({ nodes: new Set(names), edge });
+  }, []);
+  const designer = useMemo<Designer>(
+    () => ({
+      state,
+      flow: shown,
+      key,
+      readOnly,
+      edit: (edits, label, mergeKey) => edit(edits, label, mergeKey ?? null),
+      select,
+    }),
+    [state, shown, key, readOnly, edit, select],
+  );
+
+  const picked = useCallback(
+    (next: Selection) => {
+      setSelection((before) => (sameSelection(before, next) ? before : next));
+      const node = next.nodes.size === 1 ? shown.nodes.find((one) => next.nodes.has(one.name)) : undefined;
+      const range = node ?? shown.edges.find((one) => one.id === next.edge);
+      if (range && view === "split") editor.current?.show(range.from, range.from);
+    },
+    [shown, view],
+  );
+  const add = async (entry: PaletteEntry, at?: Point) => {
+    if (readOnly) return;
+    const after = selection.nodes.size === 1 ? ([...selection.nodes][0] ?? null) : null;
+    const spot = at ?? freeSpot(canvas.current?.positions() ?? new Map(), after);
+    const before = new Set(shown.nodes.map((node) => node.name));
+    const done = await edit([{ op: "add-node", flow: key, node: newNode(entry, spot, shown) }], `Add ${entry.title}`);
+    if (!done) return;
+    const made = currentFlow(session.get())?.nodes.find((node) => !before.has(node.name));
+    if (made) {
+      select([made.name]);
+      if (!at) canvas.current?.fit();
+    }
+  };
+  const removed = async (nodes: readonly string[], edges: readonly string[]) => {
+    const edits: Edit[] = [
+      ...edges.map((edge): Edit => ({ op: "disconnect", flow: key, edge })),
+      ...nodes.map((node): Edit => ({ op: "remove-node", flow: key, node })),
+    ];
+    const what = nodes.length === 1 ? `“${nodes[0]}”` : nodes.length > 1 ? `${nodes.length} steps` : "a connection";
+    if (edits.length > 0 && (await edit(edits, `Remove ${what}`))) select([]);
+  };
+  const tidy = () => {
+    const edits = [...arrange(shown)].flatMap(([node, at]): Edit[] => {
+      const drawn = shown.nodes.find((one) => one.name === node);
+      return drawn && !drawn.readOnly ? [{ op: "move", flow: key, node, x: at.x, y: at.y }] : [];
+    });
+    if (edits.length > 0) void edit(edits, "Tidy up").then(() => canvas.current?.fit());
+  };
+  const copied = useCallback(() => {
+    const made = copy(shown, selection.nodes, canvas.current?.positions() ?? new Map());
+    return made ? JSON.stringify(made) : null;
+  }, [shown, selection]);
+  const pasted = async (text: string) => {
+    const steps = read(text);
+    if (!steps) return false;
+    const { edits, names } = paste(steps, shown, key);
+    if (await edit(edits, `Paste ${names.length === 1 ? `“${names[0]}”` : `${names.length} steps`}`)) select(names);
+    return true;
+  };
+  const duplicate = () => {
+    const text = copied();
+    if (text) void pasted(text);
+  };
+  const undo = () => session.undo();
+  const redo = () => session.redo();
+  const reformat = async () => {
+    setFormatting(true);
+    try {
+      session.type(await format(session.get().text), "Format", null);
+    } catch (failure) {
+      notifications.show({
+        color: "red",
+        title: "This text cannot be formatted",
+        message: failure instanceof Error ? failure.message : String(failure),
+      });
+    } finally {
+      setFormatting(false);
+    }
+  };
+  const where = (index: number) => shown.nodes.find((node) => node.problems.includes(index))?.name ?? null;
+  const go = (index: number) => {
+    const found = diagnostics[index];
+    const name = where(index);
+    if (name) {
+      select([name]);
+      canvas.current?.fit([name]);
+    }
+    if (found && view !== "draw") editor.current?.reveal(found.from, found.to);
+    else if (found && !name) {
+      setView("split");
+      setTimeout(() => editor.current?.reveal(found.from, found.to), 80);
+    }
+  };
+  useWorkbenchKeys({
+    undo,
+    redo,
+    save: onSave,
+    copy: copied,
+    paste: pasted,
+    cut: () => void removed([...selection.nodes], []),
+    fit: () => canvas.current?.fit(),
+    tidy,
+    find: () => finder.current?.focus(),
+    simulate: () => setPanel((now) => (now === "simulate" ? null : "simulate")),
+  });
+  const cursor = (offset: number) => {
+    const node = shown.nodes.find((one) => one.from <= offset && offset <= one.to);
+    if (node && state.text === state.drawnText && view === "split") select([node.name]);
+  };
+
+  const errors = diagnostics.filter((found) => found.severity === "error").length;
+  const chosen = selection.nodes.size > 0 || selection.edge !== null;
+  return (
+    <DesignerContext value={designer}>
+      <RunContext value={run}>
+        <div
+          className={classes.workbench}
+          data-view={view}
+          data-inspector={view === "draw" || chosen ? "open" : undefined}
+        >
+          <header className={classes.bar}>
+            <div className={classes.title}>{title}</div>
+            <Tools
+              journal={state.journal}
+              busy={state.busy || formatting}
+              readOnly={readOnly}
+              onUndo={undo}
+              onRedo={redo}
+              onTidy={tidy}
+              onFit={() => canvas.current?.fit()}
+              onFormat={() => void reformat()}
+            />
+            <SegmentedControl
+              size="xs"
+              aria-label="View"
+              value={view}
+              onChange={(value) => setView(value as View)}
+              data={[
+                { value: "draw", label: "Drawing" },
+                { value: "split", label: "Both" },
+                { value: "text", label: "Text" },
+              ]}
+            />
+            <Group gap={6} wrap="nowrap">
+              {actions}
+            </Group>
+          </header>
+          {view !== "text" && (
+            <div className={classes.palette}>
+              <PalettePanel
+                entries={entries}
+                loading={library.isPending}
+                error={library.error}
+                onAdd={(entry) => void add(entry)}
+                input={finder}
+              />
+            </div>
+          )}
+          {view !== "text" && (
+            <section className={classes.canvas} aria-label="Drawing">
+              {state.error && (
+                <Alert
+                  className={classes.alert}
+                  color="red"
+                  icon={<CircleAlert size={17} aria-hidden />}
+                  withCloseButton
+                  closeButtonLabel="Dismiss"
+                  onClose={() => session.dismissError()}
+                  role="alert"
+                >
+                  {state.error}
+                </Alert>
+              )}
+              {state.drawing && (
+                <Canvas
+                  flow={shown}
+                  diagnostics={diagnostics}
+                  readOnly={readOnly}
+                  handle={canvas}
+                  onSelect={picked}
+                  onMove={(moves) =>
+                    void edit(
+                      moves.map(({ name, at }) => ({ op: "move", flow: key, node: name, ...at })),
+                      moves.length === 1 ? `Move “${moves[0]?.name}”` : `Move ${moves.length} steps`,
+                      `move ${moves.map((one) => one.name).join("\n")}`,
+                    )
+                  }
+                  onConnect={(source, target, port) =>
+                    void edit(
+                      [{ op: "connect", flow: key, source, target, ...(port === null ? {} : { port }) }],
+                      `Connect “${source}” to “${target}”`,
+                    )
+                  }
+                  onRemove={(nodes, edges) => void removed(nodes, edges)}
+                  onDropEntry={(id, at) => {
+                    const entry = entries.find((one) => one.id === id);
+                    if (entry) void add(entry, at);
+                  }}
+                />
+              )}
+              {state.drawing && shown.nodes.length === 0 && (
+                <NothingDrawn broken={readOnly} onText={() => setView("split")} />
+              )}
+            </section>
+          )}
+          {view !== "draw" && (
+            <section className={classes.text} aria-label="Text">
+              <TdmEditor
+                value={state.text}
+                label="TDM text of the flow"
+                handle={editor}
+                diagnostics={diagnostics}
+                onChange={(text) => session.type(text)}
+                onCursor={cursor}
+                onUndo={undo}
+                onRedo={redo}
+                onSave={onSave}
+              />
+            </section>
+          )}
+          {(view === "draw" || (view === "split" && chosen)) && (
+            <div className={classes.inspector}>
+              <Inspector
+                selection={selection}
+                onClose={() => select([])}
+                onCopy={duplicate}
+                onRemove={() => void removed([...selection.nodes], selection.edge ? [selection.edge] : [])}
+              />
+            </div>
+          )}
+          <Tabs
+            className={classes.bottom}
+            value={panel}
+            onChange={(value) => setPanel(value as Panel | null)}
+            keepMounted={false}
+            allowTabDeactivation
+          >
+            <Tabs.List className={classes.tabs}>
+              <Tabs.Tab value="problems" leftSection={<CircleAlert size={14} aria-hidden />}>
+                Problems{" "}
+                {diagnostics.length > 0 && (
+                  <span className={classes.count} data-errors={errors > 0 || undefined}>
+                    {diagnostics.length}
+                  </span>
+                )}
+              </Tabs.Tab>
+              <Tabs.Tab value="simulate" leftSection={<FlaskConical size={14} aria-hidden />}>
+                Simulate
+              </Tabs.Tab>
+            </Tabs.List>
+            <Tabs.Panel value="problems" className={classes.panel}>
+              <ProblemsPanel
+                diagnostics={diagnostics}
+                where={where}
+                onGo={go}
+                onFix={(found) =>
+                  found.fix &&
+                  state.text === state.drawnText &&
+                  void edit([{ op: "replace", ...found.fix }], `Fix ${found.code}`)
+                }
+              />
+            </Tabs.Panel>
+            <Tabs.Panel value="simulate" className={classes.tallPanel}>
+              <SimulatePanel onShow={(step) => select([step])} />
+            </Tabs.Panel>
+          </Tabs>
+        </div>
+      </RunContext>
+    </DesignerContext>
+  );
+}
+
+function storedView(): View {
+  const kept = readLocalStorageValue<View>({ key: "marram-designer-view" });
+  return kept === "split" || kept === "text" ? kept : "draw";
+}
+
+function sameSelection(one: Selection, other: Selection): boolean {
+  return (
+    one.edge === other.edge &&
+    one.nodes.size === other.nodes.size &&
+    [...one.nodes].every((name) => other.nodes.has(name))
+  );
+}
+
+function NothingDrawn({ broken, onText }: { broken: boolean; onText: () => void }) {
+  return (
+    <div className={classes.empty}>
+      <Workflow size={30} aria-hidden />
+      <Text fw={600}>{broken ? "There is no flow in this text" : "An empty flow"}</Text>
+      <Text size="sm" c="dimmed" ta="center" maw={360}>
+        {broken
+          ? "The text has no definition with @workflowType, or its id cannot be read. The problems below tell more."
+          : "Drag a device or service from the left, or press / to find one and Enter to add it. The first step runs when the flow starts."}
+      </Text>
+      {broken && (
+        <Button size="xs" variant="default" onClick={onText}>
+          Show the text
+        </Button>
+      )}
+    </div>
+  );
+}
