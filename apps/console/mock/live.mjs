@@ -13,7 +13,7 @@ export function matches(filter, topic) {
   return want.length === have.length;
 }
 
-export function serveStream(world, kind, search, person, response, streams) {
+export function serveStream(world, kind, search, person, response, streams, executions = () => () => {}) {
   const action = kind === "mqtt" ? "iot:Subscribe" : "iotthingsgraph:SearchFlowExecutions";
   if (!allows(person, action)) throw denied(action);
   response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
@@ -21,7 +21,7 @@ export function serveStream(world, kind, search, person, response, streams) {
   streams.add(response);
   send("ready", {});
   const heartbeat = setInterval(() => response.write(": heartbeat\n\n"), 15_000);
-  const stop = kind === "mqtt" ? mqtt(world, search.get("filter") ?? "#", send) : () => {};
+  const stop = kind === "mqtt" ? mqtt(world, search.get("filter") ?? "#", send) : executions(search, send);
   response.on("close", () => {
     clearInterval(heartbeat);
     streams.delete(response);

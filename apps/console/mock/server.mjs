@@ -19,8 +19,18 @@ export class Fault extends Error {
 
 export const denied = (action) => new Fault(403, "AccessDeniedException", `not authorized to perform ${action}`);
 
-/** Starts listening on loopback. `extra` holds further POST routes below /console/api: `{"tdm/check": (input, person) => answer}`. */
-export async function startMock({ port = 0, things = 100_000, extra = {}, slowMillis = 0 } = {}) {
+/**
+ * Starts listening on loopback. `extra` holds further POST routes below /console/api: `{"tdm/check": (input, person) => answer}`,
+ * `more` further operations, which win, `executions` the stream of that name. See graph/plant.mjs.
+ */
+export async function startMock({
+  port = 0,
+  things = 100_000,
+  extra = {},
+  more = {},
+  executions,
+  slowMillis = 0,
+} = {}) {
   const world = makeWorld({ things });
   const sessions = new Sessions(world);
   const streams = new Set();
@@ -48,7 +58,7 @@ export async function startMock({ port = 0, things = 100_000, extra = {}, slowMi
     mock.requests.push(name);
     const planned = mock.fail.get(name);
     if (planned) throw planned;
-    const entry = operations[name];
+    const entry = more[name] ?? operations[name];
     if (!entry) throw new Fault(400, "UnsupportedOperationException", `${name} is not scripted`);
     const [action, run] = entry;
     if (!allows(person, action, "*")) throw denied(action);
@@ -65,7 +75,7 @@ export async function startMock({ port = 0, things = 100_000, extra = {}, slowMi
     if (request.method === "GET" && route === "session") return json(response, 200, sessions.describe(seat));
     if (request.method === "GET" && route.startsWith("live/")) {
       if (!seat.person) throw new Fault(401, "ExpiredTokenException", "the session has ended");
-      return serveStream(world, route.slice(5), url.searchParams, seat.person, response, streams);
+      return serveStream(world, route.slice(5), url.searchParams, seat.person, response, streams, executions);
     }
     if (request.method !== "POST") throw new Fault(405, "MethodNotAllowed", "POST only");
     if (!/^application\/json/.test(request.headers["content-type"] ?? ""))

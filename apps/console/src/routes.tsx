@@ -19,6 +19,7 @@ import {
   Router,
   ScrollText,
 } from "lucide-react";
+import { buildPages } from "./designer/pages.ts";
 import { Guarded } from "./shell/guarded.tsx";
 import { Layout } from "./shell/layout.tsx";
 import { NotFoundPage } from "./shell/not-found.tsx";
@@ -32,6 +33,7 @@ export const pages: PageEntry[] = [
     load: async () => (await import("./home/home.tsx")).HomePage,
     nav: { group: "", label: "Home", icon: House },
   },
+  ...buildPages,
   {
     path: "/cores",
     load: async () => (await import("./fleet/cores.tsx")).CoresPage,

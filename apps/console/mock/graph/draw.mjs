@@ -13,13 +13,24 @@ export function drawing(source, known) {
     if (made) flows.push(flowOf(source, found, made, known, diagnostics));
   }
   const open = (source.match(/[{]/g) ?? []).length - (source.match(/[}]/g) ?? []).length;
-  if (open !== 0) diagnostics.push(problem(source, "TDM2001", "error", "a brace is not closed", source.length, source.length));
+  if (open !== 0)
+    diagnostics.push(problem(source, "TDM2001", "error", "a brace is not closed", source.length, source.length));
   return { flows, systems: [], deployments: [], diagnostics };
 }
 
 export function problem(source, code, severity, message, from, to, help) {
   const before = source.slice(0, from).split("\n");
-  return { code, severity, message, ...(help && { help }), from, to, line: before.length, column: before.at(-1).length + 1, notes: [] };
+  return {
+    code,
+    severity,
+    message,
+    ...(help && { help }),
+    from,
+    to,
+    line: before.length,
+    column: before.at(-1).length + 1,
+    notes: [],
+  };
 }
 
 function flowOf(source, found, made, known, diagnostics) {
@@ -28,14 +39,17 @@ function flowOf(source, found, made, known, diagnostics) {
   const produced = new Map();
   for (const node of nodes) {
     for (const output of node.outputs) {
-      for (const event of output.events) produced.set(key(event), [...(produced.get(key(event)) ?? []), { node, output, event }]);
+      for (const event of output.events)
+        produced.set(key(event), [...(produced.get(key(event)) ?? []), { node, output, event }]);
     }
   }
   const edges = [];
   for (const node of nodes) {
     for (const event of node.inEvent?.events ?? []) {
       for (const { node: source, output } of produced.get(key(event)) ?? []) {
-        const kind = { success: "success", rule: "choice", default: "choice", catch: "error" }[output.port.split(":")[0]] ?? "check";
+        const kind =
+          { success: "success", rule: "choice", default: "choice", catch: "error" }[output.port.split(":")[0]] ??
+          "check";
         edges.push({
           id: `${source.name}|${output.port}|${event}|${node.name}`,
           source: source.name,
@@ -51,12 +65,30 @@ function flowOf(source, found, made, known, diagnostics) {
       }
       if (!produced.has(key(event))) {
         node.problems.push(diagnostics.length);
-        diagnostics.push(problem(source, "TDM4003", "warning", `nothing emits \`${event}\`, so the step never runs`, node.from, node.nameTo));
+        diagnostics.push(
+          problem(
+            source,
+            "TDM4003",
+            "warning",
+            `nothing emits \`${event}\`, so the step never runs`,
+            node.from,
+            node.nameTo,
+          ),
+        );
       }
     }
     if (node.kind === "device" && !(node.actions.length === 0 || node.actions.includes(node.action))) {
       node.problems.push(diagnostics.length);
-      diagnostics.push(problem(source, "TDM4005", "error", `\`${node.title}\` has no action \`${node.action}\``, node.from, node.nameTo));
+      diagnostics.push(
+        problem(
+          source,
+          "TDM4005",
+          "error",
+          `\`${node.title}\` has no action \`${node.action}\``,
+          node.from,
+          node.nameTo,
+        ),
+      );
     }
   }
   return {
@@ -87,7 +119,9 @@ function flowOf(source, found, made, known, diagnostics) {
 function stepOf(step, known) {
   const name = text(step.args, "name") ?? "";
   const activity = step.children.find((one) => /activity$/i.test(one.name));
-  const kind = { deviceactivity: "device", webserviceactivity: "service", choiceactivity: "choice" }[key(activity?.name ?? "")] ?? "unknown";
+  const kind =
+    { deviceactivity: "device", webserviceactivity: "service", choiceactivity: "choice" }[key(activity?.name ?? "")] ??
+    "unknown";
   const position = directive(step.directives, "position");
   const events = texts(step.args, "inEvent");
   const onError = child(step.children, "OnError");
@@ -135,7 +169,12 @@ function stepOf(step, known) {
     if (activity) activityOf(node, activity, known);
   }
   catches.forEach((one, index) => {
-    node.outputs.push({ port: `catch:${index}`, label: one.errorEquals.join(", ") || one.name, condition: one.condition, events: one.raiseEvent });
+    node.outputs.push({
+      port: `catch:${index}`,
+      label: one.errorEquals.join(", ") || one.name,
+      condition: one.condition,
+      events: one.raiseEvent,
+    });
   });
   return node;
 }
@@ -146,7 +185,15 @@ function choiceOf(node, activity) {
     const isDefault = key(one.name) === "default";
     const port = isDefault ? "default" : `rule:${index++}`;
     const events = one.children.filter((set) => key(set.name) === "setevent").flatMap((set) => texts(set.args, "name"));
-    return { port, name: text(one.args, "name") ?? null, expr: isDefault ? null : (text(one.args, "expr") ?? ""), events, variables: [], from: one.from, to: one.to };
+    return {
+      port,
+      name: text(one.args, "name") ?? null,
+      expr: isDefault ? null : (text(one.args, "expr") ?? ""),
+      events,
+      variables: [],
+      from: one.from,
+      to: one.to,
+    };
   });
   node.outputs = node.rules.map((rule) => ({
     port: rule.port,
@@ -175,7 +222,15 @@ function activityOf(node, activity, known) {
   node.arguments = [...names].map((name) => {
     const value = given.get(name);
     const input = used?.inputs.find((one) => one.name === name);
-    return { name, type: input?.type ?? null, required: false, value: value?.text ?? null, given: !!value, from: value?.from ?? 0, to: value?.to ?? 0 };
+    return {
+      name,
+      type: input?.type ?? null,
+      required: false,
+      value: value?.text ?? null,
+      given: !!value,
+      from: value?.from ?? 0,
+      to: value?.to ?? 0,
+    };
   });
 }
 
@@ -184,7 +239,10 @@ const list = (values) => `[${values.map(quoted).join(", ")}]`;
 
 /** The text of a flow, written from its drawing. */
 export function print(flow) {
-  const parameters = flow.parameters.map((one) => `$${one.name}: ${one.type}${one.required ? "!" : ""}${one.default === undefined ? "" : ` = ${Number.isNaN(Number(one.default)) ? quoted(one.default) : one.default}`}`);
+  const parameters = flow.parameters.map(
+    (one) =>
+      `$${one.name}: ${one.type}${one.required ? "!" : ""}${one.default === undefined ? "" : ` = ${Number.isNaN(Number(one.default)) ? quoted(one.default) : one.default}`}`,
+  );
   const head = parameters.length > 0 ? `(${parameters.join(", ")})` : "";
   const variables = flow.variables.map((one) => `    ${one.name} @property(id: ${quoted(one.urn)})\n`).join("");
   return `query ${flow.name}${head} @workflowType(id: ${quoted(flow.urn)}) {\n${variables && `  variables {\n${variables}  }\n`}  steps {\n${flow.nodes.map(printStep).join("")}  }\n}`;
@@ -207,9 +265,14 @@ function printStep(node) {
 function printActivity(node) {
   if (node.kind === "choice") {
     const rules = node.rules.map((rule) => {
-      const body = rule.events.length > 0 ? ` { ${rule.events.map((event) => `setEvent(name: ${quoted(event)})`).join(" ")} }` : "";
+      const body =
+        rule.events.length > 0
+          ? ` { ${rule.events.map((event) => `setEvent(name: ${quoted(event)})`).join(" ")} }`
+          : "";
       const name = rule.name ? `name: ${quoted(rule.name)}, ` : "";
-      return rule.port === "default" ? `        default${body}\n` : `        rule(${name}expr: ${quoted(rule.expr)})${body || " {}"}\n`;
+      return rule.port === "default"
+        ? `        default${body}\n`
+        : `        rule(${name}expr: ${quoted(rule.expr)})${body || " {}"}\n`;
     });
     return `      ChoiceActivity {\n${rules.join("")}      }\n`;
   }
@@ -219,18 +282,30 @@ function printActivity(node) {
     device && node.deviceId && `deviceId: ${quoted(node.deviceId.value)}`,
     node.out && `out: ${quoted(node.out)}`,
   ].filter(Boolean);
-  const given = (node.arguments ?? []).filter((one) => one.value !== null).map((one) => `${one.name}: ${quoted(one.value)}`);
+  const given = (node.arguments ?? [])
+    .filter((one) => one.value !== null)
+    .map((one) => `${one.name}: ${quoted(one.value)}`);
   return `      ${device ? "DeviceActivity" : "WebServiceActivity"}(${args.join(", ")}) {\n        ${node.action}${given.length > 0 ? `(${given.join(", ")})` : ""}\n      }\n`;
 }
 
 function printErrors({ onError }) {
   if (!onError || onError.retries.length + onError.catches.length === 0) return "";
   const retries = onError.retries.map((one) => {
-    const args = [one.name && `name: ${quoted(one.name)}`, `errorEquals: ${list(one.errorEquals)}`, one.interval && `interval: ${quoted(one.interval)}`, one.backoffRate && `backoffRate: ${one.backoffRate}`, one.maxAttempts !== null && `maxAttempts: ${one.maxAttempts}`];
+    const args = [
+      one.name && `name: ${quoted(one.name)}`,
+      `errorEquals: ${list(one.errorEquals)}`,
+      one.interval && `interval: ${quoted(one.interval)}`,
+      one.backoffRate && `backoffRate: ${one.backoffRate}`,
+      one.maxAttempts !== null && `maxAttempts: ${one.maxAttempts}`,
+    ];
     return `          Retry(${args.filter(Boolean).join(", ")})\n`;
   });
   const catches = onError.catches.map((one) => {
-    const args = [one.name && `name: ${quoted(one.name)}`, `errorEquals: ${list(one.errorEquals)}`, one.raiseEvent.length > 0 && `raiseEvent: ${list(one.raiseEvent)}`];
+    const args = [
+      one.name && `name: ${quoted(one.name)}`,
+      `errorEquals: ${list(one.errorEquals)}`,
+      one.raiseEvent.length > 0 && `raiseEvent: ${list(one.raiseEvent)}`,
+    ];
     return `          Catch(${args.filter(Boolean).join(", ")})\n`;
   });
   const block = (name, lines) => (lines.length > 0 ? `        ${name} {\n${lines.join("")}        }\n` : "");

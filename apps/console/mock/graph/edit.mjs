@@ -18,7 +18,9 @@ function one(text, edit, known, field) {
   const refuse = (message) => {
     throw new Fault(400, "ValidationException", message, field);
   };
-  const flow = drawing(text, known).flows.find((found) => same(found.urn ?? "", edit.flow) || same(found.name, edit.flow)) ?? refuse("no such flow");
+  const flow =
+    drawing(text, known).flows.find((found) => same(found.urn ?? "", edit.flow) || same(found.name, edit.flow)) ??
+    refuse("no such flow");
   const find = (name) => flow.nodes.find((node) => same(node.name, name)) ?? refuse(`no step is called \`${name}\``);
   const change = CHANGES[edit.op] ?? refuse(`unknown op \`${edit.op}\``);
   change(flow, edit, find, refuse, known);
@@ -52,7 +54,8 @@ const CHANGES = {
     if (node.kind === "device" && !deviceId) {
       const model = node.urn.split(":").at(-1).split("/").at(-1);
       const parameter = model.charAt(0).toLowerCase() + model.slice(1);
-      if (!flow.parameters.some((other) => same(other.name, parameter))) flow.parameters.push({ name: parameter, type: "string", required: true });
+      if (!flow.parameters.some((other) => same(other.name, parameter)))
+        flow.parameters.push({ name: parameter, type: "string", required: true });
       deviceId = `\${${parameter}}`;
     }
     flow.nodes.push({
@@ -60,7 +63,8 @@ const CHANGES = {
       name,
       action,
       position: node.position ?? null,
-      inEvent: node.start || flow.nodes.length === 0 ? null : { kind: "all", events: [fresh(`${name} may run`, flow.events)] },
+      inEvent:
+        node.start || flow.nodes.length === 0 ? null : { kind: "all", events: [fresh(`${name} may run`, flow.events)] },
       outputs: [{ port: "success", events: [] }],
       arguments: Object.entries(node.arguments ?? {}).map(([key, value]) => ({ name: key, value })),
       deviceId: deviceId ? { value: deviceId } : null,
@@ -93,7 +97,10 @@ const CHANGES = {
       port = `catch:${source.onError.catches.push({ name: "failed", errorEquals: ["States.ALL"], condition: null, raiseEvent: [], expr: null }) - 1}`;
     }
     const events = portEvents(source, port);
-    const event = edit.event ?? events[0] ?? fresh(`${source.name} ${port === "success" ? "done" : port.split(":")[0]}`, flow.events);
+    const event =
+      edit.event ??
+      events[0] ??
+      fresh(`${source.name} ${port === "success" ? "done" : port.split(":")[0]}`, flow.events);
     if (!events.includes(event)) events.push(event);
     const emitted = flow.nodes.flatMap((node) => node.outputs.flatMap((output) => output.events));
     const before = (target.inEvent?.events ?? []).filter((one) => emitted.includes(one));

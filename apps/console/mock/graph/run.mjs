@@ -27,11 +27,19 @@ export function run(flow, { parameters = {}, trigger = "Manual", answers = () =>
     const node = queue.shift();
     const stepName = node.name;
     say("STEP_STARTED", { stepName, inEvents: node.inEvent?.events ?? [], activation: 1 });
-    const failure = node.kind === "choice" ? choose(node, say, emit) : act(node, flow, parameters, answers, say, (ms) => (at += ms));
+    const failure =
+      node.kind === "choice" ? choose(node, say, emit) : act(node, flow, parameters, answers, say, (ms) => (at += ms));
     if (failure) {
-      const caught = node.onError?.catches.findIndex((one) => one.errorEquals.includes("States.ALL") || one.errorEquals.includes(failure.error)) ?? -1;
+      const caught =
+        node.onError?.catches.findIndex(
+          (one) => one.errorEquals.includes("States.ALL") || one.errorEquals.includes(failure.error),
+        ) ?? -1;
       const clause = node.onError?.catches[caught];
-      say("STEP_FAILED", { stepName, ...failure, ...(clause && { caughtBy: clause.name, outEvents: clause.raiseEvent }) });
+      say("STEP_FAILED", {
+        stepName,
+        ...failure,
+        ...(clause && { caughtBy: clause.name, outEvents: clause.raiseEvent }),
+      });
       if (!clause) {
         say("EXECUTION_FAILED", { ...failure, stepName });
         return messages;
@@ -65,7 +73,14 @@ function act(node, flow, parameters, answers, say, wait) {
   for (let attempt = 1; ; attempt += 1) {
     say("ACTIVITY_SCHEDULED", { stepName, activity: node.kind, attempt, inputs });
     say("ACTIVITY_STARTED", { stepName, attempt });
-    say("THING_ACTION_TASK", { stepName, thingName, action: node.action, protocol: "MQTT", topic: `${thingName}/${node.action}`, request: inputs });
+    say("THING_ACTION_TASK", {
+      stepName,
+      thingName,
+      action: node.action,
+      protocol: "MQTT",
+      topic: `${thingName}/${node.action}`,
+      request: inputs,
+    });
     const answer = answers(node.action, thingName);
     if (!answer.fail) {
       wait(answer.after ?? 180);
@@ -75,7 +90,10 @@ function act(node, flow, parameters, answers, say, wait) {
     }
     wait(answer.after ?? 400);
     const error = answer.fail;
-    const again = retry && attempt <= (retry.maxAttempts ?? 3) && (retry.errorEquals.includes(error) || retry.errorEquals.includes("States.ALL"));
+    const again =
+      retry &&
+      attempt <= (retry.maxAttempts ?? 3) &&
+      (retry.errorEquals.includes(error) || retry.errorEquals.includes("States.ALL"));
     const retryInMs = again ? 300 * attempt : undefined;
     const errorMessage = answer.message ?? `${thingName} did not answer ${node.action}`;
     say("ACTIVITY_FAILED", { stepName, error, errorMessage, ...(again && { retryInMs }) });

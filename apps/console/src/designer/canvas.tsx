@@ -56,6 +56,7 @@ export interface CanvasProps {
 
 const nodeTypes = { step: StepNode };
 const edgeTypes = { event: EventEdge };
+const MINIMAP = { width: 150, height: 96 };
 const FIT = { padding: 0.18, maxZoom: 1.1, minZoom: 0.2 };
 /** What is dragged from the palette. */
 export const DRAG_TYPE = "application/x-marram-palette";
@@ -226,6 +227,7 @@ export function Canvas(props: CanvasProps) {
         <Background variant={BackgroundVariant.Dots} gap={22} size={1.4} />
         <Controls showInteractive={false} fitViewOptions={FIT} />
         <MiniMap
+          style={MINIMAP}
           pannable
           zoomable
           nodeColor={colour}

@@ -58,7 +58,9 @@ export function SimulatePanel({ onShow }: { onShow: (step: string) => void }) {
   });
   const start = run.mutate;
   // biome-ignore lint/correctness/useExhaustiveDependencies: the first run needs no click; later ones are asked for
-  useEffect(() => start(undefined), []);
+  useEffect(() => {
+    start(undefined);
+  }, []);
 
   const timeline = run.data?.timeline;
   const played = useMemo(() => (timeline ? playback(timeline, execution) : EMPTY), [timeline, execution]);
@@ -87,7 +89,9 @@ export function SimulatePanel({ onShow }: { onShow: (step: string) => void }) {
   const outcome = run.data?.outcome.status;
   const current = useRef<HTMLLIElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the line in the log follows the moment
-  useEffect(() => current.current?.scrollIntoView({ block: "nearest" }), [index]);
+  useEffect(() => {
+    void current.current?.scrollIntoView({ block: "nearest" });
+  }, [index]);
 
   return (
     <div className={classes.panel}>

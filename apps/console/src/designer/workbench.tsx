@@ -224,7 +224,10 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
               size="xs"
               aria-label="View"
               value={view}
-              onChange={(value) => setView(value as View)}
+              onChange={(value) => {
+                setView(value as View);
+                canvas.current?.fit();
+              }}
               data={[
                 { value: "draw", label: "Drawing" },
                 { value: "split", label: "Both" },

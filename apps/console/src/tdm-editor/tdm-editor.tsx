@@ -158,7 +158,6 @@ export function TdmEditor(props: TdmEditorProps) {
           closeBrackets(),
           indentOnInput(),
           indentUnit.of("  "),
-          EditorView.lineWrapping,
           highlightSelectionMatches(),
           search({ top: true }),
           autocompletion({ override: [completions], activateOnTypingDelay: 150 }),

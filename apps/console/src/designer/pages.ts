@@ -1,0 +1,43 @@
+// The pages about models, flows, deployments and what runs.
+import { Boxes, Workflow } from "lucide-react";
+import type { PageEntry } from "../shell/page-entry.ts";
+
+export const buildPages: PageEntry[] = [
+  {
+    path: "/models",
+    load: async () => (await import("../models/models-page.tsx")).ModelsPage,
+    nav: { group: "Build", label: "Models", icon: Boxes },
+    needs: "iotthingsgraph:SearchEntities",
+  },
+  {
+    path: "/models/entity",
+    load: async () => (await import("../models/entity-page.tsx")).EntityPage,
+    needs: "iotthingsgraph:GetEntities",
+    under: "/models",
+  },
+  {
+    path: "/models/edit",
+    load: async () => (await import("../models/edit-page.tsx")).EditPage,
+    needs: "iotthingsgraph:UploadEntityDefinitions",
+    under: "/models",
+  },
+  {
+    path: "/models/new",
+    load: async () => (await import("../models/wizard-page.tsx")).WizardPage,
+    needs: "iotthingsgraph:UploadEntityDefinitions",
+    under: "/models",
+  },
+  {
+    path: "/flows",
+    load: async () => (await import("./flows-page.tsx")).FlowsPage,
+    nav: { group: "Build", label: "Flows", icon: Workflow },
+    needs: "iotthingsgraph:SearchFlowTemplates",
+  },
+  {
+    path: "/flows/design",
+    load: async () => (await import("./design-page.tsx")).DesignPage,
+    needs: "iotthingsgraph:GetFlowTemplate",
+    under: "/flows",
+    bare: true,
+  },
+];
