@@ -68,6 +68,7 @@ pub struct ResponseBody(Inner);
 enum Inner {
     Whole(Option<Bytes>),
     Pieces { remaining: u64, pieces: mpsc::Receiver<io::Result<Bytes>> },
+    Open(mpsc::Receiver<Bytes>),
 }
 
 impl ResponseBody {
@@ -81,6 +82,12 @@ impl ResponseBody {
     pub fn pieces(length: u64, pieces: mpsc::Receiver<io::Result<Bytes>>) -> ResponseBody {
         ResponseBody(Inner::Pieces { remaining: length, pieces })
     }
+
+    /// Pieces until the sender goes away, however many: events. The sender learns that the client left from its closed
+    /// channel.
+    pub fn open(pieces: mpsc::Receiver<Bytes>) -> ResponseBody {
+        ResponseBody(Inner::Open(pieces))
+    }
 }
 
 impl Body for ResponseBody {
@@ -90,6 +97,7 @@ impl Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut self.0 {
             Inner::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::Open(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Inner::Pieces { remaining: 0, .. } => Poll::Ready(None),
             Inner::Pieces { remaining, pieces } => match std::task::ready!(pieces.poll_recv(cx)) {
                 Some(Ok(piece)) => {
@@ -110,6 +118,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Inner::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Inner::Pieces { remaining, .. } => SizeHint::with_exact(*remaining),
+            Inner::Open(_) => SizeHint::default(),
         }
     }
 }
