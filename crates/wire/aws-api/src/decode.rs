@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::constraint;
 use crate::error::ApiError;
 use crate::message::Request;
-use crate::model::Operation;
+use crate::model::{Operation, Shape};
 use crate::route::Matched;
 use crate::service::{Protocol, ServiceId};
 
@@ -55,8 +55,34 @@ pub fn decode(matched: &Matched, request: &Request<'_>) -> Result<Value, ApiErro
         // No table of a REST-XML service carries shapes: its bodies are streams, read by the service itself.
         Protocol::RestXml => return Err(not_supported(operation)),
     };
+    constrained(operation, input, decoded)
+}
+
+/// Checks an input that came as one JSON object keyed by member name, through no dialect: what it answers is what
+/// [`decode`] would have made of the same request on the wire. `bytes` is the length of the JSON, for the operation's limit.
+///
+/// # Errors
+/// As [`decode`].
+pub fn check(operation: &'static Operation, input: Value, bytes: usize) -> Result<Value, ApiError> {
+    if !operation.has_shapes {
+        return Err(not_supported(operation));
+    }
+    if bytes > operation.body_limit as usize {
+        return Err(body_too_large(operation));
+    }
+    match operation.input {
+        None => Ok(Value::Object(Map::new())),
+        Some(shape) => constrained(operation, shape, json::named_structure(shape, input)),
+    }
+}
+
+fn constrained(
+    operation: &Operation,
+    shape: &'static Shape,
+    decoded: Result<Value, Violation>,
+) -> Result<Value, ApiError> {
     let value = decoded.map_err(|violation| refuse(operation.service, &[violation]))?;
-    let violations = constraint::check(input, &value);
+    let violations = constraint::check(shape, &value);
     if violations.is_empty() { Ok(value) } else { Err(refuse(operation.service, &violations)) }
 }
 

@@ -49,21 +49,34 @@ fn depth(body: &[u8]) -> usize {
 
 /// The members of `shape` that stand in the body.
 pub fn structure(shape: &'static Shape, body: Value) -> Result<Value, Violation> {
-    let mut path = Path::default();
-    value(shape, body, &mut path)
+    value(shape, body, Keys::Wire, &mut Path::default())
+}
+
+/// All members of `shape`, wherever the wire would put them, from an object keyed by member names.
+pub fn named_structure(shape: &'static Shape, given: Value) -> Result<Value, Violation> {
+    value(shape, given, Keys::Member, &mut Path::default())
+}
+
+/// What the keys of objects are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// Names on the wire; members that stand outside the body are left out.
+    Wire,
+    /// Names of members.
+    Member,
 }
 
 /// Reads the body members of `shape` from `body` into `into`.
 pub(super) fn body_members(shape: &'static Shape, body: Value, into: &mut Map<String, Value>) -> Result<(), Violation> {
-    members(shape, body, into, &mut Path::default())
+    members(shape, body, into, Keys::Wire, &mut Path::default())
 }
 
 /// A value of any shape. `path` says where it stands.
-fn value(shape: &'static Shape, given: Value, path: &mut Path) -> Result<Value, Violation> {
+fn value(shape: &'static Shape, given: Value, keys: Keys, path: &mut Path) -> Result<Value, Violation> {
     match (&shape.kind, given) {
         (Kind::Structure { .. }, given @ Value::Object(_)) => {
             let mut into = Map::new();
-            members(shape, given, &mut into, path)?;
+            members(shape, given, &mut into, keys, path)?;
             Ok(Value::Object(into))
         }
         (Kind::List { member, .. }, Value::Array(items)) => {
@@ -73,7 +86,7 @@ fn value(shape: &'static Shape, given: Value, path: &mut Path) -> Result<Value, 
                     return Err(path.at_index(index).violation("must not be null"));
                 }
                 let length = path.push_index(index);
-                list.push(value(member, item, path)?);
+                list.push(value(member, item, keys, path)?);
                 path.truncate(length);
             }
             Ok(Value::Array(list))
@@ -85,7 +98,7 @@ fn value(shape: &'static Shape, given: Value, path: &mut Path) -> Result<Value, 
                     continue;
                 }
                 let length = path.push(&key);
-                let decoded = value(element, entry, path)?;
+                let decoded = value(element, entry, keys, path)?;
                 path.truncate(length);
                 map.insert(key, decoded);
             }
@@ -117,17 +130,23 @@ fn members(
     shape: &'static Shape,
     given: Value,
     into: &mut Map<String, Value>,
+    keys: Keys,
     path: &mut Path,
 ) -> Result<(), Violation> {
     let Value::Object(mut given) = given else {
         return Err(path.violation("must be a JSON object"));
     };
-    for member in shape.members().iter().filter(|member| member.location == Location::Body) {
-        match given.remove(member.wire) {
+    for member in shape.members() {
+        let key = match keys {
+            Keys::Wire if member.location != Location::Body => continue,
+            Keys::Wire => member.wire,
+            Keys::Member => member.name,
+        };
+        match given.remove(key) {
             None | Some(Value::Null) => {}
             Some(found) => {
                 let length = path.push(member.name);
-                let decoded = value(member.shape, found, path)?;
+                let decoded = value(member.shape, found, keys, path)?;
                 path.truncate(length);
                 into.insert(member.name.to_owned(), decoded);
             }
