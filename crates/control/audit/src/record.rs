@@ -124,6 +124,8 @@ pub enum EventType {
     ApiCall,
     /// The house did it by itself.
     ServiceEvent,
+    /// Somebody signed in to the console, or tried to.
+    ConsoleSignIn,
 }
 
 /// What the authorizer said.
@@ -223,6 +225,7 @@ impl AuditRecord {
             match self.event_type {
                 EventType::ApiCall => "AwsApiCall",
                 EventType::ServiceEvent => "AwsServiceEvent",
+                EventType::ConsoleSignIn => "AwsConsoleSignIn",
             },
         );
         // things-graph.md 11.8 gives its own version, control-plane-api.md 10.2 that of all others.

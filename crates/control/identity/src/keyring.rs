@@ -32,6 +32,8 @@ pub(crate) enum Purpose {
     Page,
     /// Values of secrets that services keep.
     Secret,
+    /// Second factors of people at the console.
+    Factor,
 }
 
 impl Purpose {
@@ -41,6 +43,7 @@ impl Purpose {
             Purpose::Session => b"marram identity: session tokens",
             Purpose::Page => b"marram identity: page tokens",
             Purpose::Secret => b"marram secrets: values",
+            Purpose::Factor => b"marram console: second factors",
         }
     }
 }
@@ -70,6 +73,7 @@ pub(crate) struct Keyring {
     sessions: LessSafeKey,
     pages: LessSafeKey,
     secrets: LessSafeKey,
+    factors: LessSafeKey,
     session_secrets: hmac::Key,
 }
 
@@ -130,6 +134,7 @@ impl Keyring {
             sessions: aead(Purpose::Session.label()),
             pages: aead(Purpose::Page.label()),
             secrets: aead(Purpose::Secret.label()),
+            factors: aead(Purpose::Factor.label()),
             session_secrets: hmac::Key::new(hmac::HMAC_SHA256, derive(b"marram identity: session secrets").as_ref()),
         }
     }
@@ -170,6 +175,7 @@ impl Keyring {
             Purpose::Session => &self.sessions,
             Purpose::Page => &self.pages,
             Purpose::Secret => &self.secrets,
+            Purpose::Factor => &self.factors,
         }
     }
 }

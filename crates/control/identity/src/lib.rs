@@ -33,6 +33,7 @@ mod principal;
 mod schema;
 mod service;
 mod session;
+mod sign_in;
 mod sts;
 mod system;
 mod throttle;
@@ -49,6 +50,7 @@ pub use principal::{DeviceDecisions, Principal, PrincipalKind};
 pub use schema::MIGRATIONS;
 pub use service::{BoxFuture, Service};
 pub use session::TemporaryCredentials;
+pub use sign_in::{SignIn, SignInFacts};
 pub use sts::{AssumedRole, ServiceAssume, StsService};
 pub use system::SystemContext;
 
