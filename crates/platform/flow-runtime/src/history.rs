@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use marram_flow::Time;
 use marram_store::{Migration, Snapshot, Store, StoreError, Tx, params};
 use smol_str::SmolStr;
+use tokio::sync::broadcast;
 
 use crate::port::{ExecutionRecord, HistoryBatch, HistorySink, Pending};
 
@@ -47,6 +48,8 @@ pub const RETENTION_EXECUTIONS: u32 = 100_000;
 const PURGE_INTERVAL_MS: i64 = 60_000;
 /// Executions removed in one transaction.
 const PURGE_BATCH: u32 = 2_000;
+/// Batches a watcher may be behind before it misses some.
+const WATCH_BATCHES: usize = 256;
 
 /// Why history could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -100,17 +103,25 @@ pub struct Search<'a> {
     pub limit: u32,
 }
 
-/// The history in a store.
+/// The history in a store. Clones share their watchers.
 #[derive(Debug, Clone)]
 pub struct History {
     store: Store,
     purged: Arc<AtomicI64>,
+    written: broadcast::Sender<Arc<HistoryBatch>>,
 }
 
 impl History {
     /// History in `store`, whose migrations include [`MIGRATIONS`].
     pub fn new(store: Store) -> Self {
-        Self { store, purged: Arc::default() }
+        let (written, _) = broadcast::channel(WATCH_BATCHES);
+        Self { store, purged: Arc::default(), written }
+    }
+
+    /// Every batch written from now on by this history and its clones, of all accounts. Writing never waits for a watcher;
+    /// one that is slow misses batches and is told how many.
+    pub fn watch(&self) -> broadcast::Receiver<Arc<HistoryBatch>> {
+        self.written.subscribe()
     }
 
     /// Executions of a deployment, newest first.
@@ -324,11 +335,16 @@ impl HistorySink for History {
             let purged = self.purged.load(Ordering::Relaxed);
             let due = now.0 - purged > PURGE_INTERVAL_MS
                 && self.purged.compare_exchange(purged, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            let batch = Arc::new(batch);
+            let kept = Arc::clone(&batch);
             let written = self.store.write(move |tx| {
-                write(tx, &batch)?;
+                write(tx, &kept)?;
                 if due { purge(tx, now) } else { Ok(()) }
             });
-            written.await.map_err(|error: StoreError| error.to_string())
+            written.await.map_err(|error: StoreError| error.to_string())?;
+            // An error means that nobody watches.
+            let _ = self.written.send(batch);
+            Ok(())
         })
     }
 }
