@@ -49,8 +49,8 @@ pub struct FrontOptions {
     pub pages: Arc<dyn Pages>,
     /// Counters.
     pub metrics: FrontMetrics,
-    /// Takes the requests whose bodies are streams.
-    pub streams: Option<Arc<dyn StreamService>>,
+    /// Take the requests whose bodies are streams; the first that claims one gets it.
+    pub streams: Vec<Arc<dyn StreamService>>,
 }
 
 impl FrontOptions {
@@ -63,7 +63,7 @@ impl FrontOptions {
             principal_rate: DEFAULT_PRINCIPAL_RATE,
             pages: Arc::new(Health),
             metrics: FrontMetrics::default(),
-            streams: None,
+            streams: Vec::new(),
         }
     }
 }
@@ -87,7 +87,12 @@ pub trait StreamService: Send + Sync {
     /// Whether a request is for it. Nothing of the head is proven yet.
     fn claims(&self, head: &Head) -> bool;
 
-    /// Answers one request; the second value tells whether its signature held.
+    /// Whose calls its answers count as; `None`: nobody's, its calls are counted where they are made.
+    fn counts_as(&self) -> Option<ServiceId> {
+        Some(ServiceId::S3)
+    }
+
+    /// Answers one request; the second value tells whether its caller proved who it is.
     fn answer<'a>(&'a self, head: &'a Head, body: RequestBody, peer: &'a Peer)
     -> BoxFuture<'a, (StreamResponse, bool)>;
 }
@@ -101,6 +106,25 @@ pub struct Peer {
     pub tls_version: &'static str,
     /// IANA name of the suite.
     pub cipher_suite: &'static str,
+}
+
+/// A caller who proved who it is, with the facts of its call.
+#[derive(Debug, Clone)]
+pub struct Caller<'a> {
+    /// Who calls.
+    pub principal: Principal,
+    /// Where the call happens.
+    pub region: Region,
+    /// Noted in the audit record.
+    pub request_id: RequestId,
+    /// The moment of the call.
+    pub now: Timestamp,
+    /// The connection it came on.
+    pub peer: &'a Peer,
+    /// As sent, shortened.
+    pub user_agent: &'a str,
+    /// The `Host` the client asked for.
+    pub host: &'a str,
 }
 
 /// An answer, and whether its request was authenticated.
@@ -185,21 +209,27 @@ impl FrontDoor {
         to_http(encode::error(service, &error, &RequestId::fresh().to_string()))
     }
 
-    /// Whether a request is for the service of streams.
+    /// Whether a request is for a service of streams.
     pub(crate) fn streams(&self, head: &Head) -> bool {
-        self.options.streams.as_ref().is_some_and(|service| service.claims(head))
+        self.streaming(head).is_some()
+    }
+
+    fn streaming(&self, head: &Head) -> Option<&Arc<dyn StreamService>> {
+        self.options.streams.iter().find(|service| service.claims(head))
     }
 
     /// Answers a request that [`FrontDoor::streams`] claimed.
     pub(crate) async fn stream(&self, head: &Head, body: RequestBody, peer: &Peer) -> (StreamResponse, bool) {
-        let Some(service) = &self.options.streams else {
+        let Some(service) = self.streaming(head) else {
             return (self.refuse(head, Refusal::Panic).map(ResponseBody::whole), false);
         };
         let started = Instant::now();
         let (response, authenticated) = service.answer(head, body, peer).await;
-        let outcome = Outcome::of_status(response.status().as_u16(), authenticated);
-        self.options.metrics.count(ServiceId::S3, outcome);
-        self.options.metrics.took(ServiceId::S3, started.elapsed().as_secs_f64());
+        if let Some(id) = service.counts_as() {
+            let outcome = Outcome::of_status(response.status().as_u16(), authenticated);
+            self.options.metrics.count(id, outcome);
+            self.options.metrics.took(id, started.elapsed().as_secs_f64());
+        }
         (response, authenticated)
     }
 
@@ -342,19 +372,49 @@ impl FrontDoor {
         peer: &Peer,
     ) -> marram_aws_api::Response {
         let operation = matched.operation;
+        let host = reading.host;
+        let caller = Caller { principal, region, request_id, now, peer, user_agent: reading.user_agent, host };
+        match self.execute(caller, operation, || decode::decode(matched, &reading.api)).await {
+            Ok(answer) => encode::output(operation, &answer, &request_id.to_string()),
+            Err(error) => encode::error(operation.service, &error, &request_id.to_string()),
+        }
+    }
+
+    /// A call that came with an input keyed by member names and a caller who proved who it is by other means than a
+    /// signature. Constraints, rates, authorization, audit record and counters are those of a signed call.
+    ///
+    /// # Errors
+    /// What the operation answers.
+    pub async fn call_as(
+        &self,
+        caller: Caller<'_>,
+        operation: &'static Operation,
+        input: Value,
+        input_bytes: usize,
+    ) -> Result<Value, ApiError> {
+        self.execute(caller, operation, || decode::check(operation, input, input_bytes)).await
+    }
+
+    async fn execute(
+        &self,
+        caller: Caller<'_>,
+        operation: &'static Operation,
+        input: impl FnOnce() -> Result<Value, ApiError>,
+    ) -> Result<Value, ApiError> {
+        let Caller { principal, region, request_id, now, peer, user_agent, host } = caller;
         let started = Instant::now();
         // Messages of the data plane go on: only their failures are recorded, and those wait for the log.
         let is_message = matches!(operation.service, ServiceId::IotData | ServiceId::IotJobsData);
         if self.room().await.is_err() && !is_message {
             self.gate.unrecorded(&principal, &region);
             self.options.metrics.count(operation.service, Outcome::Failed);
-            return encode::error(operation.service, &no_record(), &request_id.to_string());
+            return Err(no_record());
         }
         let decoded = self
             .fairness
             .take(&principal.unique_id, operation.read_only, now)
             .and_then(|()| self.options.quotas.take(&principal.account, operation, now))
-            .and_then(|()| decode::decode(matched, &reading.api));
+            .and_then(|()| input());
         let request_parameters = match (&decoded, operation.input) {
             (Ok(input), Some(shape)) if input.as_object().is_some_and(|members| !members.is_empty()) => {
                 redact(shape, input)
@@ -367,14 +427,14 @@ impl FrontDoor {
                 region,
                 request_id,
                 source_ip: peer.source_ip,
-                user_agent: reading.user_agent.to_owned(),
+                user_agent: user_agent.to_owned(),
                 now,
                 operation,
                 request_parameters,
                 tls: TlsDetails {
                     version: SmolStr::new_static(peer.tls_version),
                     cipher_suite: SmolStr::new_static(peer.cipher_suite),
-                    host: SmolStr::new(reading.host),
+                    host: SmolStr::new(host),
                 },
             },
         );
@@ -385,10 +445,7 @@ impl FrontDoor {
         self.gate.conclude(&ctx, &outcome);
         self.options.metrics.count(operation.service, Outcome::of(&outcome));
         self.options.metrics.took(operation.service, started.elapsed().as_secs_f64());
-        match &outcome {
-            Ok(answer) => encode::output(operation, answer, &request_id.to_string()),
-            Err(error) => encode::error(operation.service, error, &request_id.to_string()),
-        }
+        outcome
     }
 
     /// Runs the operation; a panic in it becomes an internal failure.

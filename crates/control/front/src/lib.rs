@@ -23,7 +23,7 @@ mod page;
 mod quota;
 
 pub use device::{CertificateGate, DeviceDoor};
-pub use door::{FrontDoor, FrontOptions, Peer, StreamService};
+pub use door::{Caller, FrontDoor, FrontOptions, Peer, StreamService};
 pub use fair::DEFAULT_PRINCIPAL_RATE;
 pub use gate::{Admission, Gate, IdentityGate, Refused};
 pub use listener::{ApiListener, Handover};
