@@ -3,6 +3,7 @@
 //! Order of birth: data directory (lock) -> store -> audit -> identity -> registry -> broker -> flow runtime -> things-graph
 //! -> front door -> listeners. Order of death is the reverse.
 
+mod console;
 mod greengrass;
 mod objects;
 
@@ -14,6 +15,7 @@ use anyhow::Context;
 use marram_audit::Audit;
 use marram_broker::{Broker, BrokerOptions, FileStore};
 use marram_cloudtrail::CloudTrail;
+use marram_console::{Console, ConsoleOptions, Embedded, Endpoints as ConsoleEndpoints};
 use marram_flow_runtime::{History, RuntimeHandle, RuntimeOptions};
 use marram_front::{ApiListener, DeviceDoor, FrontDoor, FrontMetrics, FrontOptions, IdentityGate};
 use marram_greengrass::StatusTopics;
@@ -68,6 +70,8 @@ pub struct Stack {
     pub identity: Identity,
     /// Every service, for calls from inside.
     pub services: Vec<Arc<dyn Service>>,
+    /// The web console.
+    pub console: Console,
     broker: Broker,
     runtime: RuntimeHandle,
     audit: Audit,
@@ -152,15 +156,16 @@ impl Stack {
             let devices = devices.clone();
             tokio::spawn(async move { devices.watch(sessions).await })
         };
+        let history = History::new(store.clone());
         let runtime =
-            start_runtime(&data, &store, &identity, &broker, &metrics, settings.flow_events_per_second).await?;
+            start_runtime(&data, &history, &identity, &broker, &metrics, settings.flow_events_per_second).await?;
         let things_graph = ThingsGraph::open(Parts {
             store: store.clone(),
             identity: identity.clone(),
             things: Arc::new(RegistryThings),
             roles: Arc::new(IdentityRoles(identity.clone())),
             runtime: runtime.clone(),
-            history: History::new(store.clone()),
+            history: history.clone(),
             network: Network {
                 http_allow: settings.flow_allow_hosts.iter().map(Into::into).collect(),
                 ..Network::default()
@@ -230,9 +235,23 @@ impl Stack {
         let device_door = FrontDoor::new(gate.clone(), services.clone(), front());
         let device_door = Arc::new(DeviceDoor::new(device_door, certificates));
         let mut api = front();
-        api.streams = Some(Arc::new(objects.clone()));
+        let console = console::open(
+            &store,
+            &identity,
+            ConsoleOptions {
+                home: account.clone(),
+                region: region.clone(),
+                secret: authority.key_pem().into_bytes(),
+                files: Arc::new(Embedded),
+                broker: broker.clone(),
+                history,
+            },
+        )?;
+        // First come, first asked: the console leaves alone what bears a signature.
+        api.streams = vec![Arc::new(console.clone()), Arc::new(objects.clone())];
         api.pages = Arc::new(StatusPages::new(metrics, broker.clone(), store.clone(), audit.clone()));
         let door = Arc::new(FrontDoor::new(gate, services.clone(), api));
+        console.call_through(&door);
 
         let (shutdown, stopped) = watch::channel(false);
         let gate = HandshakeGate::new(HandshakeLimits::default());
@@ -266,6 +285,12 @@ impl Stack {
                 api_port: api.port(),
             },
         };
+        let at = |address: SocketAddr| format!("{}:{}", settings.public_host(), address.port());
+        console.set_endpoints(ConsoleEndpoints { api: at(api), mqtt: at(mqtt), device: at(device_api) });
+        let sessions = {
+            let console = console.clone();
+            tokio::spawn(async move { console.run().await })
+        };
         objects.set_base_url(format!("https://{}:{}", settings.public_host(), api.port()));
         let tasks = vec![
             tokio::spawn(api_listener.run(stopped.clone())),
@@ -279,6 +304,7 @@ impl Stack {
             watching,
             clockwork,
             sweeper,
+            sessions,
             admin::listen(&data.admin_socket(), administrator::admin_handler(identity.clone(), desk))?,
         ];
         Ok(Stack {
@@ -289,6 +315,7 @@ impl Stack {
             administrator,
             identity,
             services,
+            console,
             broker,
             runtime,
             audit,
@@ -338,7 +365,7 @@ fn start_broker(
 
 async fn start_runtime(
     data: &DataDir,
-    store: &Store,
+    history: &History,
     identity: &Identity,
     broker: &Broker,
     metrics: &Metrics,
@@ -347,7 +374,7 @@ async fn start_runtime(
     let ports = marram_flow_runtime::Ports {
         messages: Arc::new(BrokerMessages::new(broker.clone())),
         authority: Arc::new(RoleAuthority::new(identity.clone())),
-        history: Some(Arc::new(History::new(store.clone()))),
+        history: Some(Arc::new(history.clone())),
     };
     let options = RuntimeOptions { events_per_second, ..RuntimeOptions::new(data.folder("flows")?) };
     RuntimeHandle::open(options, ports, metrics).await.context("cannot open the flow journals")

@@ -44,9 +44,15 @@ fn run(settings: Settings, up: Option<&cli::Up>) -> anyhow::Result<ExitCode> {
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
         let stack = Stack::start(&settings).await?;
-        let environment = environment(&settings, &stack);
+        let plain_url = format!("https://{}:{}/console/", settings.public_host(), stack.api.port());
+        let link = stack.console.first_link().await.map_err(|error| anyhow::anyhow!("{error}"))?;
+        let link = link.map(|link| link.url(plain_url.trim_end_matches("/console/")));
         let env_file = stack.data.root().join(ENV_FILE);
-        write_private(&env_file, serde_json::to_string_pretty(&environment)?.as_bytes())?;
+        let write_environment = |console_url: &str| {
+            let environment = environment(&settings, &stack, console_url);
+            write_private(&env_file, serde_json::to_string_pretty(&environment)?.as_bytes())
+        };
+        write_environment(link.as_deref().unwrap_or(&plain_url))?;
         let ready = json!({
             "ready": true,
             "api": stack.api.to_string(),
@@ -56,6 +62,10 @@ fn run(settings: Settings, up: Option<&cli::Up>) -> anyhow::Result<ExitCode> {
             "started_ms": started.elapsed().as_millis() as u64,
         });
         println!("{ready}");
+        match &link {
+            Some(link) => println!("Set up the first person of the console (once, within 15 minutes):\n{link}"),
+            None => println!("Console: {plain_url}"),
+        }
         let core = match up {
             Some(flags) if !flags.no_core => start_core(&settings, &stack).await?,
             _ => None,
@@ -64,9 +74,19 @@ fn run(settings: Settings, up: Option<&cli::Up>) -> anyhow::Result<ExitCode> {
             Some(flags) if !flags.no_demo => Some(start_demo(&settings, &stack, !flags.no_view).await?),
             _ => None,
         };
+        // A link that was used must not lie around.
+        let forget_links = async {
+            loop {
+                stack.console.link_spent().await;
+                if let Err(error) = write_environment(&plain_url) {
+                    tracing::warn!(%error, "the console's address was not written down");
+                }
+            }
+        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = forget_links => {}
         }
         tracing::info!("stopping");
         if let Some(demo) = demo {
@@ -121,7 +141,7 @@ async fn start_demo(settings: &Settings, stack: &Stack, view: bool) -> anyhow::R
 }
 
 /// What `marram env` prints; the names are the start contract's.
-fn environment(settings: &Settings, stack: &Stack) -> BTreeMap<&'static str, String> {
+fn environment(settings: &Settings, stack: &Stack, console_url: &str) -> BTreeMap<&'static str, String> {
     let host = settings.public_host();
     let at = |address: SocketAddr| format!("{host}:{}", address.port());
     let path = |path: PathBuf| path.display().to_string();
@@ -136,7 +156,7 @@ fn environment(settings: &Settings, stack: &Stack) -> BTreeMap<&'static str, Str
         ("MARRAM_MQTT_ENDPOINT", at(stack.mqtt)),
         ("MARRAM_DEVICE_ENDPOINT", at(stack.device_api)),
         ("MARRAM_CREDENTIALS_ENDPOINT", at(stack.device_api)),
-        ("MARRAM_CONSOLE_URL", format!("https://{}/", at(stack.api))),
+        ("MARRAM_CONSOLE_URL", console_url.to_owned()),
         ("MARRAM_CORE_ROOT", path(core.clone())),
         ("MARRAM_IPC_SOCKET", path(core.join("ipc.socket"))),
     ])
