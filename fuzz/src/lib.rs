@@ -7,6 +7,7 @@ mod access_control;
 mod arn;
 mod aws_chunked;
 mod checkpoint;
+mod console;
 mod deployment;
 mod eventstream;
 mod expr;
@@ -39,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "arn", run: arn::run },
     Target { name: "aws_chunked", run: aws_chunked::run },
     Target { name: "checkpoint", run: checkpoint::run },
+    Target { name: "console", run: console::run },
     Target { name: "deployment", run: deployment::run },
     Target { name: "eventstream", run: eventstream::run },
     Target { name: "expr", run: expr::run },
