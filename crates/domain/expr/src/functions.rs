@@ -60,6 +60,11 @@ const TABLE: &[(&str, &str, usize, usize)] = &[
 ];
 
 impl LibraryFn {
+    /// Every function, by group.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..TABLE.len()).map(Self)
+    }
+
     /// The function `name` of `group` (`Math`, `String` or empty), ignoring ASCII case.
     pub fn find(group: &str, name: &str) -> Option<Self> {
         let found = |(known_group, known, ..): &(&str, &str, usize, usize)| {

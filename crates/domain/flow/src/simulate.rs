@@ -40,8 +40,25 @@ use crate::trigger::{Firing, Watch, next_firing};
 pub const EPOCH: Time = Time(1_767_225_600_000);
 /// How long a simulation goes on after the last scripted moment.
 const GRACE_MS: u64 = 3_600_000;
-/// Messages after which a simulation stops: a script that triggers itself must end.
-const MAX_MESSAGES: usize = 1_000_000;
+/// When a simulation stops although something is left to do: a script that triggers itself must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Messages of all executions.
+    pub messages: usize,
+    /// Their payloads and the problems together, bytes.
+    pub payload_bytes: usize,
+    /// Things that happen: starts, events, clock ticks, timers, answers.
+    pub happenings: usize,
+    /// Executions started.
+    pub executions: usize,
+}
+
+impl Default for Bounds {
+    /// For scripts of the caller's own: a million messages.
+    fn default() -> Self {
+        Self { messages: 1_000_000, payload_bytes: usize::MAX, happenings: usize::MAX, executions: usize::MAX }
+    }
+}
 
 /// A line of the timeline.
 #[derive(Debug, Serialize)]
@@ -83,6 +100,8 @@ pub struct Timeline {
     pub executions: Vec<Ended>,
     /// What went wrong outside executions: trigger expressions, undecodable events, unknown roles.
     pub problems: Vec<(u64, String)>,
+    /// A bound ended the simulation, not the script.
+    pub is_truncated: bool,
 }
 
 /// What happens next.
@@ -107,6 +126,9 @@ struct Simulation<'a> {
     /// Who waits for a response topic: the first is outstanding (TG 10.2).
     lanes: BTreeMap<SmolStr, VecDeque<(usize, TaskId)>>,
     timeline: Timeline,
+    bounds: Bounds,
+    payload_bytes: usize,
+    happenings: usize,
 }
 
 /// Runs `script` against `snapshot`; the script's triggers are armed besides the snapshot's own.
@@ -114,6 +136,14 @@ struct Simulation<'a> {
 /// # Errors
 /// A trigger that refers to a role or event the snapshot does not have.
 pub fn simulate(snapshot: &Snapshot, script: &Script) -> Result<Timeline, Fault> {
+    simulate_within(snapshot, script, Bounds::default())
+}
+
+/// [`simulate`] within bounds of the host's.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_within(snapshot: &Snapshot, script: &Script, bounds: Bounds) -> Result<Timeline, Fault> {
     let mut snapshot = snapshot.clone();
     snapshot.triggers.extend(script.triggers.iter().cloned());
     let watch = Watch::new(&snapshot)?;
@@ -128,6 +158,9 @@ pub fn simulate(snapshot: &Snapshot, script: &Script) -> Result<Timeline, Fault>
         answers: script.answers.iter().map(|answer| answer.times).collect(),
         lanes: BTreeMap::new(),
         timeline: Timeline::default(),
+        bounds,
+        payload_bytes: 0,
+        happenings: 0,
     };
     simulation.run();
     Ok(simulation.timeline)
@@ -150,9 +183,14 @@ impl Simulation<'_> {
             self.plan_clock(index, EPOCH);
         }
         while let Some(Reverse((now, _, happening))) = self.agenda.pop() {
-            if now > end || self.timeline.lines.len() > MAX_MESSAGES {
+            if now > end {
                 break;
             }
+            if self.is_exhausted() {
+                self.timeline.is_truncated = true;
+                break;
+            }
+            self.happenings += 1;
             match happening {
                 Happening::Stimulus(index) => self.stimulus(index, now),
                 Happening::Clock(index) => {
@@ -179,6 +217,12 @@ impl Simulation<'_> {
             .collect();
     }
 
+    fn is_exhausted(&self) -> bool {
+        self.timeline.lines.len() >= self.bounds.messages
+            || self.payload_bytes >= self.bounds.payload_bytes
+            || self.happenings >= self.bounds.happenings
+    }
+
     fn execution_timeout(&self, run: usize) -> u64 {
         self.programs[self.runs[run].1].site.execution_timeout_ms
     }
@@ -192,7 +236,9 @@ impl Simulation<'_> {
     }
 
     fn problem(&mut self, now: Time, problem: impl Into<String>) {
-        self.timeline.problems.push((now.since(EPOCH), problem.into()));
+        let problem = problem.into();
+        self.payload_bytes += problem.len();
+        self.timeline.problems.push((now.since(EPOCH), problem));
     }
 
     fn stimulus(&mut self, index: usize, now: Time) {
@@ -236,6 +282,10 @@ impl Simulation<'_> {
     }
 
     fn begin(&mut self, flow: usize, trigger: SmolStr, params: Vec<marram_expr::Value>, now: Time) {
+        if self.runs.len() >= self.bounds.executions {
+            self.timeline.is_truncated = true;
+            return;
+        }
         let program = &self.programs[flow];
         // Ids repeat from run to run of the simulator: the same script prints the same timeline.
         let uuid = format_smolstr!("00000000-0000-4000-8000-{:012x}", self.runs.len() + 1);
@@ -251,6 +301,7 @@ impl Simulation<'_> {
         for effect in effects {
             match effect {
                 Effect::Message(message) => {
+                    self.payload_bytes += message.payload.len();
                     let payload = RawValue::from_string(message.payload).unwrap_or_default();
                     let event_type = message.event_type.as_str();
                     let at = message.at.since(EPOCH);

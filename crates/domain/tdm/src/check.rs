@@ -12,6 +12,7 @@ mod device;
 mod document;
 mod flow;
 mod mapping;
+mod mixed;
 mod operation;
 mod property;
 mod scope;
@@ -27,9 +28,11 @@ use marram_diag::Diagnostic;
 use crate::model::{Entity, Model, Namespace, Urn};
 use context::Context;
 
+pub use declare::definition_directive;
 pub use deployment::check_deployment;
 pub use document::{Outcome, Target, Template, Templates, ThingDevice, Things};
 pub use flow::check_flow;
+pub use mixed::{MAX_TEMPLATES, Mixed, Offline, Surroundings, check_mixed};
 pub use system::check_system;
 pub use upload::{Uploaded, check_upload, says_the_same};
 

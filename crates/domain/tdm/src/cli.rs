@@ -3,18 +3,11 @@
 //! Files are checked together: entities of all files first, then flows, systems and deployments over them. A file may
 //! hold any of them; the service takes one kind at a time, a designer's export holds several.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use marram_diag::{Colour, Diagnostic, LineIndex};
 
-use crate::check::declare::definition_directive;
-use crate::check::{
-    CheckOptions, Layered, Target, Template, Templates, ThingDevice, Things, check, check_deployment, check_flow,
-    check_system,
-};
+use crate::check::{CheckOptions, Offline, Surroundings, Target, check_mixed};
 use crate::library;
-use crate::model::{Flow, Metatype, Namespace, System, Urn};
+use crate::model::Namespace;
 use crate::syntax::{self, FormatOptions};
 
 /// A file to look at.
@@ -51,38 +44,12 @@ pub struct Report {
 pub fn check_files(files: &[SourceFile], namespace: Option<Namespace>, output: Output) -> Report {
     let is_bootstrap = namespace.is_none();
     let options = CheckOptions { namespace: namespace.unwrap_or_else(Namespace::public), is_bootstrap };
-    let mut parts = Vec::new();
-    let mut rests = Vec::with_capacity(files.len());
-    for (index, file) in files.iter().enumerate() {
-        let (templates, rest) = split(&file.text);
-        parts.extend(templates.into_iter().map(|(metatype, text)| (metatype, index, text)));
-        rests.push(rest);
-    }
-    let texts: Vec<&str> = rests.iter().map(String::as_str).collect();
-    let checked = check(&texts, library::public(), &options);
-    let mut found: Vec<(usize, Diagnostic)> =
+    let texts: Vec<&str> = files.iter().map(|file| file.text.as_str()).collect();
+    let around =
+        Surroundings { entities: library::public(), templates: &Offline, things: &Offline, target: Target::Greengrass };
+    let checked = check_mixed(&texts, &around, &options);
+    let found: Vec<(usize, Diagnostic)> =
         checked.diagnostics.into_iter().map(|diagnostic| (diagnostic.source as usize, diagnostic)).collect();
-    let source = Layered { own: &checked.model, public: library::public() };
-    let mut shelf = Shelf::default();
-    for wanted in [Metatype::Workflow, Metatype::System, Metatype::Deployment] {
-        for (_, file, text) in parts.iter().filter(|(metatype, ..)| *metatype == wanted) {
-            let diagnostics = match wanted {
-                Metatype::Workflow => {
-                    let outcome = check_flow(text, &source, &options);
-                    shelf.flows.extend(outcome.value.map(|flow| (flow.id.clone(), Arc::new(flow))));
-                    outcome.diagnostics
-                }
-                Metatype::System => {
-                    let outcome = check_system(text, &source, &shelf, &options);
-                    shelf.systems.extend(outcome.value.map(|system| (system.id.clone(), Arc::new(system))));
-                    outcome.diagnostics
-                }
-                _ => check_deployment(text, &source, &shelf, &shelf, Target::Greengrass, &options).diagnostics,
-            };
-            found.extend(diagnostics.into_iter().map(|diagnostic| (*file, diagnostic)));
-        }
-    }
-    found.sort_by_key(|(file, diagnostic)| (*file, diagnostic.span.start));
     report(files, &found, output)
 }
 
@@ -131,49 +98,4 @@ fn report(files: &[SourceFile], found: &[(usize, Diagnostic)], output: Output) -
     }
     let errors = found.iter().filter(|(_, diagnostic)| diagnostic.is_error()).count();
     Report { text, errors, warnings: found.len() - errors }
-}
-
-/// Each flow, system and deployment of a text alone, and the text without them. What is taken out is blanked, so that
-/// every place stays where it was.
-fn split(text: &str) -> (Vec<(Metatype, String)>, String) {
-    let (document, _) = syntax::parse(text);
-    let mut templates = Vec::new();
-    let mut rest = text.as_bytes().to_vec();
-    let blank = |bytes: &mut [u8]| bytes.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
-    for definition in &document.definitions {
-        let Some((_, metatype)) = definition_directive(definition).filter(|(_, metatype)| !metatype.is_entity()) else {
-            continue;
-        };
-        let range = definition.place.0.range();
-        let mut alone = text.as_bytes().to_vec();
-        blank(&mut alone[..range.start]);
-        blank(&mut alone[range.end..]);
-        blank(&mut rest[range]);
-        // only whole definitions were blanked, so characters stay whole
-        templates.extend(String::from_utf8(alone).ok().map(|alone| (metatype, alone)));
-    }
-    (templates, String::from_utf8(rest).unwrap_or_default())
-}
-
-/// The flows and systems of the files checked so far.
-#[derive(Default)]
-struct Shelf {
-    flows: BTreeMap<Urn, Arc<Flow>>,
-    systems: BTreeMap<Urn, Arc<System>>,
-}
-
-impl Templates for Shelf {
-    fn flow(&self, id: &Urn) -> Template<Flow> {
-        self.flows.get(id).map_or(Template::Missing, |flow| Template::Usable(flow.clone()))
-    }
-
-    fn system(&self, id: &Urn) -> Template<System> {
-        self.systems.get(id).map_or(Template::Missing, |system| Template::Usable(system.clone()))
-    }
-}
-
-impl Things for Shelf {
-    fn thing(&self, _name: &str) -> ThingDevice {
-        ThingDevice::Unknown
-    }
 }

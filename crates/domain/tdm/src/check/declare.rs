@@ -50,7 +50,7 @@ const DIRECTIVES: [(&str, Metatype, Form); 13] = [
 const SIDE_DIRECTIVES: [&str; 4] = ["annotation", "position", "triggers", "expr"];
 
 /// The definition directive of `definition` and the metatype it defines.
-pub(crate) fn definition_directive(definition: &Definition) -> Option<(&Directive, Metatype)> {
+pub fn definition_directive(definition: &Definition) -> Option<(&Directive, Metatype)> {
     definition.directives.iter().find_map(|directive| {
         let known = DIRECTIVES.iter().find(|(name, ..)| directive.name.is(name));
         known.map(|(_, metatype, _)| (directive, *metatype))
