@@ -186,7 +186,11 @@ impl Completer<'_> {
         let keywords = |words: &[&str]| words.iter().map(|word| Item::new("keyword", *word)).collect::<Vec<_>>();
         let named: Vec<&Header> = self.place.blocks.iter().filter(|block| !block.name.is_empty()).collect();
         let Some((definition, inner)) = named.split_first() else {
-            return if self.place.header.keyword.is_empty() { keywords(&["type", "query", "enum"]) } else { Vec::new() };
+            return if self.place.header.keyword.is_empty() {
+                keywords(&["type", "query", "enum"])
+            } else {
+                Vec::new()
+            };
         };
         let block = inner.last().map_or("", |block| block.name.as_str());
         match defined(self.place) {
@@ -249,7 +253,8 @@ impl Completer<'_> {
             return defined(self.place).map_or(Vec::new(), |metatype| table::usages(metatype).to_vec());
         }
         let has_definition = defined(self.place).is_some();
-        let definitions = table::DEFINITIONS.iter().filter(|(keyword, ..)| header.keyword == *keyword && !has_definition);
+        let definitions =
+            table::DEFINITIONS.iter().filter(|(keyword, ..)| header.keyword == *keyword && !has_definition);
         definitions.map(|(_, name, _)| *name).chain(table::SIDE_DIRECTIVES).collect()
     }
 
@@ -265,7 +270,9 @@ impl Completer<'_> {
             });
             return inputs.collect();
         }
-        if defined(self.place) == Some(Metatype::Deployment) && self.place.blocks.iter().filter(|b| !b.name.is_empty()).count() == 1 {
+        if defined(self.place) == Some(Metatype::Deployment)
+            && self.place.blocks.iter().filter(|b| !b.name.is_empty()).count() == 1
+        {
             return argument_names(&["deviceId"], given);
         }
         if header.is("Action") && matches!(defined(self.place), Some(Metatype::Device | Metatype::Service)) {
@@ -295,7 +302,9 @@ impl Completer<'_> {
             let urn = format!("urn:tdm:{namespace}:{metatype}:{}", self.place.header.name);
             return self.values([Item::new("urn", urn)]);
         }
-        if directive.eq_ignore_ascii_case("mapping") && ["from", "to"].iter().any(|end| argument.eq_ignore_ascii_case(end)) {
+        if directive.eq_ignore_ascii_case("mapping")
+            && ["from", "to"].iter().any(|end| argument.eq_ignore_ascii_case(end))
+        {
             return self.values(self.urns(&[Metatype::Property]));
         }
         if argument.eq_ignore_ascii_case("dataType") && self.place.string.is_none() {
@@ -413,9 +422,8 @@ impl Completer<'_> {
             if !before[..path_start].is_empty() || before.contains("${") {
                 return self.words([]);
             }
-            let roots = names.roots().iter().map(|(name, ty)| {
-                Item::new("path", format!("${{{name}}}")).detail(type_name(ty))
-            });
+            let roots =
+                names.roots().iter().map(|(name, ty)| Item::new("path", format!("${{{name}}}")).detail(type_name(ty)));
             let typed = before.trim_start_matches('$');
             return Proposal { from: string.start as usize, to: self.at, items: fitting(roots, typed) };
         }
@@ -439,7 +447,8 @@ impl Completer<'_> {
         if is_action {
             let flows = roles.iter().filter(|(_, _, is_flow)| *is_flow);
             items.extend(flows.map(|(name, ..)| Item::new("function", format!("ThingsGraph.startFlow('{name}')"))));
-            items.extend(bindings().map(|(name, ..)| Item::new("path", format!("bindings[name == '{name}'].deviceId"))));
+            items
+                .extend(bindings().map(|(name, ..)| Item::new("path", format!("bindings[name == '{name}'].deviceId"))));
         } else {
             items.extend(["every 1 minute", "every 1 hour", "every 1 day"].map(|text| Item::new("keyword", text)));
         }

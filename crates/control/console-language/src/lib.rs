@@ -5,7 +5,7 @@
 //!
 //! | module | verb |
 //! | --- | --- |
-//! | [`check`](mod@analysis) | `check`: everything wrong with a text |
+//! | `analysis` | `check`: everything wrong with a text |
 //! | `format` | the one layout, from `marram_tdm::syntax` |
 //! | `complete` | what may stand at a place |
 //! | `drawing` | `flow`: the text as nodes and edges |

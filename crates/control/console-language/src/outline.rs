@@ -422,10 +422,8 @@ impl<'d> Step<'d> {
             let named = argument.into_iter().flat_map(|argument| {
                 names(&argument.value).into_iter().map(move |(event, value)| (event, argument, value))
             });
-            let emissions = named.map(|(event, argument, value)| Emission {
-                event,
-                written: Written::Name { owner, argument, value },
-            });
+            let emissions = named
+                .map(|(event, argument, value)| Emission { event, written: Written::Name { owner, argument, value } });
             emissions.collect::<Vec<_>>()
         };
         self.ports.push(Port {
@@ -459,7 +457,8 @@ impl<'d> Step<'d> {
             let equals = catch.argument("errorEquals").map(|argument| names(&argument.value)).unwrap_or_default();
             let errors: Vec<&str> = equals.iter().map(|(name, _)| name.as_str()).collect();
             let condition = text_of(catch, "condition").cloned();
-            let label = if errors.is_empty() { condition.clone().unwrap_or_default().to_string() } else { errors.join(", ") };
+            let label =
+                if errors.is_empty() { condition.clone().unwrap_or_default().to_string() } else { errors.join(", ") };
             self.ports.push(Port { id: PortId::Catch(index), label, condition, holder: Some(catch), emissions });
         }
         for (index, check) in self.checks().into_iter().enumerate() {

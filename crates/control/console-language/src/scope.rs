@@ -42,9 +42,7 @@ pub(crate) fn answer(request: &Request<'_>, world: &dyn World) -> Result<Value, 
         }
         if !judged.warnings.is_empty() {
             let offsets = Offsets::new(expression);
-            let warning = |(message, from, to): &Problem| {
-                json!({ "message": message, "from": offsets.utf16(*from), "to": offsets.utf16(*to) })
-            };
+            let warning = |(message, from, to): &Problem| json!({ "message": message, "from": offsets.utf16(*from), "to": offsets.utf16(*to) });
             answer["warnings"] = judged.warnings.iter().map(warning).collect();
         }
     }

@@ -108,8 +108,7 @@ fn run(flow: &Arc<Flow>, rows: &[Value], entities: Entities<'_>) -> Result<Timel
         format!("{namespace}:System:Simulation"),
     );
     let bound = BoundFlow { role: flow.name.clone(), flow: flow.clone(), revision: 1 };
-    let snapshot =
-        place(&|id| entities.entity(id), site, &[bound], &things).map_err(|error| error.to_string())?;
+    let snapshot = place(&|id| entities.entity(id), site, &[bound], &things).map_err(|error| error.to_string())?;
     simulate_within(&snapshot, &script, BOUNDS).map_err(|fault: Fault| fault.message)
 }
 

@@ -82,9 +82,7 @@ impl Entities<'_> {
         let own: std::collections::BTreeSet<Urn> = known.iter().map(|known| known.urn.clone()).collect();
         let mut others = self.world.known(metatypes);
         others.retain(|other| !own.contains(&other.urn));
-        others.sort_by(|one, other| {
-            (one.urn.is_public(), &one.urn).cmp(&(other.urn.is_public(), &other.urn))
-        });
+        others.sort_by(|one, other| (one.urn.is_public(), &one.urn).cmp(&(other.urn.is_public(), &other.urn)));
         known.extend(others);
         known
     }
@@ -206,9 +204,8 @@ impl Names {
     /// What the Request of an action sees: its inputs.
     pub fn of_inputs(action: &Action, types: &Types<'_>) -> Self {
         let inputs = action.inputs.iter();
-        let names = inputs.fold(Names::default(), |names, input| {
-            names.with(&input.name, types.of(&input.property, input.is_list))
-        });
+        let names = inputs
+            .fold(Names::default(), |names, input| names.with(&input.name, types.of(&input.property, input.is_list)));
         names.with_system()
     }
 

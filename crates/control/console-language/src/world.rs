@@ -103,12 +103,7 @@ impl NamespaceWorld {
     }
 
     /// The namespace with what was checked before.
-    pub fn from_parts(
-        namespace: Namespace,
-        entities: Model,
-        flows: Vec<Arc<Flow>>,
-        systems: Vec<Arc<System>>,
-    ) -> Self {
+    pub fn from_parts(namespace: Namespace, entities: Model, flows: Vec<Arc<Flow>>, systems: Vec<Arc<System>>) -> Self {
         NamespaceWorld {
             namespace,
             own: OwnEntities(entities),
@@ -168,7 +163,8 @@ impl World for NamespaceWorld {
     fn known(&self, metatypes: &[Metatype]) -> Vec<Known> {
         let mut known = known_in(&self.own.0, metatypes);
         let flows = self.flows.values().map(|flow| Known { urn: flow.id.clone(), name: flow.name.to_string() });
-        let systems = self.systems.values().map(|system| Known { urn: system.id.clone(), name: system.name.to_string() });
+        let systems =
+            self.systems.values().map(|system| Known { urn: system.id.clone(), name: system.name.to_string() });
         known.extend(flows.chain(systems).filter(|known| metatypes.contains(&known.urn.metatype())));
         known.extend(PublicWorld.known(metatypes));
         known

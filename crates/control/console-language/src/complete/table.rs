@@ -40,8 +40,19 @@ pub(super) fn directive_arguments(directive: &str) -> &'static [&'static str] {
         (
             "propertyType",
             &[
-                "id", "dataType", "instanceOf", "description", "uom", "accuracy", "isAbstract", "isGlobalId",
-                "minLength", "maxLength", "minValue", "maxValue", "name",
+                "id",
+                "dataType",
+                "instanceOf",
+                "description",
+                "uom",
+                "accuracy",
+                "isAbstract",
+                "isGlobalId",
+                "minLength",
+                "maxLength",
+                "minValue",
+                "maxValue",
+                "name",
             ],
         ),
         ("enumType", &["id", "description"]),
@@ -90,15 +101,21 @@ pub(super) fn directive_reference(directive: &str, argument: &str) -> &'static [
         ("system", "id", &[Metatype::System]),
         ("capability", "id", &[Metatype::Capability]),
     ];
-    let found = known.iter().find(|(name, member, _)| {
-        name.eq_ignore_ascii_case(directive) && member.eq_ignore_ascii_case(argument)
-    });
+    let found = known
+        .iter()
+        .find(|(name, member, _)| name.eq_ignore_ascii_case(directive) && member.eq_ignore_ascii_case(argument));
     found.map_or(&[], |(_, _, metatypes)| metatypes)
 }
 
 const MODBUS: [&str; 8] = [
-    "ReadCoils", "ReadDiscreteInputs", "ReadHoldingRegisters", "ReadInputRegisters", "WriteSingleCoil",
-    "WriteSingleRegister", "WriteMultipleCoils", "WriteMultipleRegisters",
+    "ReadCoils",
+    "ReadDiscreteInputs",
+    "ReadHoldingRegisters",
+    "ReadInputRegisters",
+    "WriteSingleCoil",
+    "WriteSingleRegister",
+    "WriteMultipleCoils",
+    "WriteMultipleRegisters",
 ];
 
 /// Children of a block of a flow, by its name; `""` is the definition's own.
@@ -179,7 +196,10 @@ pub(super) fn selection_arguments(selection: &str) -> &'static [&'static str] {
             ("Capability", &["id"]),
             ("Modbus", &["serverId"]),
             ("Event", &["name"]),
-            ("Request", &["topic", "url", "auth", "awsServiceName", "region", "arn", "Address", "ReadCount", "WriteCount"]),
+            (
+                "Request",
+                &["topic", "url", "auth", "awsServiceName", "region", "arn", "Address", "ReadCount", "WriteCount"],
+            ),
             ("Response", &["topic"]),
             ("Subscribe", &["topic"]),
             ("param", &["name", "property", "value"]),
@@ -211,8 +231,26 @@ pub(super) const ERRORS: [&str; 17] = [
 
 /// Data types of TG 1.4.
 pub(super) const DATA_TYPES: [&str; 20] = [
-    "String", "Boolean", "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32",
-    "Float64", "Urn", "Arn", "Uri", "DateTime", "Date", "Duration", "Json", "EntityType",
+    "String",
+    "Boolean",
+    "Int8",
+    "Int16",
+    "Int32",
+    "Int64",
+    "UInt8",
+    "UInt16",
+    "UInt32",
+    "UInt64",
+    "Float32",
+    "Float64",
+    "Urn",
+    "Arn",
+    "Uri",
+    "DateTime",
+    "Date",
+    "Duration",
+    "Json",
+    "EntityType",
 ];
 
 fn lookup(name: &str, table: &[(&str, &'static [&'static str])]) -> &'static [&'static str] {

@@ -127,7 +127,10 @@ impl Pen<'_> {
         set(&mut node, "inEvent", waits(&step.waits));
         set(&mut node, "condition", text(step.written, "condition"));
         set(&mut node, "timeout", text(step.written, "timeout"));
-        let outputs = step.ports.iter().filter(|port| !(step.kind == StepKind::Choice && port.id == PortId::Success && port.emissions.is_empty()));
+        let outputs = step
+            .ports
+            .iter()
+            .filter(|port| !(step.kind == StepKind::Choice && port.id == PortId::Success && port.emissions.is_empty()));
         let outputs = outputs.map(|port| {
             let events: Vec<&str> = port.emissions.iter().map(|emission| emission.event.as_str()).collect();
             json!({ "port": port.id.to_string(), "label": port.label, "condition": port.condition, "events": events })
@@ -169,7 +172,8 @@ impl Pen<'_> {
         let capability = urn.as_ref().and_then(|urn| entities.capability_of(urn));
         set(node, "capability", capability.as_ref().map(|(id, _)| id.to_string()));
         let called = step.call.map(|call| &call.name.text);
-        let action = capability.as_ref().zip(called).and_then(|((_, capability), name)| entities.action(capability, name));
+        let action =
+            capability.as_ref().zip(called).and_then(|((_, capability), name)| entities.action(capability, name));
         let name = action.as_ref().map(|(member, _)| &member.name).or(called);
         set(node, "action", name.map(SmolStr::as_str));
         let actions = capability.iter().flat_map(|(_, capability)| &capability.actions);

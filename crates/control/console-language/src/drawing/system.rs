@@ -63,11 +63,7 @@ pub(crate) fn role_of(field: &Field) -> (&'static str, Option<Urn>) {
 }
 
 impl Pen<'_> {
-    fn role(
-        &self,
-        field: &Field,
-        around: &[marram_tdm::syntax::ast::Directive],
-    ) -> (&'static str, Option<Urn>, Value) {
+    fn role(&self, field: &Field, around: &[marram_tdm::syntax::ast::Directive]) -> (&'static str, Option<Urn>, Value) {
         let (kind, urn) = role_of(field);
         let span = crate::edit::field_span(field);
         let mut node = self.node(kind, &field.name.text, span);

@@ -30,11 +30,7 @@ fn body(sheet: &Sheet<'_>, definition: &Definition, children: Vec<Span>, member:
     block.ok_or_else(|| LanguageError::about(member, "it has no body"))
 }
 
-pub(super) fn change_system(
-    sheet: &Sheet<'_>,
-    op: &str,
-    edit: &Request<'_>,
-) -> Result<Vec<Patch>, LanguageError> {
+pub(super) fn change_system(sheet: &Sheet<'_>, op: &str, edit: &Request<'_>) -> Result<Vec<Patch>, LanguageError> {
     let (definition, _) = pick(sheet, Metatype::System, edit.string("system")?, "system")?;
     let fields: &[Field] = match &definition.body {
         Body::Type { fields, .. } => fields,
@@ -113,11 +109,7 @@ fn new_role(sheet: &Sheet<'_>, fields: &[Field], node: &Request<'_>) -> Result<S
     Ok(line)
 }
 
-pub(super) fn change_deployment(
-    sheet: &Sheet<'_>,
-    op: &str,
-    edit: &Request<'_>,
-) -> Result<Vec<Patch>, LanguageError> {
+pub(super) fn change_deployment(sheet: &Sheet<'_>, op: &str, edit: &Request<'_>) -> Result<Vec<Patch>, LanguageError> {
     let (definition, _) = pick(sheet, Metatype::Deployment, edit.string("deployment")?, "deployment")?;
     match op {
         "bind" => bind(sheet, definition, edit),
@@ -125,9 +117,8 @@ pub(super) fn change_deployment(
             let id = edit.string("edge")?;
             let condition = edit.string("condition")?;
             let parts = deployment_parts(definition);
-            let prefix = |trigger: &&&Selection| {
-                id.strip_prefix(&format!("fires|{}|", escape(&trigger.name.text))).is_some()
-            };
+            let prefix =
+                |trigger: &&&Selection| id.strip_prefix(&format!("fires|{}|", escape(&trigger.name.text))).is_some();
             let trigger = parts.triggers.iter().find(prefix);
             let condition_block = trigger.and_then(|trigger| children(trigger).find(|part| part.name.is("condition")));
             let missing = || LanguageError::about("edge", format!("the deployment has no edge `{}`", clip(id)));
@@ -157,7 +148,8 @@ fn bind(sheet: &Sheet<'_>, definition: &Definition, edit: &Request<'_>) -> Resul
     let mut depth = 0;
     let mut level: &[Selection] = selections;
     while depth + 1 < words.len()
-        && let Some(found) = level.iter().find(|block| block.name.is(words[depth]) && block.argument("deviceId").is_none())
+        && let Some(found) =
+            level.iter().find(|block| block.name.is(words[depth]) && block.argument("deviceId").is_none())
     {
         holder = Some(found);
         level = found.children();

@@ -22,9 +22,7 @@ impl Bench<'_, '_> {
         let own = step.written.directives.iter().chain(inner).find(|directive| directive.name.is("position"));
         match own {
             Some(directive) => move_directive(self.sheet, directive, edit),
-            None => {
-                Ok(vec![Patch::insert(header_end(step.written), format!(" {}", position_text(edit)?))])
-            }
+            None => Ok(vec![Patch::insert(header_end(step.written), format!(" {}", position_text(edit)?))]),
         }
     }
 
@@ -134,9 +132,9 @@ impl Bench<'_, '_> {
         let entities = self.entities();
         let capability = step.callee_urn().and_then(|urn| entities.capability_of(&urn));
         if let (Some(wanted), Some((known, _))) = (edit.optional("capability")?, &capability)
-            && Urn::parse(wanted).ok().is_none_or(|wanted| {
-                entities.entity(&wanted).map_or(wanted, |entity| entity.id.clone()) != *known
-            })
+            && Urn::parse(wanted)
+                .ok()
+                .is_none_or(|wanted| entities.entity(&wanted).map_or(wanted, |entity| entity.id.clone()) != *known)
         {
             return Err(LanguageError::about("capability", format!("the step's capability is `{known}`")));
         }

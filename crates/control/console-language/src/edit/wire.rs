@@ -53,7 +53,8 @@ impl Bench<'_, '_> {
         let (event, is_waited) = match edit.optional("event")? {
             Some(event) => {
                 let event = event.trim();
-                let is_name = !event.is_empty() && !event.contains(['$', '&', '|', '!', '(', ')', '{', '}', '\n', '\r']);
+                let is_name =
+                    !event.is_empty() && !event.contains(['$', '&', '|', '!', '(', ')', '{', '}', '\n', '\r']);
                 if !is_name || !is_fit(event) {
                     return Err(LanguageError::about("event", "expected the name of an event"));
                 }

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use marram_expr::{DataType, ValueExpr};
 use marram_tdm::check::EntitySource;
-use marram_tdm::model::{
-    Activity, DeviceAction, EntityKind, Flow, Metatype, Operation, Primitive, PropertyShape, Urn,
-};
+use marram_tdm::model::{Activity, DeviceAction, EntityKind, Flow, Metatype, Operation, Primitive, PropertyShape, Urn};
 use serde_json::{Map, Value, json};
 
 use crate::types::Entities;
@@ -122,14 +120,18 @@ impl Maker<'_> {
             PropertyShape::Primitive(primitive) => {
                 let least = property.min_value.map(|bound| bound.as_f64());
                 match (sample_primitive(*primitive), least) {
-                    (sample, Some(least)) if sample.as_f64().is_some_and(|sample| sample < least) => json!(least.ceil()),
+                    (sample, Some(least)) if sample.as_f64().is_some_and(|sample| sample < least) => {
+                        json!(least.ceil())
+                    }
                     (sample, _) => sample,
                 }
             }
             PropertyShape::Enum(id) => {
                 let entity = self.entities.entity(id);
                 match entity.as_ref().map(|entity| &entity.kind) {
-                    Some(EntityKind::Enum(members)) => json!(members.members.first().map(|member| member.name.as_str())),
+                    Some(EntityKind::Enum(members)) => {
+                        json!(members.members.first().map(|member| member.name.as_str()))
+                    }
                     _ => Value::Null,
                 }
             }
