@@ -36,7 +36,6 @@ export function can(_world, { principal }, person) {
   return {
     allows: [
       { action: "iot:Publish", resource: arn("topic/plant/*"), policy: "MachinePolicy" },
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: a policy variable
       { action: "iot:Connect", resource: arn("client/${iot:Connection.Thing.ThingName}"), policy: "MachinePolicy" },
     ],
     denies: principal.includes("role/")

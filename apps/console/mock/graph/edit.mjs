@@ -41,7 +41,7 @@ function portEvents(node, port) {
 }
 
 const CHANGES = {
-  move: (flow, { node, x, y }, find) => {
+  move: (_flow, { node, x, y }, find) => {
     find(node).position = { x, y };
   },
   "add-node": (flow, { node }, _find, refuse, known) => {

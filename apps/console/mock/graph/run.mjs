@@ -28,7 +28,7 @@ export function run(flow, { parameters = {}, trigger = "Manual", answers = () =>
     const stepName = node.name;
     say("STEP_STARTED", { stepName, inEvents: node.inEvent?.events ?? [], activation: 1 });
     const failure =
-      node.kind === "choice" ? choose(node, say, emit) : act(node, flow, parameters, answers, say, (ms) => (at += ms));
+      node.kind === "choice" ? choose(node, say, emit) : act(node, parameters, answers, say, (ms) => (at += ms));
     if (failure) {
       const caught =
         node.onError?.catches.findIndex(
@@ -64,7 +64,7 @@ function choose(node, say, emit) {
   return null;
 }
 
-function act(node, flow, parameters, answers, say, wait) {
+function act(node, parameters, answers, say, wait) {
   const stepName = node.name;
   const inputs = Object.fromEntries((node.arguments ?? []).map((one) => [one.name, one.value]));
   const parameter = /^\$\{(\w+)\}$/.exec(String(node.deviceId?.value ?? ""))?.[1];

@@ -91,7 +91,13 @@ export function canvasEdges(flow: Flow, before: readonly EventEdgeType[]): Event
       data: { edge },
       selected: kept?.selected ?? false,
       deletable: edge.kind !== "triggers",
-      markerEnd: { type: MarkerType.ArrowClosed, color: COLOURS[edge.kind], width: 16, height: 16 },
+      markerEnd: {
+        type: MarkerType.ArrowClosed,
+        color: COLOURS[edge.kind],
+        width: 18,
+        height: 18,
+        markerUnits: "userSpaceOnUse",
+      },
       ariaLabel: `From “${edge.source}” to “${edge.target}”${on}, ${EDGE_WORDS[edge.kind]}`,
     } satisfies EventEdgeType;
   });

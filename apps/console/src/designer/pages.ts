@@ -1,5 +1,5 @@
 // The pages about models, flows, deployments and what runs.
-import { Boxes, Workflow } from "lucide-react";
+import { Activity, Boxes, Workflow } from "lucide-react";
 import type { PageEntry } from "../shell/page-entry.ts";
 
 export const buildPages: PageEntry[] = [
@@ -38,6 +38,25 @@ export const buildPages: PageEntry[] = [
     load: async () => (await import("./design-page.tsx")).DesignPage,
     needs: "iotthingsgraph:GetFlowTemplate",
     under: "/flows",
+    bare: true,
+  },
+  {
+    path: "/flows/deploy",
+    load: async () => (await import("./deploy/deploy-page.tsx")).DeployPage,
+    needs: "iotthingsgraph:CreateSystemInstance",
+    under: "/flows",
+  },
+  {
+    path: "/live",
+    load: async () => (await import("../live/live-page.tsx")).LivePage,
+    nav: { group: "Build", label: "Live", icon: Activity },
+    needs: "iotthingsgraph:SearchSystemInstances",
+  },
+  {
+    path: "/live/watch",
+    load: async () => (await import("../live/watch-page.tsx")).WatchPage,
+    needs: "iotthingsgraph:SearchFlowExecutions",
+    under: "/live",
     bare: true,
   },
 ];

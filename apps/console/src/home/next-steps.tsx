@@ -45,7 +45,7 @@ export function NextSteps({ overview, may }: { overview: Overview; may: May }) {
       done: (flows?.all.length ?? 0) > 0,
       label: "Draw a flow",
       why: "Connect device events with actions and watch each step run.",
-      to: "/designer",
+      to: "/flows",
       needs: "iotthingsgraph:CreateFlowTemplate",
     },
     {
