@@ -10,7 +10,7 @@ use marram_configuration::{Origin, Tree, Write};
 use marram_deployer::Restart;
 use marram_nucleus::configuration::{ConfigurationError, ConfigurationStore, first_tree, merge_file};
 use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle, NucleusOptions};
-use marram_supervisor::{Launcher, LogSettings, Logs, Supervisor};
+use marram_supervisor::{Launcher, LogSettings, Logs, OwnUsers, Supervisor};
 use marram_types::SystemClock;
 use serde_json::json;
 use tokio::sync::watch;
@@ -18,7 +18,8 @@ use tokio::sync::watch;
 use crate::cli::Run;
 use crate::cloud::Cloud;
 use crate::deployments;
-use crate::door::Door;
+use crate::doctor::Doctor;
+use crate::door::{self, Door};
 use crate::field::Field;
 use crate::local::{LateSecrets, LateShadows};
 use crate::root;
@@ -46,6 +47,13 @@ impl Core {
         let ipc_socket = ipc_socket(&store, &root);
         let logs = Arc::new(Logs::new(LogSettings::new(root.join("logs"))));
         let supervisor = Supervisor::new(launcher()?, logs, &root::id(&root), &root.join("config/processes"))?;
+        root::clear_private(&root);
+        let own_users = match rustix::process::geteuid().is_root() {
+            true => Some(OwnUsers::open(&root.join("config/users"), &root::id(&root))?),
+            false => None,
+        };
+        let socket_group = door::socket_group(&store, own_users.as_ref());
+        let doctor = Doctor::new(supervisor.clone());
         let options = NucleusOptions {
             root: root.clone(),
             ipc_socket: ipc_socket.clone(),
@@ -53,13 +61,16 @@ impl Core {
             own_environment: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .collect(),
+            own_users,
+            socket_group,
         };
         let nucleus = NucleusHandle::start(options, store, supervisor);
         let cloud = Cloud::start(&root, &nucleus, SystemClock::shared()).await?;
         let restart = watch::Sender::new(None);
         let deployer = deployments::start(&root, &nucleus, &cloud, SystemClock::shared(), restart.clone())?;
         let field = Field::start(&root, &nucleus, &cloud, SystemClock::shared())?;
-        let door = Door::open(&nucleus, &root, ipc_socket.clone(), |ports| {
+        let door = Door::open(&nucleus, &root, ipc_socket.clone(), socket_group, |ports| {
+            ports.checks = Some(Arc::new(doctor.of(&nucleus)));
             ports.cloud = Some(Arc::new(cloud.uplink.clone()));
             ports.metrics = Some(Arc::new(cloud.telemetry.clone()));
             ports.client_devices = Some(Arc::new(field.devices.clone()));

@@ -7,6 +7,7 @@ use anyhow::Context;
 use marram_ipc::{Handle, Operators, Options, Ports, Principal, Server, Socket, SocketOptions};
 use marram_nucleus::NucleusHandle;
 use marram_nucleus::configuration::ConfigurationStore;
+use marram_supervisor::OwnUsers;
 use serde_json::Value;
 
 /// The open door.
@@ -21,11 +22,11 @@ impl Door {
         nucleus: &NucleusHandle,
         root: &Path,
         path: PathBuf,
+        group: Option<u32>,
         fill: impl FnOnce(&mut Ports),
     ) -> anyhow::Result<Self> {
         let settings = nucleus.store().read(&["services", "aws.greengrass.Nucleus", "configuration", "ipc"]);
         let setting = |name: &str| settings.as_ref().and_then(|settings| settings.get(name)).and_then(Value::as_bool);
-        let group = component_group(nucleus.store());
         let nucleus = Arc::new(nucleus.clone());
         let operators = Operators::issue(nucleus.clone(), root, &path, &principals(&nucleus))?;
         let mut ports = Ports::new(Arc::new(operators));
@@ -66,19 +67,25 @@ fn principals(nucleus: &NucleusHandle) -> Vec<Principal> {
     principals
 }
 
-/// The group that components run in unless they say otherwise: it may open the socket (CR 6.1). Components of other groups
-/// need `ipc.openSocket`.
-fn component_group(store: &ConfigurationStore) -> Option<u32> {
-    if !rustix::process::geteuid().is_root() {
-        // Components run as the core itself then.
-        return None;
-    }
-    let place = ["services", "aws.greengrass.Nucleus", "configuration", "runWithDefault", "posixUser"];
-    let Some(Value::String(user)) = store.read(&place) else { return None };
-    let number = |text: &str| text.parse().ok();
-    match user.split_once(':') {
-        Some((_, group)) => number(group).or_else(|| group_id(group)),
-        None => field_of("/etc/passwd", &user, 3),
+/// The group that may open the socket, which every component is put into (CR 6.1): that of the default user where one is
+/// configured, else the one that components with users of their own share.
+pub(crate) fn socket_group(store: &ConfigurationStore, own_users: Option<&OwnUsers>) -> Option<u32> {
+    // A core that is not root runs components as itself.
+    let own = own_users?;
+    let setting = |path: [&str; 2]| {
+        let nucleus = ["services", "aws.greengrass.Nucleus", "configuration"];
+        store.read(&[nucleus.as_slice(), &path].concat())
+    };
+    let always = setting(["marram", "sandbox"]).and_then(|sandbox| sandbox.get("ownUsers").cloned());
+    match setting(["runWithDefault", "posixUser"]) {
+        Some(Value::String(user)) if !user.trim().is_empty() && always != Some(Value::Bool(true)) => {
+            let number = |text: &str| text.parse().ok();
+            match user.split_once(':') {
+                Some((_, group)) => number(group).or_else(|| group_id(group)),
+                None => field_of("/etc/passwd", &user, 3),
+            }
+        }
+        _ => Some(own.group()),
     }
 }
 

@@ -8,6 +8,7 @@ mod cli;
 mod cloud;
 mod compose;
 mod deployments;
+mod doctor;
 mod door;
 mod field;
 mod install;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Folders below the root and their modes. The root itself and what component users pass through can be entered by all.
-const FOLDERS: [(&str, u32); 12] = [
+const FOLDERS: [(&str, u32); 13] = [
     ("alts", 0o700),
     ("bin", 0o755),
     ("cli_ipc_info", 0o755),
@@ -17,6 +17,7 @@ const FOLDERS: [(&str, u32); 12] = [
     ("packages/recipes", 0o700),
     ("packages/artifacts", 0o755),
     ("packages/artifacts-unarchived", 0o755),
+    ("private", 0o711),
     ("telemetry", 0o700),
     ("work", 0o755),
 ];
@@ -62,6 +63,15 @@ pub(crate) fn refuse_exposed(path: &Path) -> Result<(), RootError> {
     let found = fs::metadata(path).map_err(|source| RootError::Io { path: path.to_owned(), source })?;
     let mode = found.mode() & 0o7777;
     if mode & 0o077 != 0 { Err(RootError::Exposed { path: path.to_owned(), mode }) } else { Ok(()) }
+}
+
+/// Empties what stands in for `/tmp` of components: like it, it does not outlive a start.
+pub(crate) fn clear_private(root: &Path) {
+    for entry in fs::read_dir(root.join("private")).into_iter().flatten().flatten() {
+        if let Err(error) = fs::remove_dir_all(entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "a private folder cannot be removed");
+        }
+    }
 }
 
 /// Tells this root from others on the host: 16 hexadecimal digits.

@@ -40,6 +40,8 @@ impl Core {
             root,
             version: NUCLEUS_VERSION.to_owned(),
             own_environment: std::env::vars().collect(),
+            own_users: None,
+            socket_group: None,
         };
         let nucleus = NucleusHandle::start(options, store, supervisor);
         let changes = nucleus.changes();

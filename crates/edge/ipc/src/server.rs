@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use marram_edge_ports::{
-    Caller, CallerKind, ClientDevices, CloudMessages, Components, Configuration, DebugPasswords, Deployments,
+    Caller, CallerKind, Checks, ClientDevices, CloudMessages, Components, Configuration, DebugPasswords, Deployments,
     Identities, LocalShadows, Metrics, Peer, PortError, Secrets,
 };
 use serde_json::Value;
@@ -37,6 +37,7 @@ pub struct Ports {
     pub client_devices: Option<Arc<dyn ClientDevices>>,
     pub metrics: Option<Arc<dyn Metrics>>,
     pub debug_passwords: Option<Arc<dyn DebugPasswords>>,
+    pub checks: Option<Arc<dyn Checks>>,
 }
 
 impl Ports {
@@ -53,6 +54,7 @@ impl Ports {
             client_devices: None,
             metrics: None,
             debug_passwords: None,
+            checks: None,
         }
     }
 }

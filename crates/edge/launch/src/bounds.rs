@@ -36,11 +36,48 @@ impl Limit {
     }
 }
 
+/// What a process may reach in the file system; everything else is denied (Landlock, SEC-130).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Files {
+    /// ABI of Landlock that must be enforced in full.
+    pub abi: u8,
+    /// Read, list, execute.
+    pub read: Vec<PathBuf>,
+    /// Everything.
+    pub write: Vec<PathBuf>,
+    /// Single nodes: read, write, control.
+    pub devices: Vec<PathBuf>,
+    /// Sockets that may be connected to; the kernel asks since ABI 9.
+    pub connect: Vec<PathBuf>,
+    /// Signals reach only what the process started itself (ABI 6).
+    pub own_signals: bool,
+    /// The same for abstract sockets (ABI 6).
+    pub own_sockets: bool,
+}
+
+/// Which system calls are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syscalls {
+    /// All but those that administer the host or look into other processes.
+    Standard,
+    /// Only what ordinary programs need.
+    Strict,
+}
+
+/// How private folders are put over public ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounting {
+    /// With the rights of root.
+    Privileged,
+    /// Inside a user namespace of the process' own.
+    Namespace,
+}
+
 /// What a process gives up before it becomes the component.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bounds {
-    /// The `cgroup.procs` file to join.
-    pub cgroup: Option<PathBuf>,
+    /// The `cgroup.procs` files to join: one, or one for each version 1 controller beside it.
+    pub cgroups: Vec<PathBuf>,
     /// User and groups; none keeps those of the core.
     pub identity: Option<Identity>,
     /// Limits.
@@ -49,6 +86,18 @@ pub struct Bounds {
     pub no_new_privileges: bool,
     /// Process id of the core: the process is killed with it, and not started when it is gone already.
     pub dies_with: Option<u32>,
+    /// Folders and the places they cover in a mount namespace of the process' own.
+    pub mounts: Vec<(PathBuf, PathBuf)>,
+    /// How they are put there.
+    pub mounting: Option<Mounting>,
+    /// All capabilities are given up, also those of root.
+    pub drop_capabilities: bool,
+    /// Reachable files.
+    pub files: Option<Files>,
+    /// System calls.
+    pub syscalls: Option<Syscalls>,
+    /// No socket but local ones; takes effect with `syscalls`.
+    pub no_network: bool,
 }
 
 /// Why arguments were refused.
@@ -73,12 +122,12 @@ pub enum BoundsError {
 impl Bounds {
     /// The launcher's arguments, up to and with `--`.
     pub fn to_arguments(&self) -> Vec<OsString> {
-        let mut arguments = Vec::with_capacity(12);
+        let mut arguments = Vec::with_capacity(32);
         let mut add = |option: &str, value: &OsStr| {
             arguments.push(OsString::from(option));
             arguments.push(value.to_owned());
         };
-        if let Some(cgroup) = &self.cgroup {
+        for cgroup in &self.cgroups {
             add("--cgroup", cgroup.as_os_str());
         }
         for (limit, value) in &self.limits {
@@ -91,8 +140,44 @@ impl Bounds {
         if let Some(pid) = self.dies_with {
             add("--dies-with", OsStr::new(&pid.to_string()));
         }
-        if self.no_new_privileges {
-            arguments.push(OsString::from("--no-new-privileges"));
+        for (folder, place) in &self.mounts {
+            add("--private", folder.as_os_str());
+            add("--over", place.as_os_str());
+        }
+        match self.mounting {
+            Some(Mounting::Privileged) => add("--mounting", OsStr::new("privileged")),
+            Some(Mounting::Namespace) => add("--mounting", OsStr::new("namespace")),
+            None => {}
+        }
+        if let Some(files) = &self.files {
+            add("--landlock", OsStr::new(&files.abi.to_string()));
+            for (option, paths) in [
+                ("--read", &files.read),
+                ("--write", &files.write),
+                ("--device", &files.devices),
+                ("--connect", &files.connect),
+            ] {
+                paths.iter().for_each(|path| add(option, path.as_os_str()));
+            }
+            for (word, set) in [("signals", files.own_signals), ("sockets", files.own_sockets)] {
+                if set {
+                    add("--inside", OsStr::new(word));
+                }
+            }
+        }
+        match self.syscalls {
+            Some(Syscalls::Standard) => add("--syscalls", OsStr::new("standard")),
+            Some(Syscalls::Strict) => add("--syscalls", OsStr::new("strict")),
+            None => {}
+        }
+        for (flag, set) in [
+            ("--no-new-privileges", self.no_new_privileges),
+            ("--drop-capabilities", self.drop_capabilities),
+            ("--no-network", self.no_network),
+        ] {
+            if set {
+                arguments.push(OsString::from(flag));
+            }
         }
         arguments.push(OsString::from("--"));
         arguments
@@ -106,24 +191,65 @@ impl Bounds {
         let mut bounds = Self::default();
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
-            match argument.to_str() {
+            let mut next = |option, expected| arguments.next().ok_or(BoundsError::Value { option, expected });
+            let word = argument.to_str();
+            match word {
                 Some("--") => return Ok((bounds, arguments.collect())),
                 Some("--no-new-privileges") => bounds.no_new_privileges = true,
-                Some("--cgroup") => {
-                    let file = arguments.next().ok_or(value("--cgroup", "a file"))?;
-                    bounds.cgroup = Some(PathBuf::from(file));
-                }
+                Some("--drop-capabilities") => bounds.drop_capabilities = true,
+                Some("--no-network") => bounds.no_network = true,
+                Some("--cgroup") => bounds.cgroups.push(next("--cgroup", "a file")?.into()),
                 Some("--limit") => {
-                    let text = arguments.next().ok_or(value("--limit", LIMIT))?;
+                    let text = next("--limit", LIMIT)?;
                     bounds.limits.push(read_limit(&text).ok_or(value("--limit", LIMIT))?);
                 }
                 Some("--identity") => {
-                    let text = arguments.next().ok_or(value("--identity", IDENTITY))?;
+                    let text = next("--identity", IDENTITY)?;
                     bounds.identity = Some(read_identity(&text).ok_or(value("--identity", IDENTITY))?);
                 }
                 Some("--dies-with") => {
-                    let pid = arguments.next().and_then(|text| text.to_str()?.parse().ok());
-                    bounds.dies_with = Some(pid.ok_or(value("--dies-with", "a process id"))?);
+                    let pid = next("--dies-with", PID)?.to_str().and_then(|text| text.parse().ok());
+                    bounds.dies_with = Some(pid.ok_or(value("--dies-with", PID))?);
+                }
+                Some("--private") => {
+                    let folder = next("--private", PRIVATE)?;
+                    let place = match (next("--private", PRIVATE)?.to_str(), next("--over", "a folder")) {
+                        (Some("--over"), Ok(place)) => place,
+                        _ => return Err(value("--private", PRIVATE)),
+                    };
+                    bounds.mounts.push((folder.into(), place.into()));
+                }
+                Some("--mounting") => {
+                    bounds.mounting = Some(match next("--mounting", MOUNTING)?.to_str() {
+                        Some("privileged") => Mounting::Privileged,
+                        Some("namespace") => Mounting::Namespace,
+                        _ => return Err(value("--mounting", MOUNTING)),
+                    });
+                }
+                Some("--landlock") => {
+                    let abi = next("--landlock", ABI)?.to_str().and_then(|text| text.parse().ok());
+                    bounds.files.get_or_insert_default().abi = abi.ok_or(value("--landlock", ABI))?;
+                }
+                Some(option @ ("--read" | "--write" | "--device" | "--connect" | "--inside")) => {
+                    // Without `--landlock` nothing would enforce them.
+                    let files = bounds.files.as_mut().ok_or(value("--landlock", ABI))?;
+                    let given = next("--read, --write, --device, --connect, --inside", "a value")?;
+                    match (option, given.to_str()) {
+                        ("--read", _) => files.read.push(given.into()),
+                        ("--write", _) => files.write.push(given.into()),
+                        ("--device", _) => files.devices.push(given.into()),
+                        ("--connect", _) => files.connect.push(given.into()),
+                        (_, Some("signals")) => files.own_signals = true,
+                        (_, Some("sockets")) => files.own_sockets = true,
+                        _ => return Err(value("--inside", "signals or sockets")),
+                    }
+                }
+                Some("--syscalls") => {
+                    bounds.syscalls = Some(match next("--syscalls", SYSCALLS)?.to_str() {
+                        Some("standard") => Syscalls::Standard,
+                        Some("strict") => Syscalls::Strict,
+                        _ => return Err(value("--syscalls", SYSCALLS)),
+                    });
                 }
                 _ => return Err(BoundsError::Unknown(argument.to_string_lossy().into_owned())),
             }
@@ -134,6 +260,11 @@ impl Bounds {
 
 const LIMIT: &str = "name=number of data, core, files, processes";
 const IDENTITY: &str = "uid:gid:groups as numbers";
+const PID: &str = "a process id";
+const PRIVATE: &str = "a folder, then --over and another";
+const MOUNTING: &str = "privileged or namespace";
+const ABI: &str = "the ABI of Landlock, first of the file options";
+const SYSCALLS: &str = "standard or strict";
 
 fn value(option: &'static str, expected: &'static str) -> BoundsError {
     BoundsError::Value { option, expected }
@@ -159,12 +290,27 @@ mod tests {
     /// SEC-130: what the core asks for is what the launcher reads, and the script is never taken for an option.
     #[test]
     fn arguments_round_trip() {
+        let paths = |text: &str| text.split(' ').map(PathBuf::from).collect::<Vec<_>>();
         let bounds = Bounds {
-            cgroup: Some(PathBuf::from("/sys/fs/cgroup/marram-1/c.com.example.A/cgroup.procs")),
+            cgroups: paths("/sys/fs/cgroup/marram-1/c.com.example.A/cgroup.procs /sys/fs/cgroup/pids/x/cgroup.procs"),
             identity: Some(Identity { uid: 1001, gid: 1002, groups: vec![4, 27] }),
             limits: vec![(Limit::Core, 0), (Limit::Data, 1 << 26)],
             no_new_privileges: true,
             dies_with: Some(4711),
+            mounts: vec![("/r/private/a/tmp".into(), "/tmp".into()), ("--over".into(), "--".into())],
+            mounting: Some(Mounting::Namespace),
+            drop_capabilities: true,
+            files: Some(Files {
+                abi: 7,
+                read: paths("/usr /lib"),
+                write: paths("/w"),
+                devices: paths("/dev/null"),
+                connect: paths("/r/ipc.socket"),
+                own_signals: true,
+                own_sockets: true,
+            }),
+            syscalls: Some(Syscalls::Strict),
+            no_network: true,
         };
         for bounds in [bounds, Bounds::default()] {
             let mut arguments = bounds.to_arguments();
@@ -183,6 +329,12 @@ mod tests {
             &["--limit", "cpu=3", "--", "sh"],
             &["--dies-with", "-1", "--", "sh"],
             &["--seccomp", "--", "sh"],
+            &["--read", "/usr", "--", "sh"],
+            &["--landlock", "all", "--", "sh"],
+            &["--landlock", "7", "--inside", "everything", "--", "sh"],
+            &["--private", "/a", "/tmp", "--", "sh"],
+            &["--mounting", "maybe", "--", "sh"],
+            &["--syscalls", "some", "--", "sh"],
             &["--cgroup"],
             &["sh"],
             &[],

@@ -8,11 +8,12 @@ use rustix::process::{
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::bounds::{Bounds, Limit};
+use crate::{files, mounts, privileges, syscalls};
 
 /// Which bound could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum EnterError {
-    /// The cgroup cannot be joined.
+    /// A cgroup cannot be joined.
     #[error("cannot join the cgroup {file}: {source}")]
     Cgroup {
         /// Its `cgroup.procs`.
@@ -28,6 +29,22 @@ pub enum EnterError {
         /// Why.
         source: rustix::io::Errno,
     },
+    /// A folder cannot be put over another.
+    #[error("cannot put {folder} over {place}: {source}")]
+    Mount {
+        /// The private one.
+        folder: PathBuf,
+        /// The public one.
+        place: PathBuf,
+        /// Why.
+        source: rustix::io::Errno,
+    },
+    /// The kernel does not enforce what was asked of Landlock.
+    #[error("cannot restrict files: {0}")]
+    Files(String),
+    /// The filter of system calls was refused.
+    #[error("cannot restrict system calls: {0}")]
+    Syscalls(String),
     /// The core died while the component was being started.
     #[error("the core is gone")]
     Orphan,
@@ -35,7 +52,7 @@ pub enum EnterError {
 
 /// Applies `bounds`; what needs privileges comes before they are given up.
 pub(crate) fn enter(bounds: &Bounds) -> Result<(), EnterError> {
-    if let Some(file) = &bounds.cgroup {
+    for file in &bounds.cgroups {
         std::fs::write(file, "0").map_err(|source| EnterError::Cgroup { file: file.clone(), source })?;
     }
     setsid().map_err(call("open a session"))?;
@@ -43,12 +60,22 @@ pub(crate) fn enter(bounds: &Bounds) -> Result<(), EnterError> {
         let limits = Rlimit { current: Some(*value), maximum: Some(*value) };
         setrlimit(resource(*limit), limits).map_err(call("lower a resource limit"))?;
     }
+    if let Some(mounting) = bounds.mounting {
+        mounts::enter(mounting)?;
+        mounts::cover(&bounds.mounts)?;
+    }
+    if bounds.drop_capabilities {
+        privileges::narrow().map_err(call("narrow the capabilities"))?;
+    }
     if let Some(identity) = &bounds.identity {
         let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
         let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
         set_thread_groups(&groups).map_err(call("set the supplementary groups"))?;
         set_thread_res_gid(gid, gid, gid).map_err(call("set the group"))?;
         set_thread_res_uid(uid, uid, uid).map_err(call("set the user"))?;
+    }
+    if bounds.drop_capabilities {
+        privileges::drop_all().map_err(call("give up capabilities"))?;
     }
     if bounds.no_new_privileges {
         set_no_new_privs(true).map_err(call("give up new privileges"))?;
@@ -59,6 +86,12 @@ pub(crate) fn enter(bounds: &Bounds) -> Result<(), EnterError> {
         if getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().cast_unsigned()) != Some(core) {
             return Err(EnterError::Orphan);
         }
+    }
+    if let Some(reachable) = &bounds.files {
+        files::restrict(reachable, bounds.no_network).map_err(EnterError::Files)?;
+    }
+    if let Some(left) = bounds.syscalls {
+        syscalls::restrict(left, bounds.no_network).map_err(EnterError::Syscalls)?;
     }
     Ok(())
 }

@@ -1,27 +1,43 @@
 //! What the launcher of component processes does to itself before it becomes the component (SEC-130, SEC-138).
 //!
-//! The core starts `marram-jail` with the [`Bounds`] as arguments; that small single-threaded program joins the cgroup,
-//! opens a session, lowers its limits, gives up its user, groups and privileges, in this order, and then executes the
-//! script. Whatever cannot be applied stops the start: exit code [`REFUSED`], one line on standard error. Nothing secret
-//! stands in the arguments; the environment is passed through as the core made it.
+//! The core starts `marram-jail` with the [`Bounds`] as arguments; that small single-threaded program joins its cgroups,
+//! opens a session, lowers its limits, covers public folders with private ones, gives up its user, groups and privileges,
+//! then files and system calls it has no business with, in this order, and then executes the script. Whatever cannot be
+//! applied stops the start: exit code [`REFUSED`], one line on standard error. Nothing secret stands in the arguments; the
+//! environment is passed through as the core made it. `marram-jail --probe` tries each layer and says what this host
+//! offers ([`Offer`]).
 //!
-//! Not here: choosing user and limits (`marram-supervisor`).
+//! Not here: choosing users, paths and limits (`marram-supervisor`).
 
 mod bounds;
 mod enter;
+mod files;
+mod mounts;
+mod privileges;
+mod probe;
+mod syscalls;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-pub use bounds::{Bounds, BoundsError, Identity, Limit};
+pub use bounds::{Bounds, BoundsError, Files, Identity, Limit, Mounting, Syscalls};
 pub use enter::EnterError;
+pub use probe::Offer;
 
 /// Exit code of a launcher that could not bind itself, or found nothing to execute.
 pub const REFUSED: u8 = 125;
 
+/// The argument that asks what the host offers.
+pub const PROBE: &str = "--probe";
+
 /// The whole program: `arguments` without the program's name. Answers only when the start failed.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.peek().is_some_and(|first| first == PROBE) {
+        println!("{}", probe::probe());
+        return ExitCode::SUCCESS;
+    }
     let failure = match Bounds::from_arguments(arguments) {
         Ok((bounds, command)) => run(&bounds, &command),
         Err(error) => error.to_string(),

@@ -9,7 +9,7 @@ use marram_edge_ports::{
     ApplyMode, BootstrapOutcome, Caller, ChangedPath, ComponentDetails, ComponentState as State, Components,
     Configuration, Identities, Later, LeafOrigin, Nucleus, Peer, PortError, Provenance, ReportedState, StateChange,
 };
-use marram_supervisor::{Supervisor, Users};
+use marram_supervisor::{OwnUsers, Profile, Supervisor, Users};
 use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::configuration::{ConfigurationError, ConfigurationStore};
 use crate::engine::{Command, Engine};
 use crate::reaction::at;
-use crate::settings;
+use crate::settings::{self, sandbox};
 use crate::shared::{self, CHANGES_PENDING, Shared, Shown, is_builtin, wall_ms};
 
 /// Commands and ends of processes that may wait for the actor.
@@ -34,6 +34,10 @@ pub struct NucleusOptions {
     pub version: String,
     /// The core's own environment, of which little is passed on.
     pub own_environment: Vec<(String, String)>,
+    /// Users for components that none is configured for; none when the core cannot become somebody else.
+    pub own_users: Option<OwnUsers>,
+    /// The group that may open the IPC socket: every component is put into it.
+    pub socket_group: Option<u32>,
 }
 
 /// The running nucleus; a cheap clone.
@@ -54,6 +58,8 @@ impl NucleusHandle {
             store,
             supervisor,
             users: Users::default(),
+            own_users: options.own_users,
+            socket_group: options.socket_group,
             tokens: Default::default(),
             states: Default::default(),
             changes: broadcast::Sender::new(CHANGES_PENDING),
@@ -86,6 +92,18 @@ impl NucleusHandle {
     /// The durable tree, for settings of other parts.
     pub fn store(&self) -> &ConfigurationStore {
         &self.shared.store
+    }
+
+    /// The sandbox profile of each component. `Err` tells why it cannot start.
+    pub fn profiles(&self) -> BTreeMap<SmolStr, Result<Profile, String>> {
+        let tree = self.shared.store.tree();
+        let services = self.shared.components();
+        services.into_iter().map(|(name, service)| (name, sandbox::profile(&tree, &service))).collect()
+    }
+
+    /// Whether a component is refused when the host lacks a layer of its sandbox.
+    pub fn requires_sandboxes(&self) -> bool {
+        sandbox::is_required(&self.shared.store.tree())
     }
 
     /// Closes all components, dependents first, within 30 s; then the store.

@@ -23,7 +23,8 @@ pub fn reaction(old: &Value, new: &Value) -> Reaction {
         return Reaction::Reinstall;
     }
     let steps = |tree: &Value| without(at(tree, &["lifecycle"]), &["shutdown", "uninstall", "bootstrap"]);
-    if steps(old) != steps(new) || differs(&["setenv"]) || added_dependency(old, new) {
+    let is_held_otherwise = differs(&["configuration", "marram", "sandbox"]);
+    if steps(old) != steps(new) || differs(&["setenv"]) || added_dependency(old, new) || is_held_otherwise {
         return Reaction::Restart;
     }
     if differs(&["runWith", "systemResourceLimits"]) { Reaction::Limits } else { Reaction::Nothing }

@@ -9,6 +9,8 @@ use serde_json::Value;
 use crate::plan::{self, is_true, text};
 use crate::reaction::at;
 
+pub(crate) mod sandbox;
+
 /// The components whose configuration holds the nucleus' settings, ours first; the second is that of nucleus lite.
 const NUCLEUS: [&str; 2] = ["aws.greengrass.Nucleus", "aws.greengrass.NucleusLite"];
 
@@ -60,7 +62,8 @@ pub(crate) fn limits(tree: &Tree, service: &Value) -> ResourceLimits {
         }
         number
     };
-    ResourceLimits { memory_kb: number("memory").map(|kb| kb as u64), cpus: number("cpus") }
+    let pids = sandbox::pids(tree, service);
+    ResourceLimits { memory_kb: number("memory").map(|kb| kb as u64), cpus: number("cpus"), pids }
 }
 
 /// Whether a component's privileged steps may run: all while no list is configured, else those listed (CR 9.3).

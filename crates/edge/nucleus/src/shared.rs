@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use marram_configuration::{Origin, Write};
 use marram_edge_ports::{ComponentState as State, PortError, StateChange};
-use marram_supervisor::{Supervisor, Users};
+use marram_supervisor::{OwnUsers, Supervisor, Users};
 use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::{broadcast, mpsc};
@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) store: ConfigurationStore,
     pub(crate) supervisor: Supervisor,
     pub(crate) users: Users,
+    pub(crate) own_users: Option<OwnUsers>,
+    pub(crate) socket_group: Option<u32>,
     pub(crate) tokens: Tokens,
     pub(crate) states: RwLock<BTreeMap<SmolStr, Shown>>,
     pub(crate) changes: broadcast::Sender<StateChange>,

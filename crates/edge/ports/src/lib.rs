@@ -3,6 +3,7 @@
 //! Each trait is one duty: the IPC door and the deployer hold `Arc<dyn ...>` of these and never each other's crates;
 //! `apps/marram-core` is the only place that ties them. Times are milliseconds since the Unix epoch unless said otherwise.
 
+mod checks;
 mod cloud;
 mod component;
 mod deployment;
@@ -10,6 +11,7 @@ mod error;
 mod local;
 mod nucleus;
 
+pub use checks::{Checks, Finding, Severity};
 pub use cloud::{
     ArtifactPlace, AwsCredentials, Candidate, CloudMessage, CloudMessages, CloudPublish, CloudSubscription,
     Credentials, CredentialsError, DataPlane, DataPlaneError, Resolved,

@@ -1,8 +1,8 @@
 //! A cgroup per component: limits, pause, and a kill that nothing escapes (CR 2.11).
 //!
 //! Groups live in `<own cgroup of the core>/marram-<id>/c.<component>` of the version 2 hierarchy, also where only
-//! grouping, freezing and killing are possible because the controllers belong to version 1. A core that may not write
-//! there works with sessions and resource limits instead.
+//! grouping, freezing and killing are possible because the controllers belong to version 1; then a group of the same name
+//! in each of those holds the limits. A core that may not write there works with sessions and resource limits instead.
 
 use std::fs;
 use std::io;
@@ -18,9 +18,20 @@ pub struct ResourceLimits {
     pub memory_kb: Option<u64>,
     /// Processors, whole and parts.
     pub cpus: Option<f64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+}
+
+/// What a group holds by itself; the rest is left to resource limits of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Held {
+    pub(crate) memory: bool,
+    pub(crate) pids: bool,
 }
 
 const CONTROLLERS: [&str; 4] = ["+cpu", "+memory", "+pids", "+io"];
+/// Controllers of version 1 that limits need.
+const LEGACY: [&str; 3] = ["memory", "cpu", "pids"];
 const CPU_PERIOD_DEFAULT_MICROS: f64 = 100_000.0;
 
 /// The groups of one core.
@@ -29,12 +40,15 @@ pub(crate) struct Cgroups {
     base: PathBuf,
     /// `base` as `/proc/<pid>/cgroup` shows it.
     shown: String,
+    /// Bases in version 1 hierarchies.
+    legacy: Vec<PathBuf>,
 }
 
 /// The group of one component.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
     dir: PathBuf,
+    legacy: Vec<PathBuf>,
 }
 
 impl Cgroups {
@@ -53,23 +67,37 @@ impl Cgroups {
                 let _ = fs::write(dir.join("cgroup.subtree_control"), controller);
             }
         }
-        Some(Self { base, shown })
+        let legacy = |controller: &&str| {
+            let base = PathBuf::from(procfs::legacy_cgroup(controller)?).join(format!("marram-{id}"));
+            make(&base).ok().map(|()| base)
+        };
+        let missing = |controller: &&&str| !base.join(first_file(controller)).exists();
+        let legacy = LEGACY.iter().filter(missing).filter_map(legacy).collect();
+        Some(Self { base, shown, legacy })
     }
 
-    pub(crate) fn base(&self) -> &Path {
-        &self.base
+    /// All base groups, that of version 2 first.
+    pub(crate) fn bases(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(&self.base).chain(&self.legacy).map(PathBuf::as_path)
+    }
+
+    /// What groups hold on this host.
+    pub(crate) fn held(&self) -> Held {
+        let has = |file: &str| self.bases().any(|base| base.join(file).exists());
+        Held { memory: has("memory.max") || has("memory.limit_in_bytes"), pids: has("pids.max") }
     }
 
     /// The group of a component, made when missing.
     pub(crate) fn enter(&self, component: &str) -> io::Result<Group> {
         let group = self.group(component);
-        make(&group.dir)?;
+        std::iter::once(&group.dir).chain(&group.legacy).try_for_each(|dir| make(dir))?;
         Ok(group)
     }
 
     pub(crate) fn group(&self, component: &str) -> Group {
         // The prefix keeps component names apart from the kernel's own files.
-        Group { dir: self.base.join(format!("c.{component}")) }
+        let name = format!("c.{component}");
+        Group { dir: self.base.join(&name), legacy: self.legacy.iter().map(|base| base.join(&name)).collect() }
     }
 
     /// The component whose group a process is in.
@@ -85,7 +113,7 @@ pub(crate) fn sweep(base: &Path, patience: Duration) {
     if !base.is_dir() {
         return;
     }
-    let group = Group { dir: base.to_owned() };
+    let group = Group { dir: base.to_owned(), legacy: Vec::new() };
     if group.populated() {
         tracing::warn!(cgroup = %base.display(), "killing processes that an earlier run left behind");
         group.kill();
@@ -98,8 +126,9 @@ pub(crate) fn sweep(base: &Path, patience: Duration) {
 }
 
 impl Group {
-    pub(crate) fn procs_file(&self) -> PathBuf {
-        self.dir.join("cgroup.procs")
+    /// What a process writes itself into.
+    pub(crate) fn procs_files(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.dir).chain(&self.legacy).map(|dir| dir.join("cgroup.procs")).collect()
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -133,39 +162,67 @@ impl Group {
         fs::write(self.dir.join("cgroup.freeze"), if frozen { "1" } else { "0" })
     }
 
-    /// Applies limits; answers whether memory is held by the group (else the process' own limit must do it).
-    pub(crate) fn limit(&self, limits: ResourceLimits) -> io::Result<bool> {
-        let cpu_max = self.dir.join("cpu.max");
-        if cpu_max.exists() {
-            let period = fs::read_to_string(&cpu_max)
+    /// Applies limits; answers what is held by the group (else the process' own limits must do it).
+    pub(crate) fn limit(&self, limits: ResourceLimits) -> io::Result<Held> {
+        let mut held = Held::default();
+        if let Some(file) = self.file("cpu.max") {
+            let period = fs::read_to_string(&file)
                 .ok()
                 .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<f64>().ok())
                 .unwrap_or(CPU_PERIOD_DEFAULT_MICROS);
             let quota = limits.cpus.map_or("max".to_owned(), |cpus| format!("{:.0}", (period * cpus).round()));
-            fs::write(&cpu_max, format!("{quota} {period:.0}"))?;
+            fs::write(&file, format!("{quota} {period:.0}"))?;
+        } else if let Some(file) = self.file("cpu.cfs_quota_us") {
+            let period = fs::read_to_string(file.with_file_name("cpu.cfs_period_us"))
+                .ok()
+                .and_then(|text| text.trim().parse::<f64>().ok())
+                .unwrap_or(CPU_PERIOD_DEFAULT_MICROS);
+            fs::write(&file, limits.cpus.map_or("-1".to_owned(), |cpus| format!("{:.0}", (period * cpus).round())))?;
         } else if limits.cpus.is_some() {
             tracing::warn!(cgroup = %self.dir.display(), "no cpu controller: the limit on processors has no effect");
         }
-        let memory_max = self.dir.join("memory.max");
-        if !memory_max.exists() {
-            return Ok(false);
+        if let Some(file) = self.file("pids.max") {
+            fs::write(file, limits.pids.map_or("max".to_owned(), |pids| pids.to_string()))?;
+            held.pids = true;
         }
-        let bytes = limits.memory_kb.map_or("max".to_owned(), |kb| kb.saturating_mul(1024).to_string());
-        fs::write(memory_max, bytes)?;
-        // The component dies as a whole, so its end is seen and told instead of leaving half of it hanging.
-        fs::write(self.dir.join("memory.oom.group"), "1")?;
-        Ok(true)
+        let bytes = limits.memory_kb.map(|kb| kb.saturating_mul(1024).to_string());
+        if let Some(file) = self.file("memory.max") {
+            fs::write(&file, bytes.as_deref().unwrap_or("max"))?;
+            // The component dies as a whole, so its end is seen and told instead of leaving half of it hanging.
+            fs::write(file.with_file_name("memory.oom.group"), "1")?;
+            held.memory = true;
+        } else if let Some(file) = self.file("memory.limit_in_bytes") {
+            fs::write(file, bytes.as_deref().unwrap_or("-1"))?;
+            held.memory = true;
+        }
+        Ok(held)
     }
 
     /// Processes killed for want of memory so far.
     pub(crate) fn oom_kills(&self) -> u64 {
-        let events = fs::read_to_string(self.dir.join("memory.events")).unwrap_or_default();
+        let Some(file) = self.file("memory.events").or_else(|| self.file("memory.oom_control")) else { return 0 };
+        let events = fs::read_to_string(file).unwrap_or_default();
         events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
+    }
+
+    /// The place of a file in whichever hierarchy has it.
+    fn file(&self, name: &str) -> Option<PathBuf> {
+        std::iter::once(&self.dir).chain(&self.legacy).map(|dir| dir.join(name)).find(|file| file.exists())
     }
 
     /// Removes the group and those below; what still holds processes stays.
     pub(crate) fn remove(&self) {
         remove(&self.dir);
+        self.legacy.iter().for_each(|dir| remove(dir));
+    }
+}
+
+/// A file that tells whether version 2 has a controller here.
+fn first_file(controller: &str) -> &'static str {
+    match controller {
+        "memory" => "memory.max",
+        "cpu" => "cpu.max",
+        _ => "pids.max",
     }
 }
 

@@ -47,8 +47,8 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     /// Starts a new record; what the old one held must have been swept ([`sweep_recorded`]).
-    pub(crate) fn open(file: PathBuf, base: Option<&Path>) -> io::Result<Self> {
-        let group = base.map_or(String::new(), |base| format!("cgroup {}\n", base.display()));
+    pub(crate) fn open<'a>(file: PathBuf, bases: impl Iterator<Item = &'a Path>) -> io::Result<Self> {
+        let group: String = bases.map(|base| format!("cgroup {}\n", base.display())).collect();
         let header = format!("boot {}\n{group}", procfs::boot_id());
         // Replacing a file makes some file systems write it out at once; a new one does not hold the start up.
         match fs::remove_file(&file) {

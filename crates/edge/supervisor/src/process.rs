@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::cgroup::ResourceLimits;
 use crate::line::Lines;
 use crate::log::{ComponentLog, Level};
+use crate::sandbox::{Sandbox, SandboxError};
 use crate::supervisor::Supervisor;
 use crate::user::RunAs;
 
@@ -46,6 +47,8 @@ pub struct StepLaunch {
     pub limits: ResourceLimits,
     /// Setuid programs do not raise privileges.
     pub no_new_privileges: bool,
+    /// What it may reach; none leaves that to users and groups.
+    pub sandbox: Option<Sandbox>,
 }
 
 /// How a step ended.
@@ -72,6 +75,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The component cannot be held as it should.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// The launcher cannot be started.
     #[error("launcher: {0}")]
     Spawn(std::io::Error),

@@ -41,6 +41,27 @@ pub(crate) fn cgroup_mount() -> Option<String> {
     })
 }
 
+/// The folder of this process' own group in the version 1 hierarchy of a controller.
+pub(crate) fn legacy_cgroup(controller: &str) -> Option<String> {
+    let has = |list: &str| list.split(',').any(|word| word == controller);
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
+        has(controllers).then(|| path.to_owned())
+    })?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let (mount, source) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, path) = (fields.next()?, fields.next()?);
+        let options = source.strip_prefix("cgroup ")?.split(' ').next_back()?;
+        // In a container the mount shows only what lies below its root.
+        let below = if root == "/" { own.as_str() } else { own.strip_prefix(root)? };
+        has(options).then(|| format!("{path}{}", below.trim_end_matches('/')))
+    })
+}
+
 /// Differs after each boot.
 pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()

@@ -9,15 +9,16 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use marram_launch::{Bounds, Limit};
+use marram_launch::{Bounds, Limit, Offer};
 use rustix::process::Signal;
 use smol_str::SmolStr;
 use tokio::process::Command;
 
-use crate::cgroup::{Cgroups, Group, ResourceLimits};
+use crate::cgroup::{Cgroups, Group, Held, ResourceLimits};
 use crate::children::{Sessions, signal, sweep_recorded};
 use crate::log::{ComponentLog, Level, Logs};
 use crate::process::{StartError, StepLaunch, StepProcess, copy_output};
+use crate::sandbox;
 
 /// Between SIGTERM and SIGKILL, and again until the core gives up waiting (CR 2.8).
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +34,25 @@ pub struct Launcher {
     pub program: PathBuf,
     /// Arguments before the bounds, when another program answers as launcher.
     pub arguments: Vec<OsString>,
+}
+
+impl Launcher {
+    /// Asks the launcher what this host offers. One that cannot answer offers nothing, and says so when it is used.
+    fn probe(&self) -> Offer {
+        let output = std::process::Command::new(&self.program)
+            .args(&self.arguments)
+            .arg(marram_launch::PROBE)
+            .env_clear()
+            .stdin(Stdio::null())
+            .output();
+        match output {
+            Ok(output) => Offer::parse(&String::from_utf8_lossy(&output.stdout)).unwrap_or_default(),
+            Err(error) => {
+                tracing::error!(program = %self.program.display(), %error, "the launcher cannot be started");
+                Offer::default()
+            }
+        }
+    }
 }
 
 /// A supervisor could not be made.
@@ -57,6 +77,7 @@ struct Inner {
     logs: Arc<Logs>,
     cgroups: Option<Cgroups>,
     sessions: Sessions,
+    offer: Offer,
 }
 
 impl Supervisor {
@@ -89,9 +110,25 @@ impl Supervisor {
         cgroups: Option<Cgroups>,
         record: &Path,
     ) -> Result<Self, SupervisorError> {
-        let sessions = Sessions::open(record.to_owned(), cgroups.as_ref().map(Cgroups::base))
+        let sessions = Sessions::open(record.to_owned(), cgroups.iter().flat_map(Cgroups::bases))
             .map_err(|source| SupervisorError { file: record.to_owned(), source })?;
-        Ok(Self { inner: Arc::new(Inner { launcher, logs, cgroups, sessions }) })
+        let offer = launcher.probe();
+        let lacking = sandbox::lacking(offer);
+        if !lacking.is_empty() {
+            tracing::warn!(lacking = lacking.join(", "), "components run in sandboxes with layers missing");
+        }
+        Ok(Self { inner: Arc::new(Inner { launcher, logs, cgroups, sessions, offer }) })
+    }
+
+    /// What the host offers to sandboxes.
+    pub fn offer(&self) -> Offer {
+        self.inner.offer
+    }
+
+    /// Whether limits on memory, and on processes, are held by cgroups.
+    pub fn holds(&self) -> (bool, bool) {
+        let held = self.inner.cgroups.as_ref().map(Cgroups::held).unwrap_or_default();
+        (held.memory, held.pids)
     }
 
     /// The logs of components.
@@ -109,6 +146,7 @@ impl Supervisor {
     /// # Errors
     /// [`StartError`].
     pub fn start(&self, launch: StepLaunch) -> Result<StepProcess, StartError> {
+        give_artifacts(&launch);
         prepare_work_dir(&launch).map_err(|source| StartError::WorkDir { dir: launch.work_dir.clone(), source })?;
         let mut bounds = Bounds {
             no_new_privileges: launch.no_new_privileges,
@@ -121,23 +159,26 @@ impl Supervisor {
             bounds.identity = Some(launch.user.identity.clone());
         }
         let group = self.enter_group(&launch.component, launch.limits);
-        let memory_held = match &group {
-            Some((group, memory_held)) => {
-                bounds.cgroup = Some(group.procs_file());
-                *memory_held
+        let held = match &group {
+            Some((group, held)) => {
+                bounds.cgroups = group.procs_files();
+                *held
             }
-            None => false,
+            None => Held::default(),
         };
-        if let Some(kb) = launch.limits.memory_kb.filter(|_| !memory_held) {
+        if let Some(kb) = launch.limits.memory_kb.filter(|_| !held.memory) {
             bounds.limits.push((Limit::Data, kb.saturating_mul(1024)));
         }
+        let replaced = sandbox::apply(&launch, self.inner.offer, own, &mut bounds)?;
+        let environment = launch.environment.iter().filter(|(name, _)| replaced.iter().all(|(other, _)| other != name));
         let launcher = &self.inner.launcher;
         let mut child = Command::new(&launcher.program)
             .args(&launcher.arguments)
             .args(bounds.to_arguments())
             .args([&launch.shell, "-c", &launch.script])
             .env_clear()
-            .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+            .envs(environment.map(|(name, value)| (name, value)))
+            .envs(replaced.iter().map(|(name, value)| (name, value)))
             .current_dir(&launch.work_dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -254,7 +295,7 @@ impl Supervisor {
         }
     }
 
-    fn enter_group(&self, component: &str, limits: ResourceLimits) -> Option<(Group, bool)> {
+    fn enter_group(&self, component: &str, limits: ResourceLimits) -> Option<(Group, Held)> {
         let groups = self.inner.cgroups.as_ref()?;
         let entered = groups.enter(component).and_then(|group| Ok((group.clone(), group.limit(limits)?)));
         match entered {
@@ -333,6 +374,39 @@ fn prepare_work_dir(launch: &StepLaunch) -> io::Result<()> {
     let privileged = wanted.uid == 0 && launch.step != "run";
     if rustix::process::geteuid().is_root() && found.uid() != wanted.uid && !(privileged && found.uid() != 0) {
         give(dir, found.uid(), wanted.uid, wanted.gid)?;
+    }
+    Ok(())
+}
+
+/// The component's group may read its artifacts, which stay the core's own (CR 1.6: the owner is the user of the component).
+fn give_artifacts(launch: &StepLaunch) {
+    let folders = launch.sandbox.iter().flat_map(|sandbox| &sandbox.artifacts).filter(|_| rustix::process::geteuid().is_root());
+    // The first group that all components of their own user share, else the user's.
+    let identity = &launch.user.identity;
+    let shared = launch.sandbox.as_ref().is_some_and(|sandbox| sandbox.own_user);
+    let gid = identity.groups.first().copied().filter(|_| shared).unwrap_or(identity.gid);
+    for folder in folders {
+        if let Err(error) = hand_to_group(folder, gid) {
+            tracing::warn!(folder = %folder.display(), %error, "artifacts cannot be given to the component's group");
+        }
+    }
+}
+
+fn hand_to_group(path: &Path, gid: u32) -> io::Result<()> {
+    let found = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if found.uid() != 0 || found.is_symlink() {
+        return Ok(());
+    }
+    if found.gid() != gid {
+        lchown(path, None, Some(gid))?;
+    }
+    if found.is_dir() {
+        for entry in fs::read_dir(path)? {
+            hand_to_group(&entry?.path(), gid)?;
+        }
     }
     Ok(())
 }

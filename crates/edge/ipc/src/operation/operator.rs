@@ -151,6 +151,9 @@ pub(super) fn diagnose(call: &mut Call<'_>) -> Handled {
             find("warning", format!("deployment {} failed: {cause}", record.id), "ask `marram-core why`");
         }
     }
+    for finding in ports.checks.iter().flat_map(|port| port.findings()) {
+        find(finding.severity.as_str(), finding.what, &finding.advice);
+    }
     let dropped = call.door.counters.dropped_total();
     if dropped > 0 {
         let what = format!("{dropped} IPC events were lost to slow subscribers");

@@ -47,6 +47,7 @@ impl Door {
             client_devices: Some(core.clone()),
             metrics: Some(core.clone()),
             debug_passwords: Some(core.clone()),
+            checks: None,
         };
         Self::serve(core, ports, options)
     }

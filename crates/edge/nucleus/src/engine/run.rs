@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use marram_supervisor::{Level, StepEnd, StepLaunch, StepProcess, UserError, should_skip};
+use marram_supervisor::{Level, OwnUsersError, RunAs, StepEnd, StepLaunch, StepProcess, UserError, should_skip};
 use serde_json::Value;
 use smol_str::SmolStr;
 
 use super::{Command, Engine};
 use crate::lifecycle::{Failure, Input, ScriptEnd, Step};
 use crate::plan;
-use crate::settings::{self, Surroundings};
+use crate::settings::{self, Surroundings, sandbox};
 use crate::shared::Shared;
 
 impl Engine {
@@ -46,6 +46,16 @@ impl Engine {
     }
 }
 
+/// Whoever a component runs as may open the core's socket; what it may do there its token says.
+fn admit(user: &mut RunAs, socket_group: Option<u32>) {
+    let identity = &mut user.identity;
+    if let Some(group) = socket_group.filter(|group| identity.uid != 0 && identity.gid != *group)
+        && !identity.groups.contains(&group)
+    {
+        identity.groups.push(group);
+    }
+}
+
 fn script_end(step: Step, end: StepEnd) -> ScriptEnd {
     match end {
         StepEnd::Exited(0) => ScriptEnd::Done,
@@ -74,11 +84,30 @@ pub(super) fn launch(
             return Err(Failure::not_valid(step, cause));
         }
         let configured = settings::users(&tree, service);
-        let configured = configured.each_ref().map(Option::as_deref);
-        let user = shared.users.resolve(&configured, plan.privileged).map_err(|error| match error {
-            UserError::NotConfigured => Failure::missing_run_with(step, &error.to_string()),
-            _ => Failure::not_valid(step, &error.to_string()),
-        })?;
+        let own = !plan.privileged && shared.own_users.is_some() && sandbox::has_own_user(&tree, &configured);
+        let mut user = match shared.own_users.as_ref().filter(|_| own) {
+            Some(users) => users.of(name, &work_dir).map_err(|error: OwnUsersError| Failure::io(step, &error.to_string()))?,
+            None => {
+                let configured = configured.each_ref().map(Option::as_deref);
+                shared.users.resolve(&configured, plan.privileged).map_err(|error| match error {
+                    UserError::NotConfigured => Failure::missing_run_with(step, &error.to_string()),
+                    _ => Failure::not_valid(step, &error.to_string()),
+                })?
+            }
+        };
+        admit(&mut user, shared.socket_group);
+        let sandbox = sandbox::of_step(
+            &tree,
+            service,
+            &sandbox::Step {
+                component: name,
+                privileged: plan.privileged,
+                own_user: own,
+                root: &shared.root,
+                socket: &shared.ipc_socket,
+            },
+        )
+        .map_err(|cause| Failure::not_valid(step, &cause))?;
         let mut extra = plan.environment;
         if step == Step::Uninstall
             && let Some(version) = crate::reaction::at(service, &["version"]).and_then(Value::as_str)
@@ -111,6 +140,7 @@ pub(super) fn launch(
             timeout: plan.timeout.filter(|_| step != Step::Startup),
             limits: settings::limits(&tree, service),
             no_new_privileges: settings::no_new_privileges(service, &user),
+            sandbox,
             user,
         }
     };

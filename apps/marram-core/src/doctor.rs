@@ -1,0 +1,104 @@
+//! `marram-core doctor`: how components are held on this host.
+
+use marram_edge_ports::{Checks, Finding, Severity};
+use marram_nucleus::NucleusHandle;
+use marram_supervisor::{Mounting, Profile, Supervisor, lacking};
+
+/// Looks at the parts that other doctors do not see.
+pub(crate) struct Doctor {
+    supervisor: Supervisor,
+}
+
+impl Doctor {
+    pub(crate) fn new(supervisor: Supervisor) -> Self {
+        Self { supervisor }
+    }
+
+    /// A doctor for a running core.
+    pub(crate) fn of(self, nucleus: &NucleusHandle) -> Rounds {
+        Rounds { supervisor: self.supervisor, nucleus: nucleus.clone() }
+    }
+}
+
+/// The checks of a running core.
+pub(crate) struct Rounds {
+    supervisor: Supervisor,
+    nucleus: NucleusHandle,
+}
+
+impl Checks for Rounds {
+    fn findings(&self) -> Vec<Finding> {
+        let mut all = Vec::new();
+        self.layers(&mut all);
+        self.limits(&mut all);
+        self.profiles(&mut all);
+        all
+    }
+}
+
+impl Rounds {
+    fn layers(&self, all: &mut Vec<Finding>) {
+        let offer = self.supervisor.offer();
+        let mut offered = Vec::new();
+        if offer.landlock > 0 {
+            offered.push(format!("file rules (Landlock ABI {})", offer.landlock));
+        }
+        if offer.syscalls {
+            offered.push("system call filters".to_owned());
+        }
+        match offer.mounting {
+            Some(Mounting::Privileged) => offered.push("private /tmp".to_owned()),
+            Some(Mounting::Namespace) => offered.push("private /tmp in user namespaces".to_owned()),
+            None => {}
+        }
+        if !offered.is_empty() {
+            let what = format!("sandboxes of components have {}", offered.join(", "));
+            all.push(Finding::new(Severity::Note, what, "nothing to do"));
+        }
+        let severity = if self.nucleus.requires_sandboxes() { Severity::Error } else { Severity::Warning };
+        for layer in lacking(offer) {
+            let what = format!("sandboxes of components lack {layer}");
+            let advice = "update the kernel, or allow it to this service; `marram.sandbox.policy: require` refuses \
+                          components until then";
+            all.push(Finding::new(severity, what, advice));
+        }
+    }
+
+    fn limits(&self, all: &mut Vec<Finding>) {
+        let (memory, pids) = self.supervisor.holds();
+        let own_users = rustix::process::geteuid().is_root();
+        let advice = "delegate a cgroup to the core (`Delegate=yes` of the unit)";
+        if !memory {
+            let what = "memory limits are held by each process for itself, not by a cgroup";
+            all.push(Finding::new(Severity::Warning, what, advice));
+        }
+        if !pids {
+            let what = match own_users {
+                true => "limits on processes are held by the component's user, not by a cgroup",
+                false => "no limit on processes holds: there is no cgroup, and components share the core's user",
+            };
+            all.push(Finding::new(Severity::Warning, what, advice));
+        }
+        if !own_users {
+            let what = "components run as the core's own user: only file rules keep them from each other's files";
+            all.push(Finding::new(Severity::Note, what, "run the core as root; it gives each component a user of its own"));
+        }
+    }
+
+    fn profiles(&self, all: &mut Vec<Finding>) {
+        for (component, profile) in self.nucleus.profiles() {
+            match profile {
+                Ok(Profile::Off) => {
+                    let what = format!("{component} runs without a sandbox");
+                    let advice = "set its `marram.sandbox.profile`, or `marram.sandbox.floor` of the core";
+                    all.push(Finding::new(Severity::Warning, what, advice));
+                }
+                Ok(_) => {}
+                Err(why) => {
+                    let what = format!("{component} does not start: {why}");
+                    all.push(Finding::new(Severity::Error, what, "correct its `marram.sandbox`"));
+                }
+            }
+        }
+    }
+}

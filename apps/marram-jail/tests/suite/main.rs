@@ -1,0 +1,5 @@
+//! The launcher and the supervisor with real processes.
+
+mod abuse;
+mod host;
+mod processes;
