@@ -118,6 +118,8 @@ fn components_start_in_order_and_stop_in_reverse() {
         let log = "../../order";
         json!({
             "version": "1.0.0",
+            // They write outside of their folders.
+            "configuration": {"marram": {"sandbox": {"profile": "off"}}},
             "lifecycle": {
                 "run": format!("echo start {name} >> {log}; env > env; echo $$ > pid; sleep 300 & wait"),
                 "shutdown": format!("echo stop {name} >> {log}"),
