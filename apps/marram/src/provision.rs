@@ -92,9 +92,11 @@ fn core_policy(region: &Region, account: &AccountId) -> Value {
                   "greengrass:PutCertificateAuthorities", "greengrass:VerifyClientDeviceIdentity"],
                 &["*".to_owned()],
             ),
+            // Variables of the thing have no value for these actions, as in the original; the services themselves refuse a
+            // thing that is not attached to the calling certificate.
             allow(
                 &["greengrass:ListThingGroupsForCoreDevice", "greengrass:GetConnectivityInfo", "greengrass:UpdateConnectivityInfo"],
-                &[iot("thing", OWN)],
+                &[iot("thing", "*")],
             ),
         ],
     })
@@ -167,7 +169,11 @@ mod tests {
             let actions: Vec<&str> = statement["Action"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
             for resource in statement["Resource"].as_array().unwrap() {
                 let resource = resource.as_str().unwrap();
-                let without = ["greengrass:ResolveComponentCandidates", "greengrass:GetComponentVersionArtifact"];
+                let without = [
+                    "greengrass:ResolveComponentCandidates",
+                    "greengrass:GetComponentVersionArtifact",
+                    "greengrass:ListThingGroupsForCoreDevice",
+                ];
                 assert!(
                     resource.contains(OWN)
                         || resource.contains(ROLE_ALIAS)

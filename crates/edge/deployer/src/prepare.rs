@@ -157,8 +157,11 @@ async fn groups(inner: &Inner, record: &Record, wish: &Wish) -> Result<Groups, R
         let failure = Failure::new(ErrorCode::RejectedStaleDeployment, cause);
         return Err(Refusal { failure, detailed: DetailedStatus::Rejected });
     }
-    if let Some(members) = membership(inner, record.source == Source::Local).await {
-        groups.membership = members;
+    match membership(inner, record.source == Source::Local).await {
+        Some(members) => groups.membership = members,
+        // a job for a group says as much: without it the next deployment would take the group for one that was left
+        None if is_job => drop(groups.membership.insert(wish.group.clone())),
+        None => {}
     }
     groups.forget_left_groups(&wish.group);
     let root = |version: &str| GroupRoot {
@@ -461,10 +464,20 @@ impl Inner {
                 Err(error) if error.is_retryable() && self.is_patient() => {
                     tracing::info!(%error, what, "a network operation is tried again");
                     self.waiting(format!("{what} ({error})"));
-                    tokio::time::sleep(self.settings.pace.retry).await;
+                    self.pause().await;
                 }
                 answer => return answer,
             }
+        }
+    }
+
+    /// The pause before a network operation is tried again: over at once when the line comes back, because what failed was
+    /// most likely the same outage.
+    pub(crate) async fn pause(&self) {
+        let mut connection = self.ports.messages.connection();
+        tokio::select! {
+            () = tokio::time::sleep(self.settings.pace.retry) => {}
+            () = crate::source::reconnected(&mut connection) => {}
         }
     }
 }

@@ -278,6 +278,32 @@ async fn passing_trouble_is_waited_out() {
     assert_eq!(world.told().0, "SUCCEEDED");
 }
 
+/// CR 4.6: a core that may not list its groups goes by what it knows, and a job for a group told it: the next deployment of
+/// another target leaves the group's components alone.
+#[tokio::test]
+async fn a_core_that_may_not_list_its_groups_keeps_them() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    world.publish("own", "1.0.0", json!({"run": "fine"}), &[]);
+    let thing = json!({"configurationArn": "arn:aws:greengrass:us-east-1:000000000000:configuration:thing/core:1"});
+    for (id, component, more) in [("a", "app", json!({})), ("bb", "own", thing)] {
+        let error = DataPlaneError::Answered {
+            status: 403,
+            code: "AccessDeniedException".to_owned(),
+            message: "no".to_owned(),
+        };
+        {
+            let mut cloud = world.cloud.lock().unwrap();
+            cloud.trouble.insert("groups", error);
+            cloud.told.clear();
+        }
+        world.deploy(id, &[(component, "1.0.0")], more);
+        world.run(None).await;
+        assert_eq!(world.told().0, "SUCCEEDED");
+    }
+    assert_eq!(world.versions().into_keys().collect::<Vec<_>>(), ["app", "own"]);
+}
+
 /// CR 4.11, 3.4: a disk that fills up before activation changes nothing and is told.
 #[tokio::test]
 async fn a_full_disk_changes_nothing() {
