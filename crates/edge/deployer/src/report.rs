@@ -75,17 +75,22 @@ async fn report_job(inner: &Inner, record: &Record, job_id: &str) -> Answer {
         return Answer::Accepted;
     }
     let details = details(record).map(|details| details.job).unwrap_or_default();
-    let update = json!({
-        "status": record.status, "statusDetails": details, "clientToken": uuid::Uuid::new_v4().to_string(),
-    });
+    let token = uuid::Uuid::new_v4().to_string();
+    let update = json!({"status": record.status, "statusDetails": details, "clientToken": token});
     if let Err(error) = publish(inner, &topic, &update).await {
         tracing::info!(%error, job_id, "a job's status is told later");
         return Answer::Again;
     }
     let answer = timeout(inner.settings.pace.report, async {
-        tokio::select! {
-            message = accepted.messages.recv() => message.map(|_| None),
-            message = rejected.messages.recv() => message.map(|message| Some(message.payload)),
+        loop {
+            let (message, is_taken) = tokio::select! {
+                message = accepted.messages.recv() => (message?, true),
+                message = rejected.messages.recv() => (message?, false),
+            };
+            // a late answer to an earlier report says nothing about this one
+            if is_answer_to(&message.payload, &token) {
+                return Some((!is_taken).then_some(message.payload));
+            }
         }
     });
     match answer.await {
@@ -103,6 +108,12 @@ async fn report_job(inner: &Inner, record: &Record, job_id: &str) -> Answer {
         }
         _ => Answer::Again,
     }
+}
+
+/// Whether an answer names the request's token.
+fn is_answer_to(payload: &[u8], token: &str) -> bool {
+    let answer = serde_json::from_slice::<Value>(payload).unwrap_or_default();
+    answer.get("clientToken").and_then(Value::as_str) == Some(token)
 }
 
 async fn report_shadow(inner: &Inner, record: &Record) -> Answer {
@@ -130,10 +141,7 @@ async fn report_shadow(inner: &Inner, record: &Record) -> Answer {
     if publish(inner, &topic, &update).await.is_err() {
         return Answer::Again;
     }
-    let ours = |payload: &[u8]| {
-        let value = serde_json::from_slice::<Value>(payload).unwrap_or_default();
-        value.get("clientToken").and_then(Value::as_str) == Some(&token)
-    };
+    let ours = |payload: &[u8]| is_answer_to(payload, &token);
     let answer = timeout(inner.settings.pace.report, async {
         loop {
             tokio::select! {

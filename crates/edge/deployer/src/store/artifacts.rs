@@ -161,7 +161,7 @@ impl Work<'_> {
                 }
                 Err(error) if error.is_retryable() && self.inner.is_patient() => {
                     self.inner.waiting(format!("download of {} of {}: {error}", self.file, self.recipe.name));
-                    tokio::time::sleep(pace.retry).await;
+                    self.inner.pause().await;
                     continue;
                 }
                 Err(error) => {
