@@ -69,10 +69,15 @@ pub struct Cloud {
     pub unreachable: bool,
 }
 
+/// In memory where that can be had: these crashes end processes and not the power, so waiting for a disk proves nothing.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 impl World {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: folder(),
             tree: Mutex::default(),
             cloud: Mutex::new(Cloud { groups: vec!["g".to_owned()], ..Cloud::default() }),
             bootstrapped: Mutex::default(),
@@ -94,7 +99,7 @@ impl World {
                 }
             }
         }
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         copy(self.folder.path(), folder.path());
         Arc::new(Self {
             folder,
@@ -175,17 +180,6 @@ impl World {
 
     /// One life of the core.
     pub fn start(self: &Arc<Self>, crash: Arc<Crash>) -> Life {
-        let nucleus = Arc::new(FakeNucleus::new(self.clone(), crash.clone()));
-        let restart = Arc::new(Notify::new());
-        let asked = restart.clone();
-        let ports = Ports {
-            nucleus,
-            data_plane: Arc::new(FakePlane { world: self.clone(), crash: crash.clone() }),
-            messages: Arc::new(FakeMessages::new(self.clone())),
-            disk: Arc::new(FakeDisk { world: self.clone(), crash: crash.clone() }),
-            clock: Arc::new(|| 5_000),
-            restart: Arc::new(move |_: Restart| asked.notify_one()),
-        };
         let pace = Pace {
             retry: Duration::from_millis(5),
             checksum_retry: Duration::from_millis(1),
@@ -194,6 +188,28 @@ impl World {
             report: Duration::from_secs(5),
             restart_grace: Duration::from_secs(60),
             min_free_bytes: 1_000,
+        };
+        self.start_with(crash, pace, Arc::new(FakeMessages::new(self.clone())), Arc::new(|| 5_000))
+    }
+
+    /// One life of the core, with its own line and clock.
+    pub fn start_with(
+        self: &Arc<Self>,
+        crash: Arc<Crash>,
+        pace: Pace,
+        messages: Arc<dyn CloudMessages>,
+        clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    ) -> Life {
+        let nucleus = Arc::new(FakeNucleus::new(self.clone(), crash.clone()));
+        let restart = Arc::new(Notify::new());
+        let asked = restart.clone();
+        let ports = Ports {
+            nucleus,
+            data_plane: Arc::new(FakePlane { world: self.clone(), crash: crash.clone() }),
+            messages,
+            disk: Arc::new(FakeDisk { world: self.clone(), crash: crash.clone() }),
+            clock,
+            restart: Arc::new(move |_: Restart| asked.notify_one()),
         };
         let settings = Settings {
             root: self.folder.path().to_owned(),
@@ -254,6 +270,17 @@ pub struct Life {
 }
 
 impl Life {
+    /// Works until it dies at its crash point, asks for a restart, or `end` resolves.
+    #[allow(dead_code)] // the fleet's
+    pub async fn until_death(&self, end: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.deployer.run() => unreachable!("it works for ever"),
+            () = self.crash.fired.notified() => {}
+            () = self.restart.notified() => {}
+            () = end => {}
+        }
+    }
+
     /// Whether it came to the told end; false when it died before.
     pub async fn until_over(&self) -> bool {
         let over = async {
@@ -602,7 +629,7 @@ impl FakeMessages {
             let status = payload["status"].as_str().unwrap().to_owned();
             cloud.told.push((status, payload["statusDetails"].clone()));
             drop(cloud);
-            self.send(&format!("{topic}/accepted"), &json!({}));
+            self.send(&format!("{topic}/accepted"), &json!({"clientToken": payload["clientToken"]}));
         } else if topic.ends_with("/shadow/name/AWSManagedGreengrassV2Deployment/get") && !cloud.shadow.is_null() {
             let answer = json!({"state": cloud.shadow, "version": cloud.shadow_version});
             drop(cloud);
