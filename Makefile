@@ -58,6 +58,8 @@ bench: tools/ready ## all benchmarks, ours and the peers that are installed, one
 fuzz: ## each fuzz target for FUZZ_SECONDS (default 60)
 	tools/fuzz $(or $(FUZZ_SECONDS),60) $(ARGS)
 
-soak: tools/ready ## the demo under kill -9 at KILLS random points (default 1000), seed printed
-	$(CARGO) build --locked -p marram
-	MARRAM_KILLS=$(or $(KILLS),1000) MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) $(PY) -m pytest conformance/test_survives_kill.py -q -s
+soak: tools/ready ## the demo and deployments under kill -9 at KILLS random points each (default 1000), and FLEET simulated cores (default 10000); seeds printed
+	$(CARGO) build --locked -p marram -p marram-core -p marram-jail
+	MARRAM_KILLS=$(or $(KILLS),1000) MARRAM_FULL_DISKS=100 MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) MARRAM_CORE_BIN=$(abspath $(TARGET_DIR)/debug/marram-core) \
+	  $(PY) -m pytest conformance/test_survives_kill.py conformance/test_deployments_survive_kill.py conformance/test_deployments_roll_back.py -q -s -p no:cacheprovider
+	MARRAM_FLEET=$(or $(FLEET),10000) $(CARGO) nextest run --locked -p marram-deployer --test fleet --run-ignored all --no-capture

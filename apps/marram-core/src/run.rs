@@ -56,6 +56,9 @@ pub(crate) fn run(flags: &Run) -> anyhow::Result<u8> {
 async fn live(flags: &Run, began: Instant) -> anyhow::Result<u8> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    // A limit on file sizes is a full disk to the one who writes, not the end of the program.
+    let _file_too_large =
+        signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).context("cannot listen for SIGXFSZ")?;
     let core = Core::start(flags).await?;
     tell_ready(&core, began)?;
     core.start_components().await;

@@ -1,0 +1,153 @@
+"""A control plane and cores as processes of their own, started, killed and looked at from outside."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import boto3
+from botocore.config import Config
+
+ROOT = pathlib.Path(__file__).parent.parent
+MARRAM = os.environ.get("MARRAM_BIN", str(ROOT / "target/debug/marram"))
+MARRAM_CORE = os.environ.get("MARRAM_CORE_BIN", str(ROOT / "target/debug/marram-core"))
+READY_SECONDS = 30
+STOP_SECONDS = 30
+#: Environment variable that tells a component's processes from all others: ROOT|component|version.
+MARK = "PROOF_MARK"
+
+
+def until(what, look, seconds=60, every=0.1):
+    """Waits for a condition; names it when it does not come true."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {seconds} s: {found!r}")
+        time.sleep(every)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Plane:
+    """`marram up` without core and demo, on ports that stay the same across restarts."""
+
+    def __init__(self, folder):
+        self.data = folder / "data"
+        self.log = open(folder / "marram.log", "ab")
+        self.ports = [free_port() for _ in range(3)]
+        self.process = None
+        self.start()
+        self.env = json.loads((self.data / "env.json").read_text())
+
+    def start(self):
+        flags = [f"--{name}=127.0.0.1:{port}" for name, port in zip(("api", "device-api", "mqtt"), self.ports)]
+        self.process = subprocess.Popen(
+            [MARRAM, "up", "--data", str(self.data), "--no-core", "--no-demo", "--no-view", *flags],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        line = self.process.stdout.readline()
+        assert line, f"marram ended with {self.process.wait()}"
+        return json.loads(line)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    def client(self, service):
+        return boto3.client(
+            service, endpoint_url=self.env["AWS_ENDPOINT_URL"], verify=self.env["AWS_CA_BUNDLE"],
+            region_name=self.env["AWS_DEFAULT_REGION"], aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+            config=Config(retries={"max_attempts": 1}, connect_timeout=2, read_timeout=10, max_pool_connections=20))
+
+    def run(self, *arguments):
+        return subprocess.run([MARRAM, *arguments, "--data", str(self.data)], capture_output=True, text=True, timeout=60)
+
+
+class Core:
+    """`marram-core run`, started again whenever it ends, as an init system does it."""
+
+    def __init__(self, plane, folder, thing, configuration="", user=None):
+        """`user`: a number to run as, for a test that is root; such a core has no control groups."""
+        self.thing, self.root, self.user = thing, folder / thing, user
+        credentials = folder / f"{thing}-credentials"
+        made = plane.run("core", "provision", "--thing", thing, "--out", str(credentials))
+        assert made.returncode == 0, made.stderr
+        self.config = credentials / "config.yaml"
+        if os.geteuid() == 0 and user is None:
+            # A temporary directory is its owner's alone: other users could not enter a component's folder.
+            configuration = f'      runWithDefault:\n        posixUser: "0:0"\n{configuration}'
+        with open(self.config, "a") as file:
+            file.write(configuration)
+        if user is not None:
+            self.root.mkdir()
+            for path in (self.root, credentials, *credentials.iterdir()):
+                os.chown(path, user, user)
+        self.log_file = folder / f"{thing}.log"
+        self.log = open(self.log_file, "ab")
+        self.process, self.wanted, self.exits = None, True, []
+        self.lock = threading.Lock()
+        self.keeper = threading.Thread(target=self._keep, daemon=True)
+        self.keeper.start()
+
+    def _keep(self):
+        while self.wanted:
+            process = subprocess.Popen(
+                [MARRAM_CORE, "run", "--root", str(self.root), "--init-config", str(self.config)],
+                stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, user=self.user, group=self.user)
+            with self.lock:
+                self.process = process
+            self.exits.append(process.wait())
+            time.sleep(0.05)
+
+    def kill(self):
+        """SIGKILL; the keeper starts it again."""
+        with self.lock:
+            if self.process and self.process.poll() is None:
+                self.process.kill()
+
+    def stop(self):
+        """In order. Answers the exit code."""
+        self.wanted = False
+        with self.lock:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+        self.keeper.join(STOP_SECONDS)
+        assert not self.keeper.is_alive(), "the core does not stop"
+        return self.exits[-1]
+
+    def cli(self, *arguments):
+        """`greengrass-cli` of this core."""
+        return subprocess.run([str(self.root / "bin/greengrass-cli"), "--ggcRootPath", str(self.root), *arguments],
+                              capture_output=True, text=True, timeout=30)
+
+    def processes(self):
+        """Processes of components that bear a mark: {pid: (component, version)}."""
+        wanted, found = f"{MARK}={self.root}|".encode(), {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                alive = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+            except OSError:
+                continue
+            marks = [one for one in environment if one.startswith(wanted)]
+            if marks and alive:
+                found[int(pid)] = tuple(marks[0][len(wanted):].decode().split("|"))
+        return found
+
+    def tail(self):
+        return self.log_file.read_text(errors="replace")[-12000:]
