@@ -4,7 +4,7 @@
 //! -> front door -> listeners. Order of death is the reverse.
 
 mod console;
-mod greengrass;
+pub(crate) mod greengrass;
 mod objects;
 
 use std::net::SocketAddr;
@@ -283,6 +283,7 @@ impl Stack {
                 mqtt_port: mqtt.port(),
                 device_port: device_api.port(),
                 api_port: api.port(),
+                deployment_key: greengrass::public_key(&data)?,
             },
         };
         let at = |address: SocketAddr| format!("{}:{}", settings.public_host(), address.port());

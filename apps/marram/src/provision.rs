@@ -17,6 +17,8 @@ pub const ROLE_ALIAS: &str = "MarramCoreTokenExchangeAlias";
 
 /// Name of the policy of cores.
 const POLICY: &str = "MarramCorePolicy";
+/// A secret that bears this tag with the value `true` is for cores.
+const SECRET_TAG: &str = "marram:for-cores";
 /// The thing a certificate is attached to, in a policy.
 const OWN: &str = "${iot:Connection.Thing.ThingName}";
 
@@ -95,6 +97,10 @@ fn core_policy(region: &Region, account: &AccountId) -> Value {
             // Variables of the thing have no value for these actions, as in the original; the services themselves refuse a
             // thing that is not attached to the calling certificate.
             allow(
+                &["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow"],
+                &[iot("thing", OWN), iot("thing", &format!("{OWN}/*"))],
+            ),
+            allow(
                 &["greengrass:ListThingGroupsForCoreDevice", "greengrass:GetConnectivityInfo", "greengrass:UpdateConnectivityInfo"],
                 &[iot("thing", "*")],
             ),
@@ -102,11 +108,17 @@ fn core_policy(region: &Region, account: &AccountId) -> Value {
     })
 }
 
-/// What components may do with the role: write their logs, read flow snapshots and artifacts of the account's own buckets.
+/// What components may do with the role: write their logs, find buckets, read the secrets that are meant for cores: those
+/// named `greengrass-...` or `greengrass/...`, as in the original, and those tagged [`SECRET_TAG`].
 fn role_policy(region: &Region, account: &AccountId) -> Value {
+    let secret = |name: &str| format!("arn:aws:secretsmanager:{region}:{account}:secret:{name}");
+    let mut tagged = allow(&["secretsmanager:GetSecretValue"], &[secret("*")]);
+    tagged["Condition"] = json!({ "StringEquals": { format!("aws:ResourceTag/{SECRET_TAG}"): "true" } });
     json!({
         "Version": "2012-10-17",
         "Statement": [
+            allow(&["secretsmanager:GetSecretValue"], &[secret("greengrass-*"), secret("greengrass/*")]),
+            tagged,
             allow(
                 &["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
                 &[format!("arn:aws:logs:{region}:{account}:log-group:/aws/greengrass/*")],
@@ -133,11 +145,13 @@ pub struct CoreEndpoints {
     pub device_port: u16,
     /// API port: artifacts, secrets, logs with the core's role.
     pub api_port: u16,
+    /// Public key that deployment documents are signed for, base64 (SEC-154).
+    pub deployment_key: String,
 }
 
 /// The core's first configuration, YAML, in the form the original reads too (CR 5.5). `folder` holds the three files.
 pub fn first_configuration(thing: &str, folder: &str, endpoints: &CoreEndpoints) -> String {
-    let CoreEndpoints { region, host, mqtt_port, device_port, api_port } = endpoints;
+    let CoreEndpoints { region, host, mqtt_port, device_port, api_port, deployment_key } = endpoints;
     let api = Value::String(format!("https://{host}:{api_port}")).to_string();
     let quoted = |text: &str| Value::String(text.to_owned()).to_string();
     let (certificate, key, root) = (
@@ -147,8 +161,10 @@ pub fn first_configuration(thing: &str, folder: &str, endpoints: &CoreEndpoints)
     );
     let (thing, region, host, credentials) =
         (quoted(thing), quoted(region), quoted(host), quoted(&format!("{host}:{device_port}")));
+    let deployment_key = quoted(deployment_key);
     format!(
-        "system:\n  certificateFilePath: {certificate}\n  privateKeyPath: {key}\n  rootCaPath: {root}\n  thingName: {thing}\n\
+        "system:\n  certificateFilePath: {certificate}\n  privateKeyPath: {key}\n  rootCaPath: {root}\n  thingName: {thing}\n  \
+         deploymentPublicKey: {deployment_key}\n\
          services:\n  aws.greengrass.Nucleus:\n    componentType: NUCLEUS\n    configuration:\n      awsRegion: {region}\n      \
          iotRoleAlias: {ROLE_ALIAS}\n      iotDataEndpoint: {host}\n      iotCredEndpoint: {credentials}\n      \
          greengrassDataPlaneEndpoint: {host}\n      greengrassDataPlanePort: {device_port}\n      mqtt:\n        port: {mqtt_port}\n      \

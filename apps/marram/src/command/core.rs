@@ -73,6 +73,7 @@ async fn provision(flags: &Provision) -> anyhow::Result<()> {
         mqtt_port: port("mqttPort")?,
         device_port: port("devicePort")?,
         api_port: port("apiPort")?,
+        deployment_key: text("deploymentPublicKey")?.to_owned(),
     };
     let at = match &flags.installed_at {
         Some(path) => path.clone(),
@@ -112,5 +113,6 @@ pub fn answer(certificate_pem: &str, root_pem: &str, endpoints: &CoreEndpoints) 
         "mqttPort": endpoints.mqtt_port,
         "devicePort": endpoints.device_port,
         "apiPort": endpoints.api_port,
+        "deploymentPublicKey": endpoints.deployment_key,
     })
 }

@@ -112,6 +112,7 @@ async fn start_core(settings: &Settings, stack: &Stack) -> anyhow::Result<Option
         mqtt_port: stack.mqtt.port(),
         device_port: stack.device_api.port(),
         api_port: stack.api.port(),
+        deployment_key: crate::compose::greengrass::public_key(&stack.data)?,
     };
     let caller = administrator_of(settings, stack)?;
     let root = stack.data.folder("core")?;

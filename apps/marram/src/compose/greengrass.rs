@@ -40,3 +40,10 @@ pub(super) async fn open(
     greengrass.recover().await.context("cannot take up unfinished deployments")?;
     Ok(greengrass)
 }
+
+/// The public half of the deployment key, base64: cores check documents with it (SEC-154).
+pub(crate) fn public_key(data: &DataDir) -> anyhow::Result<String> {
+    let file = data.root().join(PUBLIC_KEY_FILE);
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text.trim().to_owned())
+}

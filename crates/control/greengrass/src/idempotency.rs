@@ -1,6 +1,7 @@
 //! `clientToken`: the same request again gets the first answer, another request is a conflict (control-plane-api 1.6).
 
 use aws_lc_rs::digest;
+use marram_deploy::canonical;
 use marram_identity::{CallContext, CallError};
 use marram_registry::Realm;
 use marram_store::{Snapshot, Tx, params};
@@ -8,7 +9,6 @@ use marram_types::Timestamp;
 use serde_json::Value;
 
 use crate::fault;
-use crate::signature::canonical;
 
 /// Life of a token, in seconds (control-plane-api 1.6).
 const TOKEN_LIFE_SECS: i64 = 86_400;

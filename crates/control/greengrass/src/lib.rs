@@ -32,5 +32,5 @@ mod watch;
 
 pub use schema::MIGRATIONS;
 pub use service::{Greengrass, Parts};
-pub use signature::{DeploymentKey, DeploymentKeyError, PAYLOAD_TYPE, SIGNATURE_MEMBER, canonical, pre_authentication};
+pub use signature::{DeploymentKey, DeploymentKeyError};
 pub use status::StatusTopics;

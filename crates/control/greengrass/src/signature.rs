@@ -1,8 +1,6 @@
-//! The signature of deployment documents (SEC-154): DSSE with Ed25519, in a member of its own that other runtimes ignore.
+//! The key that signs deployment documents and the recipes they lead to (SEC-154): DSSE with Ed25519.
 //!
-//! The document stays what it is; `marramSignature` holds `payloadType` and `signatures[{keyid, sig}]`. The payload is
-//! detached: it is the [`canonical`] form of the document without that member, so a verifier needs nothing but the document and
-//! the public key. What is signed is DSSE's pre-authentication encoding of type and payload.
+//! What is signed, and how it is written, stands in `marram_deploy::signature`: cores read it there.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,12 +11,8 @@ use aws_lc_rs::digest;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use marram_deploy::{DOCUMENT_TYPE, RECIPE_TYPE, SIGNATURE_MEMBER, canonical, pre_authentication, recipe_statement};
 use serde_json::{Map, Value, json};
-
-/// The member of a document that holds its signature.
-pub const SIGNATURE_MEMBER: &str = "marramSignature";
-/// The DSSE payload type of a deployment document.
-pub const PAYLOAD_TYPE: &str = "application/vnd.marram.deployment+json";
 
 /// Why there is no deployment key.
 #[derive(Debug, thiserror::Error)]
@@ -74,37 +68,22 @@ impl DeploymentKey {
     /// Adds the signature to a document.
     pub(crate) fn sign(&self, document: &mut Map<String, Value>) {
         document.remove(SIGNATURE_MEMBER);
-        let payload = canonical(&Value::Object(document.clone()));
-        let signature = self.pair.sign(&pre_authentication(PAYLOAD_TYPE, payload.as_bytes()));
-        let envelope = json!({
-            "payloadType": PAYLOAD_TYPE,
-            "signatures": [{"keyid": self.id, "sig": STANDARD.encode(signature.as_ref())}],
-        });
+        let envelope = self.envelope(DOCUMENT_TYPE, &Value::Object(document.clone()));
         document.insert(SIGNATURE_MEMBER.to_owned(), envelope);
     }
-}
 
-/// DSSE's PAE: `DSSEv1 {len type} {type} {len payload} {payload}`.
-pub fn pre_authentication(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
-    bytes.extend_from_slice(payload);
-    bytes
-}
+    /// The envelope that goes with a recipe: it binds the text to its ARN, name and version.
+    pub(crate) fn sign_recipe(&self, arn: &str, name: &str, version: &str, recipe: &[u8]) -> Value {
+        let sha256 = STANDARD.encode(digest::digest(&digest::SHA256, recipe));
+        self.envelope(RECIPE_TYPE, &recipe_statement(arn, name, version, &sha256))
+    }
 
-/// JSON without blanks, members sorted by the bytes of their names at every level.
-pub fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(members) => {
-            let mut names: Vec<&String> = members.keys().collect();
-            names.sort_unstable();
-            let parts: Vec<String> = names
-                .into_iter()
-                .map(|name| format!("{}:{}", Value::from(name.as_str()), canonical(&members[name.as_str()])))
-                .collect();
-            format!("{{{}}}", parts.join(","))
-        }
-        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
-        plain => plain.to_string(),
+    fn envelope(&self, payload_type: &str, payload: &Value) -> Value {
+        let signature = self.pair.sign(&pre_authentication(payload_type, canonical(payload).as_bytes()));
+        json!({
+            "payloadType": payload_type,
+            "signatures": [{"keyid": self.id, "sig": STANDARD.encode(signature.as_ref())}],
+        })
     }
 }
 
@@ -130,7 +109,7 @@ mod tests {
         let public = UnparsedPublicKey::new(&ED25519, STANDARD.decode(key.public_key()).unwrap());
         let holds = |text: &str| {
             let payload = canonical(&serde_json::from_str(text).unwrap());
-            public.verify(&pre_authentication(PAYLOAD_TYPE, payload.as_bytes()), &signature).is_ok()
+            public.verify(&pre_authentication(DOCUMENT_TYPE, payload.as_bytes()), &signature).is_ok()
         };
         assert!(holds(r#"{"a": 1, "b": {"x": "ä", "y": [1, 2]}}"#));
         assert!(!holds(r#"{"a": 2, "b": {"x": "ä", "y": [1, 2]}}"#));

@@ -27,6 +27,7 @@ pub const BUILTINS: &[Builtin] = &[
     Builtin { name: "aws.greengrass.clientdevices.mqtt.Bridge", version: "2.3.6" },
     Builtin { name: "aws.greengrass.clientdevices.mqtt.EMQX", version: "2.1.0" },
     Builtin { name: "aws.greengrass.clientdevices.mqtt.Moquette", version: "2.3.11" },
+    Builtin { name: "aws.greengrass.crypto.Pkcs11Provider", version: "2.0.11" },
     Builtin { name: "marram.FlowRuntime", version: "1.0.0" },
 ];
 

@@ -176,7 +176,14 @@ impl DeploymentDocument {
     /// # Errors
     /// No such part in the ARN.
     pub fn group_key(&self) -> Result<String, DocumentError> {
-        let arn = self.on_behalf_of.as_deref().unwrap_or(&self.configuration_arn);
+        let arn = match self.on_behalf_of.as_deref() {
+            // the control plane names the group without its kind
+            Some(group) if is_group_name(group) && !group.starts_with("thing") => {
+                return Ok(format!("thinggroup/{group}"));
+            }
+            Some(arn) => arn,
+            None => &self.configuration_arn,
+        };
         group_key(arn).ok_or_else(|| DocumentError::NotValid(format!("{arn} names neither a thing nor a thing group")))
     }
 

@@ -9,6 +9,7 @@
 //! builtin    components that are part of this runtime
 //! plan       what is new, changed, gone; in which order       (CR 4.8, 4.9)
 //! service    the configuration tree of each component         (CR 3.2, 3.3, 1.8)
+//! signature  what is signed of documents and recipes          (SEC-154)
 //! failure    error codes, types, stacks                       (CR 4.11)
 //! status     how a deployment ended                           (CR 4.9)
 //! ```
@@ -20,6 +21,7 @@ mod plan;
 mod resolve;
 mod roots;
 mod service;
+mod signature;
 mod status;
 
 pub use builtin::{BUILTINS, Builtin, NUCLEUS, NUCLEUS_VERSION, builtin};
@@ -32,4 +34,5 @@ pub use plan::{CycleError, Plan, PlanInput, order};
 pub use resolve::{Ask, Local, Resolution, Resolved, Resolver, Wanted};
 pub use roots::{GroupRoot, Groups, LOCAL_GROUP, Staleness};
 pub use service::{Paths, ServiceInput, Unsafe, service_tree, unsafe_interpolations};
+pub use signature::{DOCUMENT_TYPE, RECIPE_TYPE, SIGNATURE_MEMBER, canonical, pre_authentication, recipe_statement};
 pub use status::{DeploymentStatus, DetailedStatus, StatusDetails, status_details};

@@ -66,7 +66,7 @@ pub(crate) async fn commit(inner: &Inner, key: &str, activation: &Activation) ->
     inner.update(key, |record| record.stage = stage).await.map_err(|error| fault::nucleus(&error))
 }
 
-fn load(inner: &Inner, key: &str) -> Result<Activation, Failure> {
+pub(crate) fn load(inner: &Inner, key: &str) -> Result<Activation, Failure> {
     let path = activation_path(inner, key);
     let text = std::fs::read(&path).map_err(|error| read_failure(&path, &error))?;
     serde_json::from_slice(&text).map_err(|error| {

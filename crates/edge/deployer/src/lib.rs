@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! source/jobs, source/shadow, local   where deployments come from          (CR 4.3, 4.4, 4.5)
+//! trust       signatures, addressee, no step back                           (SEC-154)
 //! worker      one deployment at a time                                     (CR 4.1)
 //! prepare     document -> groups -> resolve -> artifacts -> trees          (CR 4.8, phases 1 to 7)
 //! listeners   components' say: defer, validate                             (CR 3.6, 4.8)
@@ -27,6 +28,7 @@ mod scrub;
 mod settings;
 mod source;
 mod store;
+mod trust;
 mod worker;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -35,7 +37,7 @@ use marram_edge_ports::PortError;
 use tokio::sync::{Notify, broadcast, watch};
 
 pub use disk::{Disk, FileDisk};
-pub use record::{Outcome, OutcomeSource};
+pub use record::{News, Outcome, OutcomeSource};
 pub use settings::{Pace, Ports, Restart, Settings};
 
 /// Deployments of one core; a cheap clone.
@@ -55,7 +57,7 @@ pub(crate) struct Inner {
     /// Something is to be reported.
     pub reports: Notify,
     pub shadow_version: Mutex<Option<i64>>,
-    pub outcomes: broadcast::Sender<Outcome>,
+    pub news: broadcast::Sender<News>,
 }
 
 /// The deployment in work.
@@ -100,7 +102,7 @@ impl Deployer {
             work: Notify::new(),
             reports: Notify::new(),
             shadow_version: Mutex::new(None),
-            outcomes: broadcast::channel(64).0,
+            news: broadcast::channel(64).0,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -117,9 +119,9 @@ impl Deployer {
         );
     }
 
-    /// Ends of deployments from now on, for the fleet status.
-    pub fn outcomes(&self) -> broadcast::Receiver<Outcome> {
-        self.inner.outcomes.subscribe()
+    /// Beginnings and ends of deployments from now on, for the fleet status.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.inner.news.subscribe()
     }
 
     /// Every deployment that is remembered, the oldest first; cloud deployments as well as local ones.
@@ -134,6 +136,11 @@ impl Deployer {
     /// each that is not.
     pub async fn verify(&self) -> Vec<String> {
         scrub::look(&self.inner).await.iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether documents of the control plane must be signed with a key this core was given.
+    pub fn is_signature_demanded(&self) -> bool {
+        trust::Trust::read(self.inner.ports.nucleus.as_ref()).is_demanded()
     }
 
     /// What the deployment in work waits for: its id and a sentence.

@@ -50,6 +50,10 @@ impl Deployments for Deployer {
         all.into_iter().map(|record| record.shown(waiting_for(&self.inner, &record.key))).collect()
     }
 
+    fn demands_signatures(&self) -> Option<bool> {
+        (!self.inner.settings.thing_name.is_empty()).then(|| self.is_signature_demanded())
+    }
+
     fn component_updates(&self, component: &str) -> mpsc::Receiver<ComponentUpdate> {
         lock(&self.inner.listeners).component_updates(component)
     }
@@ -116,6 +120,7 @@ pub(crate) fn new_record(key: &str, id: &str, source: Source, arn: &str, created
         unreported: false,
         bootstrapped: Vec::new(),
         restarted: false,
+        refused: None,
     }
 }
 

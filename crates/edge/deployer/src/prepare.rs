@@ -19,6 +19,7 @@ use smol_str::SmolStr;
 use crate::fault::{self, Call};
 use crate::record::{Record, Source, folder_of};
 use crate::store::{artifacts, import, recipes};
+use crate::trust::{self, Trust};
 use crate::{Inner, listeners, local, lock};
 
 /// Services of the runtime itself, which no deployment lists or removes (CR 3.2).
@@ -57,6 +58,9 @@ pub(crate) struct Activation {
     pub tracked: Vec<String>,
     pub added: Vec<String>,
     pub removed: Vec<String>,
+    /// Roots of the document that stay as they are.
+    #[serde(default)]
+    pub unchanged_roots: Vec<String>,
     /// Components whose bootstrap is due, in order.
     pub bootstrap: Vec<String>,
     /// The runtime restarts before the tree is applied.
@@ -132,11 +136,21 @@ async fn read_wish(inner: &Inner, record: &Record) -> Result<Wish, Refusal> {
         return Ok(Wish { document: local.document.clone(), group: local.group.clone(), local: Some(local) });
     }
     let mut document = DeploymentDocument::from_bytes(&bytes).map_err(|error| fault::document(&error))?;
+    trust::judge_again(inner, &serde_json::from_slice(&bytes).unwrap_or_default())?;
     if document.is_abridged() {
         let id = document.deployment_id.clone();
         let whole = inner.retry("the whole deployment document", || inner.ports.data_plane.large_document(&id)).await;
         let whole = whole.map_err(|error| fault::data_plane(Call::LargeDocument, &error))?;
-        document = DeploymentDocument::from_value(&whole).map_err(|error| fault::document(&error))?;
+        trust::judge_again(inner, &whole)?;
+        let whole = DeploymentDocument::from_value(&whole).map_err(|error| fault::document(&error))?;
+        let named = |one: &DeploymentDocument| {
+            (one.deployment_id.clone(), one.configuration_arn.clone(), one.creation_timestamp)
+        };
+        if named(&whole) != named(&document) {
+            let cause = "the whole document is not the one that was announced";
+            return Err(Failure::new(ErrorCode::DeploymentDocumentNotValid, cause).into());
+        }
+        document = whole;
     }
     let group = document.group_key().map_err(|error| fault::document(&error))?;
     Ok(Wish { document, group, local: None })
@@ -158,7 +172,15 @@ async fn groups(inner: &Inner, record: &Record, wish: &Wish) -> Result<Groups, R
         return Err(Refusal { failure, detailed: DetailedStatus::Rejected });
     }
     match membership(inner, record.source == Source::Local).await {
-        Some(members) => groups.membership = members,
+        Some(members) => {
+            groups.membership = members;
+            let target = marram_deploy::group_key(&document.configuration_arn).unwrap_or_default();
+            let demanded = wish.local.is_none() && Trust::read(inner.ports.nucleus.as_ref()).is_demanded();
+            if demanded && !groups.belongs(&target) {
+                let cause = format!("the deployment is for {target}, and this core does not belong to it");
+                return Err(Failure::new(ErrorCode::DeploymentDocumentNotValid, cause).into());
+            }
+        }
         // a job for a group says as much: without it the next deployment would take the group for one that was left
         None if is_job => drop(groups.membership.insert(wish.group.clone())),
         None => {}
@@ -250,6 +272,7 @@ async fn accept(inner: &Inner, resolved: &marram_edge_ports::Resolved) -> Result
     if resolved.vendor_guidance.as_deref() == Some("DISCONTINUED") {
         tracing::warn!(component = %resolved.name, version = resolved.version, "the component is discontinued");
     }
+    Trust::read(inner.ports.nucleus.as_ref()).check_recipe(resolved)?;
     let reading = marram_recipe::read(&resolved.recipe);
     let Some(recipe) = reading.recipe else {
         let first = reading.findings.first().map(ToString::to_string).unwrap_or_default();
@@ -428,6 +451,12 @@ fn activation(
         added: plan.added.iter().filter(is_component).map(ToString::to_string).collect(),
         // a part of the runtime that is listed no more stays
         removed: plan.removed.iter().filter(is_component).map(ToString::to_string).collect(),
+        unchanged_roots: document
+            .components
+            .keys()
+            .filter(|name| now.contains_key(*name) && !plan.added.contains(name) && !plan.updated.contains(name))
+            .map(ToString::to_string)
+            .collect(),
         bootstrap: owned(&plan.bootstrap),
         restarts: plan.restarts(),
         old: now.keys().filter(is_component).filter(|name| !broken_before(name)).map(ToString::to_string).collect(),

@@ -10,6 +10,7 @@ use marram_deploy::{DeploymentStatus, DetailedStatus, FailureReport};
 use marram_edge_ports::{DeploymentRecord, Nucleus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use smol_str::SmolStr;
 
 /// Finished records that are remembered beside those still to be reported (our limit).
 const MAX_REMEMBERED: usize = 50;
@@ -83,6 +84,9 @@ pub(crate) struct Record {
     pub bootstrapped: Vec<String>,
     /// A restart that is part of the stage was asked for already.
     pub restarted: bool,
+    /// The document was not believed: its SHA-256. Whoever it claims to be, a true one is not mistaken for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 impl Record {
@@ -92,6 +96,11 @@ impl Record {
 
     pub fn detailed(&self) -> Option<DetailedStatus> {
         DetailedStatus::from_word(&self.detailed)
+    }
+
+    /// Whether a document that came again is the one of this record.
+    pub fn is_of(&self, document_sha256: &str) -> bool {
+        self.refused.as_ref().is_none_or(|refused| refused == document_sha256)
     }
 
     pub fn to_text(&self) -> String {
@@ -125,7 +134,7 @@ pub enum OutcomeSource {
     Local,
 }
 
-/// A deployment and how it stands; of those that are told by `outcomes`, how it ended.
+/// A deployment and how it stands; of those that are told by `news`, how it ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Where it came from.
@@ -134,6 +143,19 @@ pub struct Outcome {
     pub configuration_arn: String,
     /// How it ended.
     pub record: DeploymentRecord,
+    /// Root components it left as they were.
+    pub unchanged_roots: Vec<SmolStr>,
+    /// Components it took away.
+    pub removed: Vec<SmolStr>,
+}
+
+/// What is told of deployments as it happens.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// One is being worked on; after a restart in its middle it is told again.
+    Began,
+    /// One is over.
+    Ended(Box<Outcome>),
 }
 
 impl Record {
@@ -143,7 +165,13 @@ impl Record {
             Source::Job { .. } => OutcomeSource::ThingGroup,
             Source::Shadow => OutcomeSource::Thing,
         };
-        Outcome { source, configuration_arn: self.arn.clone(), record: self.shown(None) }
+        Outcome {
+            source,
+            configuration_arn: self.arn.clone(),
+            record: self.shown(None),
+            unchanged_roots: Vec::new(),
+            removed: Vec::new(),
+        }
     }
 }
 

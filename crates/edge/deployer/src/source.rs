@@ -9,10 +9,50 @@ use bytes::Bytes;
 use marram_edge_ports::{CloudPublish, CloudSubscription, PortError};
 use serde_json::Value;
 
-use crate::Inner;
+use crate::prepare::Refusal;
+use crate::record::{News, Record, Stage, path_of};
+use crate::store::sha256_base64;
+use crate::{Inner, local, lock, trust};
 
 /// In whose name messages are sent: quotas and circuit breakers are per owner.
 const OWNER: &str = "DeploymentService";
+
+/// Queues a document that was judged, or reports at once how it is refused.
+pub(crate) async fn admit(
+    inner: &Inner,
+    mut record: Record,
+    document: Vec<u8>,
+    verdict: Result<Option<trust::Newest>, Refusal>,
+) -> Result<(), PortError> {
+    let refusal = match verdict {
+        Ok(newest) => {
+            // Before the document is kept: a crash between the two brings the same document again, and it is not older.
+            if let Some(newest) = newest {
+                trust::remember(inner, &newest).await?;
+            }
+            return local::enqueue(inner, record, document).await;
+        }
+        Err(refusal) => refusal,
+    };
+    tracing::warn!(deployment = record.id, failure = %refusal.failure, "a deployment is refused");
+    record.refused = Some(sha256_base64(&document));
+    record.stage = Stage::Done;
+    record.status = refusal.detailed.status().as_str().to_owned();
+    record.detailed = refusal.detailed.as_str().to_owned();
+    record.failure = Some(refusal.failure.report().into());
+    record.unreported = true;
+    let key = record.key.clone();
+    let record = lock(&inner.ledger).add(record);
+    inner.ports.disk.step("record").await;
+    if let Err(error) = inner.ports.nucleus.put(&path_of(&key), record.to_text().into()).await {
+        lock(&inner.ledger).forget(&key);
+        return Err(error);
+    }
+    // Nobody may be listening.
+    let _ = inner.news.send(News::Ended(Box::new(record.outcome())));
+    inner.reports.notify_one();
+    Ok(())
+}
 
 /// Subscribes with QoS 1, again and again until it holds (CR 4.3).
 pub(crate) async fn subscribe(inner: &Inner, filter: &str) -> CloudSubscription {

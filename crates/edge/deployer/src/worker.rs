@@ -4,7 +4,7 @@ use marram_deploy::{DeploymentStatus, DetailedStatus};
 use tokio::sync::watch;
 
 use crate::activate::{self, End};
-use crate::record::{Record, Source, Stage, folder_of, place};
+use crate::record::{News, Record, Source, Stage, folder_of, place};
 use crate::store::retention;
 use crate::{Current, Inner, listeners, lock, prepare};
 
@@ -33,6 +33,7 @@ async fn work(inner: &Inner, record: &Record) -> Result<(), activate::Interrupte
     let (cancel, canceled) = watch::channel(false);
     let cancelable = matches!(record.stage, Stage::Queued | Stage::Preparing);
     *lock(&inner.current) = Some(Current { key: key.clone(), cancel, cancelable, patient, waiting_for: None });
+    let _ = inner.news.send(News::Began);
     if cancelable {
         inner
             .update(key, |record| {
@@ -96,7 +97,15 @@ async fn finish(
     let Some(record) = lock(&inner.ledger).get(key).cloned() else { return Ok(()) };
     tracing::info!(deployment = record.id, status = record.status, detailed = record.detailed, "a deployment ended");
     listeners::tell_done(inner, &record.id);
-    let _ = inner.outcomes.send(record.outcome());
+    let mut outcome = record.outcome();
+    if status == DeploymentStatus::Succeeded
+        && let Ok(activation) = activate::load(inner, key)
+    {
+        outcome.unchanged_roots = activation.unchanged_roots.iter().map(Into::into).collect();
+        outcome.removed = activation.removed.iter().map(Into::into).collect();
+    }
+    // Nobody may be listening.
+    let _ = inner.news.send(News::Ended(Box::new(outcome)));
     inner.reports.notify_one();
     clean(inner, status == DeploymentStatus::Succeeded).await;
     Ok(())

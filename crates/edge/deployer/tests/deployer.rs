@@ -2,6 +2,8 @@
 
 #![allow(clippy::type_complexity)] // tables of cases
 
+#[path = "deployer/signatures.rs"]
+mod signatures;
 #[path = "deployer/world.rs"]
 mod world;
 
@@ -10,6 +12,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use marram_deployer::News;
 use marram_edge_ports::{
     ComponentUpdate, DataPlaneError, DeploymentStatus, Deployments, LocalConfigurationUpdate, LocalDeploymentRequest,
     PortError,
@@ -486,7 +489,7 @@ async fn a_local_deployment_takes_in_its_files() {
         };
         let id = life.deployer.create_local(request).await.unwrap();
         assert_eq!(life.deployer.local_status(&id).unwrap().status, DeploymentStatus::Queued);
-        let mut outcomes = life.deployer.outcomes();
+        let mut news = life.deployer.news();
         let status = || life.deployer.local_status(&id).unwrap();
         life.until("the end", || !matches!(status().status, DeploymentStatus::Queued | DeploymentStatus::InProgress))
             .await;
@@ -497,7 +500,9 @@ async fn a_local_deployment_takes_in_its_files() {
                 assert_eq!(std::fs::read_to_string(unpacked).unwrap(), "content");
                 assert_eq!(world.services()["app"]["configuration"], json!({"k": 1}));
                 assert_eq!(world.groups()["LOCAL_DEPLOYMENT"]["app"]["version"], "1.10.0");
-                assert_eq!(outcomes.try_recv().unwrap().record, status());
+                assert_eq!(news.try_recv().unwrap(), News::Began);
+                let News::Ended(outcome) = news.try_recv().unwrap() else { panic!("{name}: it began twice") };
+                assert_eq!(outcome.record, status());
             }
             Some(code) => {
                 assert_eq!(status().error_stack.last().unwrap(), code, "{name}: {:?}", status());

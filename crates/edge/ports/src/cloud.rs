@@ -80,6 +80,8 @@ pub struct Resolved {
     pub recipe: Bytes,
     /// `ACTIVE`, `DISCONTINUED`, `DELETED`.
     pub vendor_guidance: Option<String>,
+    /// The recipe's DSSE envelope, when the control plane signs (SEC-154).
+    pub signature: Option<Value>,
 }
 
 /// Where an artifact can be fetched.
@@ -160,6 +162,16 @@ pub trait DataPlane: Send + Sync {
         to: &'a std::path::Path,
         limit: u64,
     ) -> Later<'a, u64, DataPlaneError>;
+}
+
+/// Shadows in the control plane, over HTTPS with the device's certificate (CC 3.5). `shadow` empty means the classic one.
+pub trait CloudShadows: Send + Sync {
+    /// `GetThingShadow`: the document; none when there is no such shadow.
+    fn get<'a>(&'a self, thing: &'a str, shadow: &'a str) -> Later<'a, Option<Value>, DataPlaneError>;
+    /// `UpdateThingShadow`: the accepted document.
+    fn update<'a>(&'a self, thing: &'a str, shadow: &'a str, body: Value) -> Later<'a, Value, DataPlaneError>;
+    /// `DeleteThingShadow`; one that is gone already is no error.
+    fn delete<'a>(&'a self, thing: &'a str, shadow: &'a str) -> Later<'a, (), DataPlaneError>;
 }
 
 /// Credentials of the core's role (CR 8).

@@ -118,6 +118,10 @@ pub trait Deployments: Send + Sync {
     fn local_status(&self, id: &str) -> Result<DeploymentRecord, PortError>;
     /// All local deployments that are remembered.
     fn local_list(&self) -> Vec<DeploymentRecord>;
+    /// Whether documents of the control plane must be signed; none for a core without one.
+    fn demands_signatures(&self) -> Option<bool> {
+        None
+    }
     /// Subscribes a component to updates; ends when the receiver is dropped.
     fn component_updates(&self, component: &str) -> mpsc::Receiver<ComponentUpdate>;
     /// A component's answer to [`ComponentUpdate::Pre`]; 0 milliseconds means go.

@@ -13,8 +13,8 @@ mod nucleus;
 
 pub use checks::{Checks, Finding, Severity};
 pub use cloud::{
-    ArtifactPlace, AwsCredentials, Candidate, CloudMessage, CloudMessages, CloudPublish, CloudSubscription,
-    Credentials, CredentialsError, DataPlane, DataPlaneError, Resolved,
+    ArtifactPlace, AwsCredentials, Candidate, CloudMessage, CloudMessages, CloudPublish, CloudShadows,
+    CloudSubscription, Credentials, CredentialsError, DataPlane, DataPlaneError, Resolved,
 };
 pub use component::{
     Caller, CallerKind, ChangedPath, ComponentDetails, ComponentState, Components, Configuration, Identities,
@@ -27,7 +27,7 @@ pub use deployment::{
 pub use error::PortError;
 pub use local::{
     CertificateUpdate, ClientDevices, ComponentMetric, DebugPassword, DebugPasswords, LocalShadows, Metrics,
-    MqttCredential, SecretAnswer, SecretPayload, SecretQuery, Secrets, ShadowPage,
+    MqttCredential, SecretAnswer, SecretPayload, SecretQuery, Secrets, ShadowOperation, ShadowPage, ShadowRequest,
 };
 pub use nucleus::{ApplyMode, BootstrapOutcome, Nucleus, Provenance, StateChange};
 

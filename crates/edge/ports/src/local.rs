@@ -28,6 +28,34 @@ pub trait LocalShadows: Send + Sync {
     /// Names of a thing's named shadows.
     fn list<'a>(&'a self, thing: &'a str, next_token: Option<&'a str>, page_size: Option<u32>)
     -> Later<'a, ShadowPage>;
+    /// What a message published locally to `topic` asks of a shadow, if it does.
+    fn request_of(&self, _topic: &str) -> Option<ShadowRequest> {
+        None
+    }
+    /// Executes such a message; its answer is told on local topics. A publisher that is not `allowed` is told so there.
+    fn request<'a>(&'a self, _topic: &'a str, _payload: Bytes, _allowed: bool) -> Later<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A local message that asks something of a shadow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowRequest {
+    /// The resource its publisher needs a right on.
+    pub resource: String,
+    /// What it asks.
+    pub operation: ShadowOperation,
+}
+
+/// What can be asked of a shadow by a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShadowOperation {
+    /// `get`.
+    Get,
+    /// `update`.
+    Update,
+    /// `delete`.
+    Delete,
 }
 
 /// Which secret.

@@ -33,7 +33,7 @@ const DOCUMENT_MAX: u64 = 10 * 1024 * 1024;
 /// Pages of groups that are read.
 const PAGES_MAX: usize = 100;
 /// What stands for itself in a path segment.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The same with slashes, for greedy segments.
 const GREEDY: &AsciiSet = &SEGMENT.remove(b'/');
 
@@ -56,7 +56,7 @@ pub struct DataPlaneSettings {
     pub road: Road,
 }
 
-struct Ready {
+pub(crate) struct Ready {
     settings: DataPlaneSettings,
     device: Client,
     plain: Client,
@@ -89,7 +89,7 @@ impl Greengrass {
         *self.ready.write().unwrap_or_else(PoisonError::into_inner) = ready;
     }
 
-    fn ready(&self) -> Result<Arc<Ready>, DataPlaneError> {
+    pub(crate) fn ready(&self) -> Result<Arc<Ready>, DataPlaneError> {
         self.ready.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(DataPlaneError::NotConfigured)
     }
 
@@ -213,7 +213,7 @@ fn xml_text(body: &[u8], name: &str) -> Option<String> {
 }
 
 impl Ready {
-    async fn ask(&self, method: Method, target: &str, body: Option<Value>) -> Result<Value, DataPlaneError> {
+    pub(crate) async fn ask(&self, method: Method, target: &str, body: Option<Value>) -> Result<Value, DataPlaneError> {
         let host = &self.settings.host;
         let authority = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let url = format!("https://{authority}:{}{target}", self.settings.port);
@@ -249,6 +249,7 @@ struct ResolvedVersion {
     component_version: String,
     recipe: String,
     vendor_guidance: Option<String>,
+    marram_signature: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -301,6 +302,7 @@ impl DataPlane for Greengrass {
                 version: resolved.component_version,
                 recipe: recipe.into(),
                 vendor_guidance: resolved.vendor_guidance,
+                signature: resolved.marram_signature,
             })
         })
     }

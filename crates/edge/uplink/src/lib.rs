@@ -8,6 +8,7 @@ mod data_plane;
 mod line;
 mod messages;
 mod road;
+mod shadows;
 mod spool;
 
 pub use data_plane::{DataPlaneSettings, Greengrass};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use marram_aws_api::ApiError;
+use marram_deploy::SIGNATURE_MEMBER;
 use marram_identity::{CallContext, CallError};
 use marram_recipe::read;
 use marram_registry::{Realm, shown};
@@ -24,7 +25,7 @@ enum Unresolved {
 }
 
 /// Resolves each candidate. Devices are asked for the action on `*`, others on the version found (control-plane-api 3.7, 6.4).
-pub(crate) async fn resolve(_: &Greengrass, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
+pub(crate) async fn resolve(greengrass: &Greengrass, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
     let realm = place::realm(ctx);
     let is_device = ctx.principal.device_things().is_some();
     if is_device {
@@ -56,9 +57,13 @@ pub(crate) async fn resolve(_: &Greengrass, ctx: &CallContext, input: Value) -> 
         }
         ranges?;
         let component = found.map_err(|why| refusal(name, candidate, &why))?;
+        let arn = component.arn(&realm);
+        let signature =
+            greengrass.parts.key.sign_recipe(&arn, &component.name, &component.version, component.recipe.as_bytes());
         resolved.push(json!({
-            "arn": component.arn(&realm), "componentName": component.name, "componentVersion": component.version,
+            "arn": arn, "componentName": component.name, "componentVersion": component.version,
             "recipe": STANDARD.encode(&component.recipe), "vendorGuidance": "ACTIVE",
+            SIGNATURE_MEMBER: signature,
         }));
     }
     Ok(json!({"resolvedComponentVersions": resolved}))

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{connected, is_online, publish, reconnected, subscribe};
+use super::{admit, connected, is_online, publish, reconnected, subscribe};
 use crate::record::{Source, Stage};
-use crate::{Inner, local, lock};
+use crate::store::sha256_base64;
+use crate::{Inner, local, lock, trust};
 
 /// Namespace of deployment jobs.
 pub(crate) const NAMESPACE: &str = "namespace-aws-gg-deployment";
@@ -73,7 +74,18 @@ async fn take(inner: &Inner, payload: &[u8]) {
     let Some(job_id) = execution.get("jobId").and_then(Value::as_str) else { return };
     let queued_at = execution.get("queuedAt").and_then(Value::as_i64).unwrap_or(0);
     let source = Source::Job { job_id: job_id.to_owned(), queued_at };
-    let known = lock(&inner.ledger).all().find(|record| record.source == source).map(|record| record.key.clone());
+    let document = execution.get("jobDocument").cloned().unwrap_or(Value::Null);
+    // some planes send the document as a text
+    let document = match document {
+        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        other => other,
+    };
+    let bytes = document.to_string().into_bytes();
+    let sha256 = sha256_base64(&bytes);
+    let known = lock(&inner.ledger)
+        .all()
+        .find(|record| record.source == source && record.is_of(&sha256))
+        .map(|record| record.key.clone());
     if let Some(key) = known {
         // the control plane missed how it ended: tell it again
         let is_done = lock(&inner.ledger).get(&key).is_some_and(|record| record.stage == Stage::Done);
@@ -82,12 +94,8 @@ async fn take(inner: &Inner, payload: &[u8]) {
         }
         return;
     }
-    let document = execution.get("jobDocument").cloned().unwrap_or(Value::Null);
-    // some planes send the document as a text
-    let document = match document {
-        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        other => other,
-    };
+    // Before anything of it is used.
+    let verdict = trust::judge(inner, &document);
     let text = |key: &str| {
         let map = document.as_object();
         let value = map.and_then(|map| map.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)));
@@ -97,7 +105,7 @@ async fn take(inner: &Inner, payload: &[u8]) {
     let id = if id.is_empty() { job_id.to_owned() } else { id };
     let key = uuid::Uuid::new_v4().to_string();
     let record = local::new_record(&key, &id, source, &arn, inner.now());
-    if let Err(error) = local::enqueue(inner, record, document.to_string().into_bytes()).await {
+    if let Err(error) = admit(inner, record, bytes, verdict).await {
         tracing::error!(%error, job_id, "a deployment job cannot be kept; it is asked for again on reconnection");
     }
 }

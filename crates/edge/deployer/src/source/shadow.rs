@@ -3,9 +3,10 @@
 use marram_deploy::DeploymentStatus;
 use serde_json::{Map, Value};
 
-use super::{connected, is_online, publish, reconnected, subscribe};
+use super::{admit, connected, is_online, publish, reconnected, subscribe};
 use crate::record::{Record, Source, Stage};
-use crate::{Inner, local, lock};
+use crate::store::sha256_base64;
+use crate::{Inner, local, lock, trust};
 
 /// The shadow's name.
 pub(crate) const SHADOW: &str = "AWSManagedGreengrassV2Deployment";
@@ -80,8 +81,13 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) {
         }
         return;
     };
-    let known: Option<Record> =
-        lock(&inner.ledger).all().filter(|record| record.source == Source::Shadow && record.arn == arn).last().cloned();
+    let sha256 = sha256_base64(document.as_bytes());
+    let of_arn: Vec<Record> = lock(&inner.ledger)
+        .all()
+        .filter(|record| record.source == Source::Shadow && record.arn == arn)
+        .cloned()
+        .collect();
+    let known = of_arn.iter().rfind(|record| record.is_of(&sha256)).cloned();
     if canceled {
         if let Some(record) = known.filter(|record| record.stage != Stage::Done)
             && let Err(error) = local::cancel(inner, &record.key).await
@@ -94,10 +100,26 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) {
         return;
     }
     let reported_status = text(reported, "status").and_then(|word| DeploymentStatus::from_word(&word));
-    let over = reported_status.is_some_and(DeploymentStatus::is_terminal);
+    // What was told of a forged document says nothing of the true one.
+    let over = reported_status.is_some_and(DeploymentStatus::is_terminal) && of_arn.is_empty();
     if over && text(reported, "fleetConfigurationArnForStatus").as_ref() == Some(&arn) {
         return;
     }
+    // Before anything of it is used.
+    let parsed = serde_json::from_str(&document).unwrap_or(Value::Null);
+    let verdict = trust::judge(inner, &parsed);
+    if verdict.is_ok() {
+        cancel_older(inner).await;
+    }
+    let id = parsed.get("deploymentId").and_then(Value::as_str).unwrap_or(&arn).to_owned();
+    let key = uuid::Uuid::new_v4().to_string();
+    let record = local::new_record(&key, &id, Source::Shadow, &arn, inner.now());
+    if let Err(error) = admit(inner, record, document.into_bytes(), verdict).await {
+        tracing::error!(%error, arn, "a thing deployment cannot be kept; it is asked for again on reconnection");
+    }
+}
+
+async fn cancel_older(inner: &Inner) {
     // a newer thing deployment takes the place of older ones
     let older: Vec<String> = lock(&inner.ledger)
         .all()
@@ -108,14 +130,5 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) {
         if let Err(error) = local::cancel(inner, &key).await {
             tracing::info!(%error, key, "an older thing deployment goes on");
         }
-    }
-    let id = serde_json::from_str::<Value>(&document)
-        .ok()
-        .and_then(|document| Some(document.get("deploymentId")?.as_str()?.to_owned()))
-        .unwrap_or_else(|| arn.clone());
-    let key = uuid::Uuid::new_v4().to_string();
-    let record = local::new_record(&key, &id, Source::Shadow, &arn, inner.now());
-    if let Err(error) = local::enqueue(inner, record, document.into_bytes()).await {
-        tracing::error!(%error, arn, "a thing deployment cannot be kept; it is asked for again on reconnection");
     }
 }

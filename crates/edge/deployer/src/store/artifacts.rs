@@ -13,6 +13,7 @@ use super::{artifact_folder, digest_file, folder_bytes, unpacked_folder, unzip};
 use crate::Inner;
 use crate::disk::{blocking, part_of, read_failure, rename_durably, write_failure};
 use crate::fault::{self, Call};
+use crate::trust::Trust;
 
 /// Most bytes of the store when the nucleus configuration does not say (CR 7.5).
 const DEFAULT_STORE_BYTES: u64 = 10_000_000_000;
@@ -76,7 +77,9 @@ impl Work<'_> {
     /// Algorithm and digest that the file must have; the digest is none for a local file seen for the first time.
     fn wanted_digest(&self) -> Result<(&str, Option<String>), Failure> {
         let Some(digest) = self.artifact.digest.clone() else {
-            if self.metadata.component_version_arn.is_some() && matches!(self.uri, ArtifactUri::Greengrass { .. }) {
+            let vouched = matches!(self.uri, ArtifactUri::Greengrass { .. })
+                || Trust::read(self.inner.ports.nucleus.as_ref()).is_demanded();
+            if self.metadata.component_version_arn.is_some() && vouched {
                 let cause = format!("artifact {} of {} has no digest", self.file, self.recipe.name);
                 return Err(Failure::new(ErrorCode::RecipeMissingArtifactHashAlgorithm, cause));
             }

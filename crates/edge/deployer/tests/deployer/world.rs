@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use marram_configuration::{Behavior, Mode, Origin, Tree, Write};
+use marram_deploy::{DOCUMENT_TYPE, RECIPE_TYPE, SIGNATURE_MEMBER, canonical, pre_authentication, recipe_statement};
 use marram_deployer::{Deployer, Disk, FileDisk, Pace, Ports, Restart, Settings};
 use marram_edge_ports::{
     ApplyMode, ArtifactPlace, BootstrapOutcome, Candidate, CloudMessage, CloudMessages, CloudPublish,
@@ -67,6 +70,32 @@ pub struct Cloud {
     pub offline: bool,
     /// Every call ends in network trouble.
     pub unreachable: bool,
+    /// Signs recipes.
+    pub signer: Option<Arc<Ed25519KeyPair>>,
+}
+
+/// The DSSE envelope of SEC-154.
+pub fn envelope(key: &Ed25519KeyPair, payload_type: &str, payload: &Value) -> Value {
+    let public = key.public_key().as_ref();
+    let id: String = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let signature = key.sign(&pre_authentication(payload_type, canonical(payload).as_bytes()));
+    json!({"payloadType": payload_type, "signatures": [{"keyid": id, "sig": STANDARD.encode(signature.as_ref())}]})
+}
+
+/// A signed document.
+pub fn signed(key: &Ed25519KeyPair, document: &Value) -> Value {
+    let mut whole = document.clone();
+    whole[SIGNATURE_MEMBER] = envelope(key, DOCUMENT_TYPE, document);
+    whole
+}
+
+fn recipe_envelope(key: &Ed25519KeyPair, arn: &str, name: &str, version: &str, recipe: &[u8]) -> Value {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, recipe);
+    envelope(key, RECIPE_TYPE, &recipe_statement(arn, name, version, &STANDARD.encode(digest)))
 }
 
 /// In memory where that can be had: these crashes end processes and not the power, so waiting for a disk proves nothing.
@@ -124,7 +153,7 @@ impl World {
             "ComponentConfiguration": {"DefaultConfiguration": {"greeting": "hello", "deep": {"from": version}}},
             "Manifests": [{"Lifecycle": lifecycle, "Artifacts": [{
                 "Uri": format!("greengrass:{artifact}"), "Algorithm": "SHA-256",
-                "Digest": base64::engine::general_purpose::STANDARD.encode(digest),
+                "Digest": STANDARD.encode(digest),
             }]}],
         });
         let mut cloud = self.cloud.lock().unwrap();
@@ -142,6 +171,18 @@ impl World {
         });
         merge(&mut document, &more);
         self.cloud.lock().unwrap().job = Some((format!("job-{id}"), document));
+    }
+
+    /// The core is given the public half of a key, the cloud the private one.
+    pub fn trust(&self, key: &Arc<Ed25519KeyPair>) {
+        self.cloud.lock().unwrap().signer = Some(Arc::clone(key));
+        self.set_trust(&json!(STANDARD.encode(key.public_key().as_ref())));
+    }
+
+    pub fn set_trust(&self, setting: &Value) {
+        let write = Write { time: 1, origin: Origin::Runtime, force: true };
+        let behavior = Behavior::all(Mode::Replace);
+        self.tree.lock().unwrap().apply(&["system", "deploymentPublicKey"], setting, &behavior, &write);
     }
 
     /// Versions of what is deployed.
@@ -528,11 +569,15 @@ impl DataPlane for FakePlane {
                 };
                 let found = cloud.recipes.iter().rfind(|((name, version), _)| *name == candidate.name && fits(version));
                 let ((name, version), recipe) = found.ok_or_else(|| missing("no usable version"))?;
+                let arn = format!("arn:aws:greengrass:us-east-1:0:components:{name}:versions:{version}");
+                let bytes = recipe.to_string().into_bytes();
+                let sign = |key: &Arc<Ed25519KeyPair>| recipe_envelope(key, &arn, name, version, &bytes);
                 Ok(Resolved {
-                    arn: format!("arn:aws:greengrass:us-east-1:0:components:{name}:versions:{version}"),
+                    signature: cloud.signer.as_ref().map(sign),
+                    arn,
                     name: name.as_str().into(),
                     version: version.clone(),
-                    recipe: recipe.to_string().into_bytes().into(),
+                    recipe: bytes.into(),
                     vendor_guidance: None,
                 })
             })

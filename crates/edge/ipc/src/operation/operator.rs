@@ -127,6 +127,13 @@ pub(super) fn diagnose(call: &mut Call<'_>) -> Handled {
         None => find("note", "no control plane is configured".to_owned(), "local deployments work without one"),
         Some(true) => {}
     }
+    if ports.deployments.as_ref().and_then(|port| port.demands_signatures()) == Some(false) {
+        find(
+            "note",
+            "deployments are accepted without a signature".to_owned(),
+            "give the core the key of its control plane: system.deploymentPublicKey (`marram core provision` writes it)",
+        );
+    }
     for details in ports.components.as_ref().map(|port| port.list()).unwrap_or_default() {
         let reason = details.status_reason.as_deref().unwrap_or("no reason was given");
         match details.state {

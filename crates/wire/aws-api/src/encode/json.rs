@@ -5,6 +5,9 @@ use serde_json::Value;
 use crate::model::{Kind, Location, Shape, TimestampFormat};
 use crate::timestamp;
 
+/// How members begin that no model knows and that are handed out all the same.
+const OWN_PREFIX: &str = "marram";
+
 /// Writes `value` as `shape` says.
 pub(super) fn write(shape: &'static Shape, value: &Value, out: &mut Vec<u8>) {
     match (&shape.kind, value) {
@@ -18,6 +21,13 @@ pub(super) fn write(shape: &'static Shape, value: &Value, out: &mut Vec<u8>) {
                     out.push(b':');
                     write(member.shape, held, out);
                 }
+            }
+            // Members of our own: clients of the original pass over what they do not know.
+            for (name, held) in given.iter().filter(|(name, _)| name.starts_with(OWN_PREFIX)) {
+                separate(out, &mut first);
+                text(name, out);
+                out.push(b':');
+                plain(held, out);
             }
             out.push(b'}');
         }
