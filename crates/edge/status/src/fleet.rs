@@ -47,6 +47,7 @@ pub struct FleetStatusParts {
 }
 
 enum News {
+    Reconfigured,
     Started,
     Ended(Box<DeploymentReport>),
 }
@@ -71,9 +72,18 @@ impl FleetStatus {
             deploying: false,
             next: Instant::now(),
             launched: false,
+            reconfigured: false,
         };
         tokio::spawn(reporter.run(receiver, changes, connection));
         FleetStatus { news }
+    }
+}
+
+impl FleetStatus {
+    /// Endpoints, thing or proxy are others now: everything is told once the line is up.
+    pub fn reconfigured(&self) {
+        // A reporter that ended with the runtime needs no news.
+        let _ = self.news.send(News::Reconfigured);
     }
 }
 
@@ -99,6 +109,8 @@ struct Reporter {
     deploying: bool,
     next: Instant,
     launched: bool,
+    /// Another line than before, which was not told yet.
+    reconfigured: bool,
 }
 
 impl Reporter {
@@ -121,6 +133,12 @@ impl Reporter {
                 biased;
                 piece = news.recv() => match piece {
                     None => return,
+                    Some(News::Reconfigured) => {
+                        self.reconfigured = true;
+                        if online && self.launched {
+                            self.tell(Trigger::Reconfigured, None).await;
+                        }
+                    }
                     Some(News::Started) => self.deploying = true,
                     Some(News::Ended(report)) => {
                         self.deploying = false;
@@ -140,7 +158,9 @@ impl Reporter {
                     }
                     let up = *connection.borrow_and_update();
                     if up && !online {
-                        if self.launched {
+                        if self.launched && self.reconfigured {
+                            self.tell(Trigger::Reconfigured, None).await;
+                        } else if self.launched {
                             let long = lost_at.is_some_and(|at| at.elapsed() >= SHORT_OUTAGE);
                             if long || !self.changed.is_empty() {
                                 self.tell(Trigger::Reconnect, None).await;
@@ -225,7 +245,7 @@ impl Reporter {
         let healthy = all.iter().all(|details| details.state != ComponentState::Broken);
         let only_failed = trigger == Trigger::StatusChange && self.deploying;
         let told = |details: &&ComponentDetails| match trigger {
-            Trigger::Launch | Trigger::Cadence => true,
+            Trigger::Launch | Trigger::Cadence | Trigger::Reconfigured => true,
             _ if only_failed => self.failed.contains(&details.name),
             _ => self.changed.contains(&details.name),
         };
@@ -255,6 +275,9 @@ impl Reporter {
             }
         }
         self.next = Instant::now() + PACE;
+        if matches!(trigger, Trigger::Launch | Trigger::Reconfigured) {
+            self.reconfigured = false;
+        }
         self.failed.clear();
         if !only_failed {
             self.changed.clear();

@@ -29,6 +29,7 @@ pub(crate) enum Trigger {
     Cadence,
     StatusChange,
     Reconnect,
+    Reconfigured,
     Deployment(DeploymentSource),
 }
 
@@ -39,6 +40,7 @@ impl Trigger {
             Trigger::Cadence => "CADENCE",
             Trigger::StatusChange => "COMPONENT_STATUS_CHANGE",
             Trigger::Reconnect => "RECONNECT",
+            Trigger::Reconfigured => "NETWORK_RECONFIGURE",
             Trigger::Deployment(DeploymentSource::Local) => "LOCAL_DEPLOYMENT",
             Trigger::Deployment(DeploymentSource::Thing) => "THING_DEPLOYMENT",
             Trigger::Deployment(DeploymentSource::ThingGroup) => "THING_GROUP_DEPLOYMENT",
@@ -46,7 +48,7 @@ impl Trigger {
     }
 
     fn is_complete(self) -> bool {
-        matches!(self, Trigger::Launch | Trigger::Cadence)
+        matches!(self, Trigger::Launch | Trigger::Cadence | Trigger::Reconfigured)
     }
 }
 

@@ -270,6 +270,32 @@ async fn a_deployment_is_one_message() {
     );
 }
 
+/// CR 4.13: another line is told everything, at once or when it is up.
+#[tokio::test]
+async fn another_line_is_told_everything() {
+    let mut site = Site::start(&["a", "b"]);
+    site.core.connected.send_replace(true);
+    site.next().await;
+    for online in [true, false] {
+        site.core.connected.send_replace(online);
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        site.status.reconfigured();
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        assert!(online || site.sent.try_recv().is_err(), "nothing is sent while the line is down");
+        site.core.connected.send_replace(true);
+        let message = site.next().await;
+        assert_eq!(
+            (message["trigger"].as_str(), message["messageType"].as_str()),
+            (Some("NETWORK_RECONFIGURE"), Some("COMPLETE"))
+        );
+        assert_eq!(names(&message), [("a", "RUNNING"), ("b", "RUNNING")]);
+    }
+}
+
 /// More than 128,000 bytes go in chunks that share a sequence number.
 #[tokio::test]
 async fn many_components_go_in_chunks() {
