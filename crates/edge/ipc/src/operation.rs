@@ -21,6 +21,8 @@ use serde::Serialize;
 use crate::connection;
 use crate::server::Door;
 
+pub(crate) use topic::publish_own;
+
 /// Events of a subscription as JSON text; the stream of the client ends when it ends.
 pub(crate) type Feed = Pin<Box<dyn Stream<Item = Vec<u8>> + Send>>;
 /// An answer that takes time.

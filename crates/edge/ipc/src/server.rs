@@ -273,6 +273,11 @@ impl Handle {
     pub fn counters(&self) -> &Counters {
         &self.door.counters
     }
+
+    /// Hands a message of a part of the core, `from`, to local subscribers; it does not wait.
+    pub fn publish(&self, from: &str, topic: &str, payload: &[u8]) {
+        crate::operation::publish_own(&self.door, from, topic, payload);
+    }
 }
 
 impl Server {

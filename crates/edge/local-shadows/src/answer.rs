@@ -21,6 +21,9 @@ pub enum Refusal {
     /// 400: a name or argument.
     #[error("{0}")]
     Argument(String),
+    /// 401.
+    #[error("Unauthorized")]
+    Unauthorized,
     /// More requests in this second than the limits allow.
     #[error("Too Many Requests")]
     TooManyRequests,
@@ -40,6 +43,7 @@ impl Refusal {
             Self::Rule(error) => error.code(),
             Self::NotFound { .. } => 404,
             Self::Argument(_) => 400,
+            Self::Unauthorized => 401,
             Self::TooManyRequests => 429,
             Self::Internal => 500,
         }
@@ -72,6 +76,7 @@ impl From<Refusal> for PortError {
                 resource_name: Some(name),
             },
             Refusal::Rule(ShadowError::VersionConflict) => PortError::Conflict(message),
+            Refusal::Unauthorized => PortError::Unauthorized(message),
             Refusal::TooManyRequests | Refusal::Internal => PortError::service(message),
             Refusal::Rule(_) | Refusal::Argument(_) => PortError::InvalidArguments(message),
         }

@@ -9,7 +9,9 @@
 //! Answers and notifications go to [`ShadowEvents`] in the order of the commits, however a request came. A deleted shadow
 //! leaves its version behind, so that one made again goes on counting.
 //!
-//! Not here: who may do what (the IPC door and the local broker decide before they call), synchronisation with the control plane.
+//! [`synchronize`] keeps chosen shadows in agreement with the control plane's.
+//!
+//! Not here: who may do what (the IPC door and the local broker decide before they call).
 
 mod answer;
 mod page;
@@ -17,8 +19,10 @@ mod rate;
 mod rows;
 mod settings;
 mod shadows;
+mod sync;
 
 pub use answer::Refusal;
 pub use rows::MIGRATIONS;
 pub use settings::{RateLimits, SettingsError, ShadowSettings};
 pub use shadows::{ShadowEvents, Shadows};
+pub use sync::{Direction, SyncSettings, SyncedShadow, synchronize};

@@ -71,7 +71,12 @@ impl ShadowSettings {
 }
 
 /// Numbers may come as text, as in every component configuration.
-fn number(configuration: &Value, member: &'static str, least: u64, most: u64) -> Result<Option<u64>, SettingsError> {
+pub(crate) fn number(
+    configuration: &Value,
+    member: &'static str,
+    least: u64,
+    most: u64,
+) -> Result<Option<u64>, SettingsError> {
     let found = match configuration.pointer(member) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) => text.parse().ok(),

@@ -1,15 +1,16 @@
 //! The shadows: requests, the transaction of each, and what is told afterwards.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
-use marram_edge_ports::{Later, LocalShadows, PortError, ShadowPage};
+use marram_edge_ports::{Later, LocalShadows, PortError, ShadowOperation, ShadowPage, ShadowRequest};
 use marram_shadow::{Applied, Operation, Shadow, ShadowError, ShadowTopic, TopicBase, Update, client_token};
 use marram_store::{Store, StoreError, StoreOptions};
 use marram_types::{ShadowName, SharedClock, ThingName};
 use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
 
 use crate::answer::Refusal;
 use crate::page::Pages;
@@ -21,6 +22,9 @@ use crate::settings::ShadowSettings;
 const PAGE_DEFAULT: u32 = 25;
 /// Most names on a page.
 const PAGE_MAX: u32 = 100;
+
+/// Changed shadows that are remembered for the synchronisation; it looks at all of them when it starts.
+const CHANGED_MAX: usize = 10_000;
 
 /// Bytes the file of shadows may grow to: what a runaway component can take from the disk.
 const STORE_MAX_BYTES: u64 = 256 << 20;
@@ -48,6 +52,38 @@ struct Inner {
     untold: Arc<Mutex<VecDeque<(String, Bytes)>>>,
     /// Held while telling, so that two tellers do not change the order.
     telling: Mutex<()>,
+    /// What was changed here and not by the synchronisation.
+    changed: Arc<Changed>,
+}
+
+/// Shadows that were changed since somebody looked.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    ids: Mutex<HashSet<TopicBase>>,
+    news: Notify,
+}
+
+impl Changed {
+    fn add(&self, id: TopicBase) {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody looks on a core without synchronisation.
+        if ids.len() < CHANGED_MAX {
+            ids.insert(id);
+        }
+        drop(ids);
+        self.news.notify_one();
+    }
+
+    /// Waits for changes and takes them.
+    pub(crate) async fn take(&self) -> HashSet<TopicBase> {
+        loop {
+            let ids = std::mem::take(&mut *self.ids.lock().unwrap_or_else(PoisonError::into_inner));
+            if !ids.is_empty() {
+                return ids;
+            }
+            self.news.notified().await;
+        }
+    }
 }
 
 /// The answers of a finished request.
@@ -91,6 +127,7 @@ impl Shadows {
                 pages: Pages::new(),
                 untold: Arc::default(),
                 telling: Mutex::default(),
+                changed: Arc::default(),
             }),
         }
     }
@@ -98,27 +135,6 @@ impl Shadows {
     /// Other settings from the next request on.
     pub fn configure(&self, settings: ShadowSettings) {
         *self.inner.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
-    }
-
-    /// The filter whose messages [`Shadows::request`] wants to see.
-    pub const REQUESTS: &'static str = "$aws/things/+/shadow/#";
-
-    /// The resource a local publish to `topic` acts on, for the check of the publisher's rights; none when the topic is no
-    /// request to a shadow.
-    pub fn resource_of(topic: &str) -> Option<String> {
-        ShadowTopic::parse(topic).map(|request| request.base.to_string())
-    }
-
-    /// Executes a request that came as a local publish; its answer goes to `accepted` or `rejected`. Other topics, answers
-    /// included, are passed over. The caller has checked that the publisher may use [`Shadows::resource_of`] the topic.
-    pub async fn request(&self, topic: &str, payload: Bytes) {
-        let Some(ShadowTopic { base, operation }) = ShadowTopic::parse(topic) else { return };
-        // The refusal is told to subscribers; there is nobody else to answer.
-        let _ = match operation {
-            Operation::Get => self.run_get(&base, &payload).await,
-            Operation::Update => self.run_update(&base, payload).await,
-            Operation::Delete => self.run_delete(&base, &payload).await,
-        };
     }
 
     /// Commits what is queued and closes the file.
@@ -154,6 +170,7 @@ impl Shadows {
         let settings = self.settings();
         let (update, version) = parse(body, &settings)?;
         let (id, untold, now) = (id.clone(), Arc::clone(&self.inner.untold), self.inner.clock.now());
+        let changed = Arc::clone(&self.inner.changed);
         let limits = settings.limits;
         let change = move |tx: &mut marram_store::Tx<'_>| {
             let (previous, last_version) = rows::load(tx, &id)?;
@@ -179,7 +196,10 @@ impl Shadows {
                 Some((id.topic("update/accepted"), accepted.clone())),
             ];
             // On the writer thread: in the order of the commits, and only when they are durable.
-            tx.after_commit(move || push(&untold, messages.into_iter().flatten()));
+            tx.after_commit(move || {
+                push(&untold, messages.into_iter().flatten());
+                changed.add(id);
+            });
             Ok::<_, Refusal>(accepted)
         };
         self.inner.store.write(change).await
@@ -194,6 +214,7 @@ impl Shadows {
         self.admit(&id.thing)?;
         let token = client_token(body)?;
         let (id, untold, now) = (id.clone(), Arc::clone(&self.inner.untold), self.inner.clock.now());
+        let changed = Arc::clone(&self.inner.changed);
         let change = move |tx: &mut marram_store::Tx<'_>| {
             let (Some(shadow), _) = rows::load(tx, &id)? else { return Err(Refusal::not_found(&id)) };
             rows::bury(tx, &id, now)?;
@@ -203,7 +224,10 @@ impl Shadows {
             }
             let accepted = payload(&accepted);
             let message = (id.topic("delete/accepted"), accepted.clone());
-            tx.after_commit(move || push(&untold, [message]));
+            tx.after_commit(move || {
+                push(&untold, [message]);
+                changed.add(id);
+            });
             Ok(accepted)
         };
         self.inner.store.write(change).await
@@ -230,7 +254,7 @@ impl Shadows {
         push(&self.inner.untold, messages);
     }
 
-    fn tell(&self) {
+    pub(crate) fn tell(&self) {
         let _turn = self.inner.telling.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let next = self.inner.untold.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -239,13 +263,29 @@ impl Shadows {
         }
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn changed(&self) -> &Changed {
+        &self.inner.changed
+    }
+
+    pub(crate) fn untold(&self) -> Arc<Mutex<VecDeque<(String, Bytes)>>> {
+        Arc::clone(&self.inner.untold)
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.inner.clock
+    }
+
     fn admit(&self, thing: &ThingName) -> Result<(), Refusal> {
         let limits = self.settings().rates;
         let mut rates = self.inner.rates.lock().unwrap_or_else(PoisonError::into_inner);
         if rates.admit(limits, thing, self.now()) { Ok(()) } else { Err(Refusal::TooManyRequests) }
     }
 
-    fn settings(&self) -> ShadowSettings {
+    pub(crate) fn settings(&self) -> ShadowSettings {
         *self.inner.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -298,6 +338,31 @@ impl LocalShadows for Shadows {
         page_size: Option<u32>,
     ) -> Later<'a, ShadowPage> {
         Box::pin(async move { self.page(thing, next_token, page_size).map_err(PortError::from) })
+    }
+
+    fn request_of(&self, topic: &str) -> Option<ShadowRequest> {
+        let ShadowTopic { base, operation } = ShadowTopic::parse(topic)?;
+        let operation = match operation {
+            Operation::Get => ShadowOperation::Get,
+            Operation::Update => ShadowOperation::Update,
+            Operation::Delete => ShadowOperation::Delete,
+        };
+        Some(ShadowRequest { resource: base.to_string(), operation })
+    }
+
+    /// Other topics, answers included, are passed over.
+    fn request<'a>(&'a self, topic: &'a str, payload: Bytes, allowed: bool) -> Later<'a, ()> {
+        Box::pin(async move {
+            let Some(ShadowTopic { base, operation }) = ShadowTopic::parse(topic) else { return Ok(()) };
+            // A refusal is told to subscribers; there is nobody else to answer.
+            let _ = match operation {
+                _ if !allowed => self.finish(&base, operation, &payload, Err(Refusal::Unauthorized)),
+                Operation::Get => self.run_get(&base, &payload).await,
+                Operation::Update => self.run_update(&base, payload).await,
+                Operation::Delete => self.run_delete(&base, &payload).await,
+            };
+            Ok(())
+        })
     }
 }
 
@@ -352,10 +417,10 @@ fn shadow_name(text: &str) -> Result<ShadowName, Refusal> {
     text.parse().map_err(|_| Refusal::Argument("ShadowName must match pattern [a-zA-Z0-9:_-]+".to_owned()))
 }
 
-fn push(untold: &Mutex<VecDeque<(String, Bytes)>>, messages: impl IntoIterator<Item = (String, Bytes)>) {
+pub(crate) fn push(untold: &Mutex<VecDeque<(String, Bytes)>>, messages: impl IntoIterator<Item = (String, Bytes)>) {
     untold.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
 }
 
-fn payload(value: &Value) -> Bytes {
+pub(crate) fn payload(value: &Value) -> Bytes {
     Bytes::from(value.to_string())
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use marram_edge_ports::{LocalShadows, PortError};
+use marram_edge_ports::{LocalShadows, PortError, ShadowOperation};
 use marram_local_shadows::{RateLimits, ShadowEvents, ShadowSettings, Shadows};
 use marram_types::{ManualClock, Timestamp};
 use serde_json::{Value, json};
@@ -78,7 +78,8 @@ async fn an_update_tells_delta_documents_accepted() {
 async fn a_local_publish_is_a_request() {
     let bench = Bench::new(ShadowSettings::default());
     let request = async |topic: &str, body: &str| {
-        bench.shadows.request(&format!("$aws/things/pump/shadow/{topic}"), Bytes::from(body.to_owned())).await;
+        let topic = format!("$aws/things/pump/shadow/{topic}");
+        bench.shadows.request(&topic, Bytes::from(body.to_owned()), true).await.unwrap();
         bench.take()
     };
     let seen = request("name/valve/get", r#"{"clientToken":"x"}"#).await;
@@ -95,11 +96,13 @@ async fn a_local_publish_is_a_request() {
     for ignored in ["update/accepted", "update/delta", "get/rejected", "update/documents", "unknown"] {
         assert!(request(ignored, "{}").await.is_empty(), "{ignored}");
     }
-    assert_eq!(
-        Shadows::resource_of("$aws/things/pump/shadow/name/v/get").as_deref(),
-        Some("$aws/things/pump/shadow/name/v")
-    );
-    assert_eq!(Shadows::resource_of("$aws/things/pump/shadow/name/v/get/accepted"), None);
+    let asked = bench.shadows.request_of("$aws/things/pump/shadow/name/v/get").unwrap();
+    assert_eq!((asked.resource.as_str(), asked.operation), ("$aws/things/pump/shadow/name/v", ShadowOperation::Get));
+    assert_eq!(bench.shadows.request_of("$aws/things/pump/shadow/name/v/get/accepted"), None);
+    // Who may publish but not act on the shadow is told so where the answer would be.
+    bench.shadows.request("$aws/things/pump/shadow/get", Bytes::new(), false).await.unwrap();
+    let seen = bench.take();
+    assert_eq!((topics(&seen), &seen[0].1["code"]), (vec!["get/rejected"], &json!(401)));
 }
 
 /// CC 3.3: deleting counts, and a shadow made again goes on from there, after a restart too.
@@ -196,7 +199,7 @@ async fn too_many_requests_of_a_second_are_refused() {
     }
     assert_eq!(bench.update(json!({"state": {}})).await.unwrap_err(), too_many);
     bench.take();
-    bench.shadows.request("$aws/things/pump/shadow/get", Bytes::new()).await;
+    bench.shadows.request("$aws/things/pump/shadow/get", Bytes::new(), true).await.unwrap();
     assert_eq!(bench.take()[0].1["code"], 429);
     for thing in ["b", "c"] {
         assert!(matches!(bench.shadows.get(thing, "").await, Err(PortError::ResourceNotFound { .. })));

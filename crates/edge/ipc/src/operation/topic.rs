@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use marram_edge_ports::PortError;
+use marram_edge_ports::{CallerKind, PortError, ShadowOperation};
+use marram_eventstream::FrameError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::input::{Text, parse, required};
 use super::{Answer, Call, Handled, Operation};
+use crate::server::Door;
 use crate::subscription::Event;
 use crate::topics::{MAX_TOPIC, check_filter};
 
@@ -73,17 +75,33 @@ pub(super) fn publish(call: &mut Call<'_>) -> Handled {
         }
     };
     call.authorize(SERVICE, Some(topic))?;
-    let (door, body) = (call.door, &mut *call.body);
+    let receivers = deliver(call.door, call.body, topic, kind, &text, &call.caller.name);
+    let receivers =
+        receivers.map_err(|error| PortError::InvalidArguments(format!("the message cannot be delivered: {error}")))?;
+    call.door.counters.publish(receivers);
+    ask_shadow(call, topic, &text)?;
+    Ok(Answer::Empty)
+}
+
+/// Queues a message for everybody who subscribed; answers how many they are. `from` is who published it.
+fn deliver(
+    door: &Door,
+    body: &mut Vec<u8>,
+    topic: &str,
+    kind: &str,
+    text: &MessageText<'_>,
+    from: &str,
+) -> Result<u64, FrameError> {
     // Encoded for the first receiver, shared by the others; without receivers nothing is encoded.
     let mut event: Option<Event> = None;
     let (mut receivers, mut too_long) = (0, None);
     door.topics.each(topic, |subscription| {
-        if subscription.others_only && subscription.connection.caller_name() == call.caller.name {
+        if subscription.others_only && subscription.connection.caller_name() == from {
             return;
         }
         receivers += 1;
         if event.is_none() && too_long.is_none() {
-            write_event(body, kind, &text, topic);
+            write_event(body, kind, text, topic);
             let mut frame = Vec::with_capacity(body.len() + 256);
             match door.shapes.event(Operation::SubscribeToTopic).write(&mut frame, 0, body) {
                 Ok(()) => event = Some(frame.into()),
@@ -94,11 +112,46 @@ pub(super) fn publish(call: &mut Call<'_>) -> Handled {
             door.counters.dropped(subscription.push(event));
         }
     });
-    if let Some(error) = too_long {
-        return Err(PortError::InvalidArguments(format!("the message cannot be delivered: {error}")));
+    too_long.map_or(Ok(receivers), Err)
+}
+
+/// Hands a message of the core itself to local subscribers, as bytes.
+pub(crate) fn publish_own(door: &Door, from: &str, topic: &str, payload: &[u8]) {
+    let text = MessageText::Binary(STANDARD.encode(payload).into());
+    match deliver(door, &mut Vec::new(), topic, "binaryMessage", &text, from) {
+        Ok(receivers) => door.counters.publish(receivers),
+        Err(error) => tracing::warn!(%error, topic, "a message of the core cannot be delivered"),
     }
-    door.counters.publish(receivers);
-    Ok(Answer::Empty)
+}
+
+/// A message to a topic of a shadow is a request, once its publisher may act on that shadow (CC 3.2).
+fn ask_shadow(call: &Call<'_>, topic: &str, text: &MessageText<'_>) -> Result<(), PortError> {
+    if !topic.starts_with("$aws/things/") {
+        return Ok(());
+    }
+    let Some(port) = call.door.ports.shadows.clone() else { return Ok(()) };
+    let Some(request) = port.request_of(topic) else { return Ok(()) };
+    let operation = match request.operation {
+        ShadowOperation::Get => Operation::GetThingShadow,
+        ShadowOperation::Update => Operation::UpdateThingShadow,
+        ShadowOperation::Delete => Operation::DeleteThingShadow,
+    };
+    // Who commands the core may change its shadows too.
+    let allowed = call.caller.kind == CallerKind::Operator
+        || call.door.authorize(call.caller, "aws.greengrass.ShadowManager", operation, Some(&request.resource)).is_ok();
+    let payload = match text {
+        MessageText::Json(text) => text.as_bytes().to_vec(),
+        MessageText::Binary(text) => {
+            STANDARD.decode(text.as_bytes()).map_err(|error| PortError::InvalidArguments(error.to_string()))?
+        }
+    };
+    let topic = topic.to_owned();
+    tokio::spawn(async move {
+        if let Err(error) = port.request(&topic, payload.into(), allowed).await {
+            tracing::debug!(%error, topic, "a message to a shadow has no effect");
+        }
+    });
+    Ok(())
 }
 
 enum MessageText<'a> {
