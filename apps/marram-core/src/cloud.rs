@@ -1,7 +1,8 @@
 //! The parts of a core that face the control plane: uplink, data plane, credentials, reports; told anew when the settings change.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,16 +15,19 @@ use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle};
 use marram_token_exchange::{Believed, Server, Upstream, UpstreamSettings};
 use marram_types::SharedClock;
 use marram_uplink::{
-    DataPlaneSettings, DeviceTls, Greengrass, LineSettings, Proxy, PublishLimits, Purpose, Road, SpoolOptions, Uplink,
-    Via, split_port,
+    DataPlaneSettings, Greengrass, LineSettings, Proxy, PublishLimits, Purpose, SpoolOptions, Uplink, Via, split_port,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
+
+use crate::token::DeviceIdentity;
 
 /// Name of the component that holds the settings.
 const NUCLEUS: &str = "aws.greengrass.Nucleus";
 /// Settings that change together are taken up together.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Between tries to use a certificate or a token that was not there (CR 9.2: 5 to 30 s).
+const RETRY: Duration = Duration::from_secs(15);
 /// Largest spool when nothing is configured, bytes.
 const SPOOL_BYTES: u64 = 2_621_440;
 
@@ -49,8 +53,14 @@ impl Cloud {
     ///
     /// # Errors
     /// The spool cannot be opened, loopback has no free port.
-    pub(crate) async fn start(root: &Path, nucleus: &NucleusHandle, clock: SharedClock) -> anyhow::Result<Self> {
-        let settings = Settings { nucleus: nucleus.clone() };
+    pub(crate) async fn start(
+        root: &Path,
+        nucleus: &NucleusHandle,
+        identity: &DeviceIdentity,
+        clock: SharedClock,
+    ) -> anyhow::Result<Self> {
+        let settings =
+            Settings { nucleus: nucleus.clone(), identity: identity.clone(), unusable: AtomicBool::new(false) };
         let first = settings.read();
         let spool = SpoolOptions {
             dir: root.join("work/aws.greengrass.DiskSpooler"),
@@ -94,6 +104,7 @@ impl Cloud {
             facts: facts_sender,
             cadence: cadence_sender,
             telemetry: telemetry_sender,
+            status: status.clone(),
         };
         tokio::spawn(keeper.run(nucleus.clone()));
         Ok(Cloud { uplink, data_plane, credentials, status, telemetry, api, _tokens: tokens })
@@ -148,6 +159,7 @@ struct Keeper {
     facts: watch::Sender<CoreFacts>,
     cadence: watch::Sender<Duration>,
     telemetry: watch::Sender<TelemetrySettings>,
+    status: FleetStatus,
 }
 
 impl Keeper {
@@ -185,14 +197,29 @@ impl Keeper {
                     if now != before {
                         before = now;
                         tracing::info!("the settings of the line changed: connecting anew");
-                        let all = self.settings.read();
-                        self.credentials.reconfigure(all.as_ref().map(|all| all.credentials.clone())).await;
-                        self.data_plane.reconfigure(all.as_ref().map(|all| all.data_plane.clone()));
-                        self.uplink.reconfigure(all.map(|all| all.line)).await;
+                        self.connect_anew().await;
                     }
+                }
+                () = tokio::time::sleep(RETRY), if self.settings.unusable.load(Ordering::Relaxed) => {
+                    before = self.settings.fingerprint();
+                    self.connect_anew().await;
                 }
             }
         }
+    }
+}
+
+impl Keeper {
+    async fn connect_anew(&self) {
+        let all = self.settings.read();
+        if all.is_none() && self.settings.unusable.load(Ordering::Relaxed) {
+            // What is in use stays in use.
+            return;
+        }
+        self.credentials.reconfigure(all.as_ref().map(|all| all.credentials.clone())).await;
+        self.data_plane.reconfigure(all.as_ref().map(|all| all.data_plane.clone()));
+        self.uplink.reconfigure(all.map(|all| all.line)).await;
+        self.status.reconfigured();
     }
 }
 
@@ -205,6 +232,9 @@ struct Endpoints {
 /// Reads `system` and the nucleus' configuration (CR 5.1, 7.5).
 struct Settings {
     nucleus: NucleusHandle,
+    identity: DeviceIdentity,
+    /// What is configured could not be used at the last try: a file or a token was not there.
+    unusable: AtomicBool,
 }
 
 impl Settings {
@@ -248,15 +278,20 @@ impl Settings {
             self.value(&["s3EndpointType"]),
             self.value(&["mqtt"]),
             self.value(&["networkProxy"]),
+            self.identity.configuration(),
         ])
     }
 
     /// None when the core is not configured for a control plane, or its files cannot be used (that is logged).
     fn read(&self) -> Option<Endpoints> {
         match self.endpoints() {
-            Ok(all) => all,
+            Ok(all) => {
+                self.unusable.store(false, Ordering::Relaxed);
+                all
+            }
             Err(error) => {
                 tracing::error!("the control plane cannot be used: {error:#}");
+                self.unusable.store(true, Ordering::Relaxed);
                 None
             }
         }
@@ -275,8 +310,6 @@ impl Settings {
             tracing::info!("no control plane is configured: this core runs by itself");
             return Ok(None);
         };
-        let tls =
-            DeviceTls { roots_pem: read_file(&root)?, chain_pem: read_file(&certificate)?, key_pem: read_file(&key)? };
         let proxy = match self.text(&["networkProxy", "proxy", "url"]) {
             None => None,
             Some(url) => {
@@ -287,7 +320,7 @@ impl Settings {
                 Some(proxy.map_err(anyhow::Error::msg)?)
             }
         };
-        let road = Road::new(&tls, proxy).context("certificate, key or root cannot be used")?;
+        let road = self.identity.road(&key, &certificate, &root, proxy)?;
         let (data_host, data_port) = split_port(&data).context("iotDataEndpoint: the port is not a number")?;
         let mqtt_port = data_port.or_else(|| self.port(&["mqtt", "port"])).unwrap_or(8883);
         let mut line = LineSettings::new(&thing, data_host, mqtt_port, road.clone());
@@ -393,11 +426,4 @@ pub(crate) fn architecture() -> &'static str {
         "arm" => "arm",
         _ => "unknown",
     }
-}
-
-/// A file named as a path or a `file:` URL.
-fn read_file(name: &str) -> anyhow::Result<String> {
-    let path = name.strip_prefix("file://").or_else(|| name.strip_prefix("file:")).unwrap_or(name);
-    let path = PathBuf::from(path);
-    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use marram_configuration::{Origin, Tree, Write};
 use marram_deployer::Restart;
+use marram_device_keys::KeyUri;
 use marram_nucleus::configuration::{ConfigurationError, ConfigurationStore, first_tree, merge_file};
 use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle, NucleusOptions};
 use marram_supervisor::{Launcher, LogSettings, Logs, OwnUsers, Supervisor};
@@ -15,14 +16,16 @@ use marram_types::SystemClock;
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::claim;
 use crate::cli::Run;
 use crate::cloud::Cloud;
 use crate::deployments;
 use crate::doctor::Doctor;
 use crate::door::{self, Door};
 use crate::field::Field;
-use crate::local::{LateSecrets, LateShadows};
+use crate::local::{LateSecrets, LateShadows, LocalTopics, ShadowLine};
 use crate::root;
+use crate::token::{DeviceIdentity, path_of};
 
 /// The running parts.
 pub(crate) struct Core {
@@ -30,6 +33,8 @@ pub(crate) struct Core {
     cloud: Cloud,
     door: Door,
     field: Field,
+    /// Turns true when a claim gave this core another identity.
+    pub(crate) provisioned: watch::Receiver<bool>,
     /// Set when a deployment wants the program to end and be started again.
     pub(crate) restart: watch::Receiver<Option<Restart>>,
     /// The root directory.
@@ -65,10 +70,12 @@ impl Core {
             socket_group,
         };
         let nucleus = NucleusHandle::start(options, store, supervisor);
-        let cloud = Cloud::start(&root, &nucleus, SystemClock::shared()).await?;
+        let identity = DeviceIdentity::new(&nucleus);
+        let cloud = Cloud::start(&root, &nucleus, &identity, SystemClock::shared()).await?;
         let restart = watch::Sender::new(None);
         let deployer = deployments::start(&root, &nucleus, &cloud, SystemClock::shared(), restart.clone())?;
         let field = Field::start(&root, &nucleus, &cloud, SystemClock::shared())?;
+        let topics = Arc::new(LocalTopics::default());
         let door = Door::open(&nucleus, &root, ipc_socket.clone(), socket_group, |ports| {
             ports.checks = Some(Arc::new(doctor.of(&nucleus)));
             ports.cloud = Some(Arc::new(cloud.uplink.clone()));
@@ -77,16 +84,22 @@ impl Core {
             ports.deployments = Some(Arc::new(deployer));
             let work = |component: &str| root.join("work").join(component);
             let clock = SystemClock::shared;
-            ports.shadows = Some(LateShadows::new(&nucleus, work("aws.greengrass.ShadowManager"), clock()));
+            let line =
+                ShadowLine { cloud: Arc::clone(&cloud.data_plane) as Arc<_>, messages: Arc::new(cloud.uplink.clone()) };
+            let shadows = work("aws.greengrass.ShadowManager");
+            ports.shadows = Some(LateShadows::new(&nucleus, shadows, clock(), Arc::clone(&topics), line));
             ports.secrets = Some(LateSecrets::new(
                 &nucleus,
                 work("aws.greengrass.SecretManager"),
                 clock(),
                 Arc::clone(&cloud.credentials) as Arc<_>,
                 cloud.api.clone(),
+                identity,
             ));
         })?;
-        Ok(Self { nucleus, cloud, door, field, restart: restart.subscribe(), root, ipc_socket })
+        topics.open(door.handle());
+        let provisioned = claim::start(&nucleus);
+        Ok(Self { provisioned, nucleus, cloud, door, field, restart: restart.subscribe(), root, ipc_socket })
     }
 
     /// Starts the components.
@@ -148,11 +161,10 @@ async fn open_configuration(root: &Path, flags: &Run) -> anyhow::Result<Configur
 /// The device's private key must be private (CR 9.1).
 fn check_key(store: &ConfigurationStore) -> anyhow::Result<()> {
     let Some(serde_json::Value::String(key)) = store.read(&["system", "privateKeyPath"]) else { return Ok(()) };
-    if key.is_empty() || key.starts_with("pkcs11:") {
+    if key.is_empty() || KeyUri::is_uri(&key) {
         return Ok(());
     }
-    let path = Path::new(key.strip_prefix("file://").or_else(|| key.strip_prefix("file:")).unwrap_or(&key));
-    Ok(root::refuse_exposed(path)?)
+    Ok(root::refuse_exposed(&path_of(&key))?)
 }
 
 /// `system.ipcSocketPath`, else `<root>/ipc.socket`.

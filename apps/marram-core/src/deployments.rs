@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use marram_deployer::{Deployer, FileDisk, Outcome, OutcomeSource, Pace, Ports, Restart, Settings};
+use marram_deployer::{Deployer, FileDisk, News, OutcomeSource, Pace, Ports, Restart, Settings};
 use marram_edge_ports::{CloudMessages, DeploymentReport, DeploymentReports, DeploymentSource, Nucleus};
 use marram_nucleus::NucleusHandle;
 use marram_recipe::Attributes;
@@ -42,17 +42,18 @@ pub(crate) fn start(
         }),
     };
     let deployer = Deployer::open(settings, ports).context("cannot open the deployments")?;
-    tokio::spawn(tell(deployer.outcomes(), cloud.status.clone()));
+    tokio::spawn(tell(deployer.news(), cloud.status.clone()));
     let working = deployer.clone();
     tokio::spawn(async move { working.run().await });
     Ok(deployer)
 }
 
-/// Ends of deployments go into the fleet status.
-async fn tell(mut outcomes: broadcast::Receiver<Outcome>, status: impl DeploymentReports) {
+/// Beginnings and ends of deployments go into the fleet status.
+async fn tell(mut news: broadcast::Receiver<News>, status: impl DeploymentReports) {
     loop {
-        match outcomes.recv().await {
-            Ok(outcome) => status.deployment_ended(DeploymentReport {
+        match news.recv().await {
+            Ok(News::Began) => status.deployment_started(),
+            Ok(News::Ended(outcome)) => status.deployment_ended(DeploymentReport {
                 source: match outcome.source {
                     OutcomeSource::Local => DeploymentSource::Local,
                     OutcomeSource::Thing => DeploymentSource::Thing,
@@ -60,11 +61,11 @@ async fn tell(mut outcomes: broadcast::Receiver<Outcome>, status: impl Deploymen
                 },
                 record: outcome.record,
                 configuration_arn: Some(outcome.configuration_arn).filter(|arn| !arn.is_empty()),
-                unchanged_roots: Vec::new(),
-                removed: Vec::new(),
+                unchanged_roots: outcome.unchanged_roots,
+                removed: outcome.removed,
             }),
             Err(broadcast::error::RecvError::Lagged(lost)) => {
-                tracing::warn!(lost, "ends of deployments were not reported")
+                tracing::warn!(lost, "news of deployments were not reported")
             }
             Err(broadcast::error::RecvError::Closed) => return,
         }

@@ -43,6 +43,11 @@ impl Door {
         Ok(Self { handle, task: tokio::spawn(server.run()) })
     }
 
+    /// For parts of the core that publish locally.
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// Closes every connection and removes the socket.
     pub(crate) async fn close(self) {
         self.handle.stop();

@@ -1,24 +1,31 @@
 //! Duties that a core takes on once their component is deployed: shadows and secrets.
 //!
-//! Both are opened at the first request after the deployment, so that a core without them pays nothing.
+//! Both are opened when they are first needed, so that a core without them pays nothing.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use marram_edge_ports::{
-    Configuration, Credentials, Later, LocalShadows, Nucleus, PortError, SecretAnswer, SecretQuery, Secrets, ShadowPage,
+    CloudMessages, CloudShadows, Configuration, Credentials, Later, LocalShadows, Nucleus, PortError, SecretAnswer,
+    SecretQuery, Secrets, ShadowPage, ShadowRequest,
 };
-use marram_local_shadows::{ShadowEvents, ShadowSettings, Shadows};
+use marram_local_shadows::{ShadowEvents, ShadowSettings, Shadows, SyncSettings, synchronize};
 use marram_nucleus::NucleusHandle;
-use marram_secret_store::{DeviceKeyFile, SecretSettings, SecretStore, Source, SourceSettings};
+use marram_secret_store::{SecretSettings, SecretStore, Source, SourceSettings};
 use marram_types::SharedClock;
 use serde_json::Value;
 use smol_str::SmolStr;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::token::DeviceIdentity;
 
 const SHADOW_MANAGER: &str = "aws.greengrass.ShadowManager";
 const SECRET_MANAGER: &str = "aws.greengrass.SecretManager";
+/// How often it is looked whether shadows are to be synchronised.
+const LOOK: Duration = Duration::from_secs(2);
 /// Settings that change together are taken up together.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -44,26 +51,56 @@ fn follow(nucleus: &NucleusHandle, component: &'static str, take: impl Fn(Value)
     });
 }
 
+/// Local topics, once the IPC door is open.
+#[derive(Default)]
+pub(crate) struct LocalTopics(OnceLock<marram_ipc::Handle>);
+
+impl LocalTopics {
+    /// The door is open.
+    pub(crate) fn open(&self, door: marram_ipc::Handle) {
+        // There is one door in a core's life.
+        let _ = self.0.set(door);
+    }
+}
+
+impl ShadowEvents for LocalTopics {
+    fn publish(&self, topic: &str, payload: Bytes) {
+        if let Some(door) = self.0.get() {
+            door.publish(SHADOW_MANAGER, topic, &payload);
+        }
+    }
+}
+
 /// Shadows, once the shadow manager is deployed.
 pub(crate) struct LateShadows {
     nucleus: NucleusHandle,
     dir: PathBuf,
     clock: SharedClock,
+    topics: Arc<LocalTopics>,
     opened: Mutex<Option<Shadows>>,
 }
 
-/// Notifications are not handed to local topics yet.
-struct Untold;
-
-impl ShadowEvents for Untold {
-    fn publish(&self, topic: &str, _: Bytes) {
-        tracing::trace!(topic, "a shadow changed");
-    }
+/// The control plane's side of the shadows.
+pub(crate) struct ShadowLine {
+    /// Requests.
+    pub(crate) cloud: Arc<dyn CloudShadows>,
+    /// Notifications.
+    pub(crate) messages: Arc<dyn CloudMessages>,
 }
 
 impl LateShadows {
-    pub(crate) fn new(nucleus: &NucleusHandle, dir: PathBuf, clock: SharedClock) -> Arc<Self> {
-        Arc::new(LateShadows { nucleus: nucleus.clone(), dir, clock, opened: Mutex::default() })
+    /// Shadows that tell `topics` of their changes, and are kept in agreement with those at the other end of `line`.
+    pub(crate) fn new(
+        nucleus: &NucleusHandle,
+        dir: PathBuf,
+        clock: SharedClock,
+        topics: Arc<LocalTopics>,
+        line: ShadowLine,
+    ) -> Arc<Self> {
+        let opened = Mutex::default();
+        let shadows = Arc::new(LateShadows { nucleus: nucleus.clone(), dir, clock, topics, opened });
+        tokio::spawn(Arc::clone(&shadows).keep_in_agreement(line));
+        shadows
     }
 
     fn shadows(&self) -> Result<Shadows, PortError> {
@@ -73,11 +110,59 @@ impl LateShadows {
             return Ok(shadows.clone());
         }
         let settings = settings_of(&configuration);
-        let shadows = Shadows::open(&self.dir, settings, Arc::new(Untold), self.clock.clone())
+        let events = Arc::clone(&self.topics) as Arc<dyn ShadowEvents>;
+        let shadows = Shadows::open(&self.dir, settings, events, self.clock.clone())
             .map_err(|error| PortError::service(format!("the shadows cannot be opened: {error}")))?;
         let followed = shadows.clone();
         follow(&self.nucleus, SHADOW_MANAGER, move |configuration| followed.configure(settings_of(&configuration)));
         Ok(opened.insert(shadows).clone())
+    }
+
+    /// Synchronises what the configuration lists, while the shadow manager is deployed.
+    async fn keep_in_agreement(self: Arc<Self>, line: ShadowLine) {
+        let mut running: Option<(watch::Sender<SyncSettings>, JoinHandle<()>)> = None;
+        let mut before = None;
+        loop {
+            let configuration = configuration_of(&self.nucleus, SHADOW_MANAGER).ok();
+            if configuration != before {
+                let settings = configuration.as_ref().and_then(|configuration| self.sync_settings(configuration));
+                match (&running, settings.filter(|settings| !settings.shadows.is_empty())) {
+                    (Some((sender, _)), Some(settings)) => drop(sender.send_replace(settings)),
+                    (Some((_, task)), None) => {
+                        task.abort();
+                        running = None;
+                    }
+                    (None, None) => {}
+                    (None, Some(settings)) => match self.shadows() {
+                        Ok(shadows) => {
+                            let (sender, settings) = watch::channel(settings);
+                            let (cloud, messages) = (Arc::clone(&line.cloud), Arc::clone(&line.messages));
+                            let task = tokio::spawn(synchronize(shadows, cloud, messages, settings));
+                            running = Some((sender, task));
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "shadows are not synchronised");
+                            tokio::time::sleep(LOOK).await;
+                            continue;
+                        }
+                    },
+                }
+                before = configuration;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn sync_settings(&self, configuration: &Value) -> Option<SyncSettings> {
+        let thing = self.nucleus.get(&["system", "thingName"]);
+        let thing = thing.as_ref().and_then(Value::as_str).unwrap_or_default();
+        match SyncSettings::from_configuration(configuration, thing) {
+            Ok(settings) => Some(settings),
+            Err(error) => {
+                tracing::error!(%error, "the shadow manager's configuration is refused: shadows are not synchronised");
+                None
+            }
+        }
     }
 }
 
@@ -106,6 +191,12 @@ impl LocalShadows for LateShadows {
     ) -> Later<'a, ShadowPage> {
         Box::pin(async move { self.shadows()?.list(thing, next_token, page_size).await })
     }
+    fn request_of(&self, topic: &str) -> Option<ShadowRequest> {
+        self.shadows().ok()?.request_of(topic)
+    }
+    fn request<'a>(&'a self, topic: &'a str, payload: Bytes, allowed: bool) -> Later<'a, ()> {
+        Box::pin(async move { self.shadows()?.request(topic, payload, allowed).await })
+    }
 }
 
 /// Secrets, once the secret manager is deployed.
@@ -116,6 +207,7 @@ pub(crate) struct LateSecrets {
     credentials: Arc<dyn Credentials>,
     /// A client that trusts the control plane, and `https://host:port` of its API.
     api: Option<(marram_http::Client, String)>,
+    identity: DeviceIdentity,
     opened: Mutex<Option<Arc<SecretStore>>>,
 }
 
@@ -126,8 +218,10 @@ impl LateSecrets {
         clock: SharedClock,
         credentials: Arc<dyn Credentials>,
         api: Option<(marram_http::Client, String)>,
+        identity: DeviceIdentity,
     ) -> Arc<Self> {
-        Arc::new(LateSecrets { nucleus: nucleus.clone(), dir, clock, credentials, api, opened: Mutex::default() })
+        let opened = Mutex::default();
+        Arc::new(LateSecrets { nucleus: nucleus.clone(), dir, clock, credentials, api, identity, opened })
     }
 
     fn store(&self) -> Result<Arc<SecretStore>, PortError> {
@@ -140,8 +234,7 @@ impl LateSecrets {
             |error: &dyn std::fmt::Display| PortError::service(format!("the secrets cannot be opened: {error}"));
         let key = self.nucleus.get(&["system", "privateKeyPath"]).and_then(|path| path.as_str().map(str::to_owned));
         let key = key.ok_or_else(|| PortError::service("the core has no device key to seal secrets with"))?;
-        let key = key.strip_prefix("file://").or_else(|| key.strip_prefix("file:")).unwrap_or(&key);
-        let root = DeviceKeyFile::open(key.as_ref()).map_err(|error| refused(&error))?;
+        let root = self.identity.sealing_root(&key).map_err(|error| refused(&format_args!("{error:#}")))?;
         let region = self.nucleus.get(&["services", "aws.greengrass.Nucleus", "configuration", "awsRegion"]);
         let settings = self.api.as_ref().map(|(client, endpoint)| SourceSettings {
             client: client.clone(),
@@ -150,7 +243,7 @@ impl LateSecrets {
         });
         let source = Source::new(settings, Arc::clone(&self.credentials), self.clock.clone());
         let settings = SecretSettings::from_configuration(&configuration);
-        let store = SecretStore::open(&self.dir, Arc::new(root), source, settings).map_err(|error| refused(&error))?;
+        let store = SecretStore::open(&self.dir, root, source, settings).map_err(|error| refused(&error))?;
         let store = Arc::new(store);
         let fresh = Arc::clone(&store);
         tokio::spawn(async move { fresh.keep_fresh().await });

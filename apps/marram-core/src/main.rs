@@ -4,6 +4,7 @@
 //! the process (`run`). Called as `marram-jail`, or with `jail` as first argument, it is the launcher of component processes;
 //! called as `greengrass-cli`, or with `cli`, it is the command line, and verbs such as `status` ask the running core.
 
+mod claim;
 mod cli;
 mod cloud;
 mod compose;
@@ -15,6 +16,7 @@ mod install;
 mod local;
 mod root;
 mod run;
+mod token;
 
 use std::ffi::OsStr;
 use std::path::Path;

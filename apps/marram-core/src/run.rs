@@ -1,5 +1,6 @@
 //! The life of the process: start, ready, stop.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::time::Instant;
 
@@ -44,6 +45,7 @@ pub(crate) fn run(flags: &Run) -> anyhow::Result<u8> {
         LogFormat::Json => marram_obs::LogFormat::Json,
     };
     marram_obs::init_log(format, &flags.log)?;
+    raise_descriptors();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -51,6 +53,18 @@ pub(crate) fn run(flags: &Run) -> anyhow::Result<u8> {
         .build()
         .context("cannot start the async runtime")?
         .block_on(live(flags, began))
+}
+
+/// Every component is a connection: the soft limit of open files is raised as far as it may be.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, limit = limit.current, "the limit of open files stays");
+    }
 }
 
 async fn live(flags: &Run, began: Instant) -> anyhow::Result<u8> {
@@ -62,11 +76,16 @@ async fn live(flags: &Run, began: Instant) -> anyhow::Result<u8> {
     let core = Core::start(flags).await?;
     tell_ready(&core, began)?;
     core.start_components().await;
-    let mut restart = core.restart.clone();
+    let (mut restart, mut provisioned) = (core.restart.clone(), core.provisioned.clone());
     let code = tokio::select! {
         _ = terminate.recv() => 0,
         _ = interrupt.recv() => 0,
         () = stdin_closes(), if flags.until_stdin_closes => 0,
+        Ok(_) = provisioned.wait_for(|provisioned| *provisioned) => {
+            tracing::info!("starting anew with the new identity");
+            core.close().await;
+            return Err(start_anew().into());
+        }
         Ok(wish) = restart.wait_for(Option::is_some) => match *wish {
             Some(Restart::Device) => EXIT_REBOOT,
             _ => EXIT_RESTART,
@@ -75,6 +94,34 @@ async fn live(flags: &Run, began: Instant) -> anyhow::Result<u8> {
     tracing::info!(code, "stopping");
     core.close().await;
     Ok(code)
+}
+
+/// Puts this program in its own place, with the arguments it was given; answers why that is not possible.
+fn start_anew() -> EnvironmentError {
+    use std::os::unix::process::CommandExt;
+    let error = match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program).args(later_arguments(std::env::args_os().skip(1))).exec(),
+        Err(error) => error,
+    };
+    EnvironmentError(format!("cannot start anew: {error}"))
+}
+
+/// What is not for the first start only: configuration files would take the new identity away again.
+fn later_arguments(all: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut skips_value = false;
+    for argument in all {
+        let text = argument.to_string_lossy();
+        if std::mem::take(&mut skips_value) || text.starts_with("--config=") || text == "--update-config" {
+            continue;
+        }
+        if text == "--config" {
+            skips_value = true;
+            continue;
+        }
+        kept.push(argument);
+    }
+    kept
 }
 
 /// Resolves when standard input is at its end.
@@ -138,5 +185,19 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         (true, _) => EXIT_USAGE,
         (false, true) => EXIT_ENVIRONMENT,
         (false, false) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CR 5.5: a core that starts anew keeps its identity, whatever it was started with.
+    #[test]
+    fn a_later_start_reads_no_configuration_file() {
+        let all =
+            ["run", "--root", "r", "--config", "c", "--update-config", "--init-config=i", "--config=d", "--log", "x"];
+        let kept = later_arguments(all.into_iter().map(OsString::from));
+        assert_eq!(kept, ["run", "--root", "r", "--init-config=i", "--log", "x"]);
     }
 }

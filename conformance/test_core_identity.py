@@ -1,0 +1,276 @@
+"""CR 5.5, 9.2, CC 11, SEC-154: where a core's identity comes from, and whom it believes."""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from device import Device
+from test_provisioning import claim_statements
+
+ROOT = pathlib.Path(__file__).parent.parent
+SECONDS = 60
+LOCAL = "marram-local-core"
+
+
+def until(what, look):
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not happen within {SECONDS} s: {look()}")
+
+
+class Core:
+    """`marram-core run` with a root and a first configuration of its own."""
+
+    def __init__(self, folder, configuration, **environment):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        self.root, self.log = folder / "root", folder / "core.log"
+        nucleus = configuration["services"].setdefault("aws.greengrass.Nucleus", {}).setdefault("configuration", {})
+        if os.geteuid() == 0:
+            nucleus["runWithDefault"] = {"posixUser": "root"}
+        (folder / "init.yaml").write_text(json.dumps(configuration))
+        program = os.environ.get("MARRAM_CORE_BIN", str(ROOT / "target/debug/marram-core"))
+        self.program = program
+        self.command = [program, "run", "--root", str(self.root), "--init-config", str(folder / "init.yaml")]
+        self.environment = os.environ | environment
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log.open("ab"), env=self.environment)
+        assert json.loads(self.process.stdout.readline())["ready"]
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(SECONDS)
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(SECONDS) == 0, self.log.read_text()[-2000:]
+
+    def ask(self, *arguments):
+        """Our own command line: JSON."""
+        done = subprocess.run([self.program, *arguments, "--json", "--root", str(self.root)], capture_output=True, text=True, timeout=30)
+        return json.loads(done.stdout)
+
+
+def endpoints(marram):
+    """The nucleus' part of a configuration for this installation."""
+    mqtt_host, mqtt_port = marram.environment["MARRAM_MQTT_ENDPOINT"].rsplit(":", 1)
+    host, port = marram.environment["MARRAM_DEVICE_ENDPOINT"].rsplit(":", 1)
+    return {
+        "awsRegion": marram.region, "iotRoleAlias": "MarramCoreTokenExchangeAlias", "iotDataEndpoint": mqtt_host,
+        "iotCredEndpoint": f"{host}:{port}", "greengrassDataPlaneEndpoint": host, "greengrassDataPlanePort": int(port),
+        "mqtt": {"port": int(mqtt_port)}, "marram": {"apiEndpoint": marram.environment["AWS_ENDPOINT_URL"]},
+    }
+
+
+def is_known(client, thing):
+    return any(one["coreDeviceThingName"] == thing for one in client("greengrassv2").list_core_devices(maxResults=100)["coreDevices"])
+
+
+@pytest.fixture
+def provisioned(marram, tmp_path, name):
+    """`marram core provision`: the folder of a fresh core, and its configuration as plain data."""
+    folder = tmp_path / "provisioned"
+    marram.run("core", "provision", "--thing", name, "--out", str(folder), "--data", str(marram.data))
+    text = (folder / "config.yaml").read_text()
+    key = re.search(r'deploymentPublicKey: "(.+)"', text).group(1)
+    return folder, {
+        "system": {
+            "certificateFilePath": str(folder / "device.pem.crt"), "privateKeyPath": str(folder / "private.pem.key"),
+            "rootCaPath": str(folder / "rootCA.pem"), "thingName": name, "deploymentPublicKey": key,
+        },
+        "services": {"aws.greengrass.Nucleus": {"configuration": endpoints(marram)}},
+    }
+
+
+def reported(client, thing):
+    shadow = client("iot-data").get_thing_shadow(thingName=thing, shadowName="AWSManagedGreengrassV2Deployment")
+    return json.loads(shadow["payload"].read())["state"]
+
+
+def test_only_signed_deployments_are_carried_out(marram, client, provisioned, tmp_path, name):
+    """SEC-154: a document that was changed on its way is refused and told; an older one is not taken again; a core without
+    the key takes all, and says so."""
+    gg, iot, data = client("greengrassv2"), client("iot"), client("iot-data")
+    folder, configuration = provisioned
+    core = Core(tmp_path / "core", configuration)
+    core.start()
+    until("the core", lambda: is_known(client, name))
+    findings = lambda: [one["finding"] for one in core.ask("doctor")["findings"]]
+    assert "deployments are accepted without a signature" not in findings()
+    target = iot.describe_thing(thingName=name)["thingArn"]
+
+    def deploy(**settings):
+        made = gg.create_deployment(targetArn=target, components={
+            "aws.greengrass.Nucleus": {"componentVersion": "2.17.0", "configurationUpdate": {"merge": json.dumps(settings)}}})["deploymentId"]
+        status = lambda: gg.get_deployment(deploymentId=made)["deploymentStatus"]
+        until("the end", lambda: status() in ("COMPLETED", "FAILED"))
+        assert status() == "COMPLETED"
+        return reported(client, name)["desired"]
+
+    first, second = deploy(envStage="one"), deploy(envStage="two")
+    stage = lambda: core.ask("config", "explain", "aws.greengrass.Nucleus/envStage")["value"]
+    assert stage() == "two"
+
+    def forge(document, arn):
+        desired = {"fleetConfig": document, "fleetConfigurationArn": arn, "desiredStatus": "SUCCEEDED"}
+        data.update_thing_shadow(thingName=name, shadowName="AWSManagedGreengrassV2Deployment",
+                                 payload=json.dumps({"state": {"desired": desired}}).encode())
+        told = until("the refusal", lambda: (lambda now: now if now.get("fleetConfigurationArnForStatus") == arn and now["status"] in ("FAILED", "REJECTED") else None)(
+            reported(client, name)["reported"]))
+        return told["status"], told["statusDetails"]["errorStack"][-1], told["statusDetails"]["failureCause"]
+
+    changed = json.loads(second["fleetConfig"])
+    changed["components"]["aws.greengrass.Nucleus"]["configurationUpdate"]["merge"]["envStage"] = "evil"
+    arn = second["fleetConfigurationArn"]
+    assert forge(json.dumps(changed), arn + "1") == (
+        "FAILED", "DEPLOYMENT_DOCUMENT_NOT_VALID", "the deployment document is refused: it was changed after it was signed")
+    del changed["marramSignature"]
+    assert forge(json.dumps(changed), arn + "2")[2] == "the deployment document is refused: it bears no signature"
+    assert forge(first["fleetConfig"], first["fleetConfigurationArn"])[:2] == ("REJECTED", "REJECTED_STALE_DEPLOYMENT")
+    assert stage() == "two"
+    core.stop()
+
+    del configuration["system"]["deploymentPublicKey"]
+    plain = Core(tmp_path / "plain", configuration)
+    plain.start()
+    until("the line", lambda: plain.ask("status")["connected"])
+    assert "deployments are accepted without a signature" in [one["finding"] for one in plain.ask("doctor")["findings"]]
+    plain.stop()
+
+
+LIBRARIES = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+             "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so"]
+#: Reads a secret over IPC.
+READER = """
+import time
+from awsiot.greengrasscoreipc import clientv2
+client = clientv2.GreengrassCoreIPCClientV2()
+while True:
+    try:
+        print("secret", client.get_secret_value(secret_id="SECRET").secret_value.secret_string, flush=True)
+        time.sleep(600)
+    except Exception as error:
+        print("not yet", error, flush=True)
+        time.sleep(0.5)
+"""
+
+
+def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
+    """CC 11, SEC-50: the key is in a PKCS#11 token and in no file; the core connects, acts with its role, keeps a secret that
+    only the token opens again. The role reads secrets that are meant for cores and no others (SEC-165)."""
+    folder, configuration = provisioned
+    tokens = tmp_path / "tokens"
+    tokens.mkdir()
+    conf = tmp_path / "softhsm2.conf"
+    conf.write_text(f"directories.tokendir = {tokens}\nlog.level = ERROR\n")
+    environment = {"SOFTHSM2_CONF": str(conf)}
+    run = lambda *command: subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | environment).stdout
+    said = run("softhsm2-util", "--init-token", "--free", "--label", "core", "--so-pin", "1234", "--pin", "4711")
+    slot = re.search(r"slot (\d+)", said.splitlines()[-1]).group(1)
+    run("softhsm2-util", "--import", str(folder / "private.pem.key"), "--slot", slot, "--label", "core-key", "--id", "a1", "--pin", "4711")
+    (folder / "private.pem.key").unlink()
+    configuration["system"]["privateKeyPath"] = "pkcs11:object=core-key;type=private"
+    secrets = client("secretsmanager")
+    good = secrets.create_secret(Name=f"greengrass/{name}", SecretString="opened")["ARN"]
+    tagged = secrets.create_secret(Name=f"{name}-tagged", SecretString="opened", Tags=[{"Key": "marram:for-cores", "Value": "true"}])["ARN"]
+    other = secrets.create_secret(Name=f"{name}-other", SecretString="closed")["ARN"]
+    script = tmp_path / "reader.py"
+    script.write_text(READER.replace("SECRET", tagged))
+    configuration["services"] |= {
+        "aws.greengrass.crypto.Pkcs11Provider": {"configuration": {
+            "name": "softhsm", "library": next(path for path in LIBRARIES if os.path.exists(path)), "slot": int(slot), "userPin": "4711"}},
+        "aws.greengrass.SecretManager": {"version": "2.2.9", "configuration": {"cloudSecrets": [{"arn": one} for one in (good, tagged, other)]}},
+        "Reader": {
+            "version": "1.0.0", "dependencies": [], "lifecycle": {"run": f"exec {sys.executable} -u {script}"},
+            "configuration": {"accessControl": {"aws.greengrass.SecretManager": {"p": {"operations": ["*"], "resources": ["*"]}}}}},
+        "main": {"dependencies": ["Reader:HARD"]},
+    }
+    core = Core(tmp_path / "core", configuration, **environment)
+    core.start()
+    until("the core", lambda: is_known(client, name))
+    log = core.root / "logs/Reader.log"
+    heard = lambda: log.read_text() if log.exists() else ""
+    until("the secret", lambda: "secret opened" in heard())
+    vault = core.root / "work/aws.greengrass.SecretManager"
+    text = b"".join(path.read_bytes() for path in vault.rglob("*") if path.is_file())
+    assert b"greengrass/" in text and b"opened" not in text
+    assert f"{name}-other" not in text.decode(), "the role may not read it"
+    # Without the control plane: what was sealed is opened with the token.
+    core.stop()
+    log.unlink()
+    cut = json.loads(json.dumps(configuration))
+    cut["services"]["aws.greengrass.Nucleus"]["configuration"]["marram"]["apiEndpoint"] = "https://127.0.0.1:9"
+    (tmp_path / "core/init.yaml").write_text(json.dumps(cut))
+    core.command.append("--update-config")
+    core.start()
+    until("the kept secret", lambda: "secret opened" in heard())
+    core.stop()
+
+
+def template(name):
+    """Things, policies and all that a core needs."""
+    own = "${iot:Connection.Thing.ThingName}"
+    return {
+        "Parameters": {"Serial": {"Type": "String"}, "AWS::IoT::Certificate::Id": {"Type": "String"}},
+        "Resources": {
+            "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Fn::Join": ["-", [name, {"Ref": "Serial"}]]}}},
+            "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {
+                "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "Active"}},
+            "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "MarramCorePolicy"}},
+        },
+    }
+
+
+def test_a_core_provisions_itself(marram, client, tmp_path, name):
+    """CR 5.5, CP 5.10: with a claim and no identity a core makes its key, gets its thing, and goes on under its name; killed
+    at any moment it takes up where it was."""
+    iam, iot = client("iam"), client("iot")
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "iot.amazonaws.com"}}]}
+    role = iam.create_role(RoleName=f"fleet-{name}", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    allowed = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
+    iam.put_role_policy(RoleName=f"fleet-{name}", PolicyName="all", PolicyDocument=json.dumps(allowed))
+    iot.create_provisioning_template(templateName=name, templateBody=json.dumps(template(name)), provisioningRoleArn=role, enabled=True)
+    claim = Device(marram, iot, tmp_path, f"claim-{name}", claim_statements(name), thing=False)
+    for nth, kills in enumerate([[], [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4]]):
+        folder = tmp_path / f"core-{nth}"
+        nucleus = endpoints(marram)
+        credentials = folder / "credentials"
+        configuration = {"services": {
+            "aws.greengrass.Nucleus": {"configuration": nucleus},
+            "aws.greengrass.FleetProvisioningByClaim": {"configuration": {
+                "rootPath": str(credentials), "awsRegion": marram.region, "iotDataEndpoint": nucleus["iotDataEndpoint"],
+                "iotCredentialEndpoint": nucleus["iotCredEndpoint"], "iotRoleAlias": nucleus["iotRoleAlias"], "provisioningTemplate": name,
+                "claimCertificatePath": str(claim.certificate), "claimCertificatePrivateKeyPath": str(claim.key),
+                "rootCaPath": marram.environment["AWS_CA_BUNDLE"], "mqttPort": nucleus["mqtt"]["port"],
+                "templateParameters": {"Serial": str(nth)}}},
+        }}
+        core = Core(folder, configuration)
+        for pause in kills:
+            core.start()
+            time.sleep(pause)
+            core.kill()
+        core.start()
+        thing = f"{name}-{nth}"
+        until("the core", lambda: is_known(client, thing))
+        key = credentials / "privKey.key"
+        assert key.stat().st_mode & 0o777 == 0o600 and "PRIVATE KEY" in key.read_text()
+        assert list((credentials / "claim").iterdir()) == []
+        assert core.ask("status")["connected"]
+        core.stop()
+        # The identity stays.
+        core.start()
+        until("the line", lambda: core.ask("status")["connected"])
+        core.stop()
