@@ -68,6 +68,7 @@ export const theme = createTheme({
     Drawer: { defaultProps: { lockScroll: false } },
     Button: { defaultProps: { size: "sm" } },
     TextInput: { defaultProps: { size: "sm" } },
+    Notification: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 250 } },
     Menu: { defaultProps: { shadow: "md", withinPortal: true } },
     Badge: { defaultProps: { variant: "light", radius: "sm" } },

@@ -31,6 +31,9 @@ export function routes(known) {
         path: one.name,
         type: one.type ?? "Json",
       }));
+      for (const node of flow?.nodes ?? [])
+        if (node.out && !names.some((one) => one.path === node.out))
+          names.push({ path: node.out, type: node.returns ?? "Json" });
       names.push({ path: "systemConfig.awsRegion", type: "String" });
       const wrong = /\bnobody\b/.exec(expression);
       return {

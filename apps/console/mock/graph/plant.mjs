@@ -48,8 +48,8 @@ export function plant({ beatMillis = 2_500 } = {}) {
     executions: [],
     uploads: new Map(),
     things: new Map(),
-    /** Actions that fail: name to error. */
-    broken: new Map(),
+    /** Actions and things that fail: name to error. */
+    broken: new Map([["e2e-camera", "TG.Permission"]]),
     listeners: new Set(),
     version: 3,
   };
@@ -152,9 +152,9 @@ function beat(graph, known) {
       flow.parameters.map((one) => [one.name, bindings.get(key(one.name)) ?? one.default ?? null]),
     );
     const trigger = child(parse(deployment.text)[0].body, "triggers")?.children[0]?.name ?? "Manual";
-    const answers = (action) =>
-      graph.broken.has(action)
-        ? { fail: graph.broken.get(action) }
+    const answers = (action, thing) =>
+      graph.broken.has(action) || graph.broken.has(thing)
+        ? { fail: graph.broken.get(action) ?? graph.broken.get(thing) }
         : { reply: { lastClickedImage: `picture-${graph.executions.length}.jpg` } };
     const start = Date.now();
     const id = `${flow.urn}_${new Date(start).toISOString()}_${trigger}_${crypto.randomUUID()}`;

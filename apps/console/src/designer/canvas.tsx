@@ -57,7 +57,7 @@ export interface CanvasProps {
 const nodeTypes = { step: StepNode };
 const edgeTypes = { event: EventEdge };
 const MINIMAP = { width: 150, height: 96 };
-const FIT = { padding: 0.18, maxZoom: 1.1, minZoom: 0.2 };
+const FIT = { padding: 0.18, maxZoom: 1.1, minZoom: 0.08 };
 /** What is dragged from the palette. */
 export const DRAG_TYPE = "application/x-marram-palette";
 const SCREEN_READER = {

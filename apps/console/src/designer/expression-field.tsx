@@ -1,5 +1,5 @@
 // A field for an expression: completes names that are in scope at its step, shows what is wrong where it is typed.
-import { Code, Group, Text, TextInput, type TextInputProps } from "@mantine/core";
+import { Group, Text, TextInput, type TextInputProps } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
@@ -180,9 +180,7 @@ function Problem({ expression, message, from, to }: { expression: string; messag
   return (
     <Group gap={6} component="span">
       {part !== "" && part.length < 40 && (
-        <Code color="var(--mantine-color-red-light)" fz={11}>
-          {part}
-        </Code>
+        <code className={classes.part}>{part}</code>
       )}
       <span>{message}</span>
     </Group>

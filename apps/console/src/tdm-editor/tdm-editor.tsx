@@ -84,6 +84,25 @@ async function completions(context: CompletionContext): Promise<CompletionResult
   }
 }
 
+/**
+ * Typing over a selection, done here: the browser would keep the look of what was selected in a style attribute, which
+ * the policy of the pages refuses.
+ */
+const typeOverSelection = EditorView.domEventHandlers({
+  beforeinput: (event, view) => {
+    const { from, to, empty } = view.state.selection.main;
+    if (event.inputType !== "insertText" || event.data === null || empty || view.composing || view.state.readOnly)
+      return false;
+    const text = event.data;
+    const insert = () =>
+      view.state.update(view.state.replaceSelection(text), { userEvent: "input.type", scrollIntoView: true });
+    event.preventDefault();
+    if (!view.state.facet(EditorView.inputHandler).some((handler) => handler(view, from, to, text, insert)))
+      view.dispatch(insert());
+    return true;
+  },
+});
+
 /** Diagnostics as CodeMirror shows them; what lies outside the text (it changed meanwhile) is cut. */
 export function lint(diagnostics: readonly Diagnostic[], length: number): LintDiagnostic[] {
   return diagnostics.map((found) => ({
@@ -161,10 +180,15 @@ export function TdmEditor(props: TdmEditorProps) {
           highlightSelectionMatches(),
           search({ top: true }),
           autocompletion({ override: [completions], activateOnTypingDelay: 150 }),
+          typeOverSelection,
           tdm(),
           editorTheme,
           keymap.of([...closeBracketsKeymap, ...completionKeymap, ...searchKeymap, ...lintKeymap, ...defaultKeymap]),
-          EditorView.contentAttributes.of({ "aria-label": latest.current.label, "aria-multiline": "true" }),
+          EditorView.contentAttributes.of({
+            "aria-label": latest.current.label,
+            "aria-multiline": "true",
+            tabindex: "0",
+          }),
           locked.current.of(EditorState.readOnly.of(latest.current.readOnly === true)),
           EditorView.updateListener.of((update) => {
             const foreign = update.transactions.some((one) => one.annotation(fromPage));
