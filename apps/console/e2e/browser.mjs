@@ -65,7 +65,7 @@ export async function enrol(page, welcome) {
   await page.goto(welcome);
   await page.getByRole("heading", { name: /^Welcome, / }).waitFor();
   assert.equal(new URL(page.url()).hash, "", "the token leaves the address");
-  const secret = (await page.locator("code").first().innerText()).replace(/\s/g, "");
+  const secret = (await page.locator("code").first().textContent()).replace(/\s/g, "");
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await page.getByLabel("Password again").fill(PASSWORD);
   await page.getByLabel("The code it shows now").fill(totp(secret));
@@ -74,8 +74,9 @@ export async function enrol(page, welcome) {
   return secret;
 }
 
+/** Fills the form of signing in; `user` is left out where it is fixed. */
 export async function signIn(page, { user, password, secret }) {
-  await page.getByLabel("User").fill(user);
+  if (user) await page.getByLabel("User", { exact: true }).fill(user);
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.getByLabel("Code of your authenticator").fill(totp(secret));
   await page.getByRole("button", { name: "Sign in", exact: true }).click();

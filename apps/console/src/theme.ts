@@ -42,7 +42,7 @@ const gray: MantineColorsTuple = [
 
 export const theme = createTheme({
   primaryColor: "grass",
-  primaryShade: { light: 7, dark: 5 },
+  primaryShade: { light: 7, dark: 6 },
   autoContrast: true,
   luminanceThreshold: 0.36,
   colors: { grass, dark, gray },
@@ -71,7 +71,7 @@ export const theme = createTheme({
     Notification: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 250 } },
     Menu: { defaultProps: { shadow: "md", withinPortal: true } },
-    Badge: { defaultProps: { variant: "light", radius: "sm" } },
+    Badge: { defaultProps: { variant: "light", radius: "sm", tt: "none", fw: 550 } },
     Loader: { defaultProps: { size: "sm", type: "dots" } },
   },
 });

@@ -75,8 +75,12 @@ export function AddCorePage() {
           <CodeBlock text={installer(way, name, host)} label="the installation command" wrap />
         )}
         <Text size="sm" c="dimmed" mt="sm">
-          The core appears under <TextLink to="/cores">Cores</TextLink> within seconds of its start. It is provisioned
-          once: for a second try choose another folder, or remove the first.
+          The core appears under{" "}
+          <TextLink to="/cores" underline="always">
+            Cores
+          </TextLink>{" "}
+          within seconds of its start. It is provisioned once: for a second try choose another folder, or remove the
+          first.
         </Text>
       </Panel>
     </Page>

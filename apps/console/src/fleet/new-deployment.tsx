@@ -105,8 +105,7 @@ function Form({ base, target, choices }: { base: Deployment | undefined; target:
           <Stack gap="md">
             {chosen.length === 0 && (
               <Text size="sm" c="dimmed">
-                Choose at least one component. A deployment without components takes away what earlier ones put on the
-                target.
+                Choose one. Without any, the deployment takes away what earlier ones put on the target.
               </Text>
             )}
             {chosen.map((choice) => (
