@@ -10,12 +10,26 @@ PY := $(VENV)/bin/python
 DATA ?= var
 ARGS ?=
 
-.PHONY: help up package build test test-rust conformance lint bench fuzz soak codegen
+.PHONY: help up package build console test test-rust conformance console-test lint bench fuzz soak codegen
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
-build: ## build the release binaries
+CONSOLE := apps/console
+CONSOLE_SOURCES := $(shell find $(CONSOLE)/src $(CONSOLE)/public $(CONSOLE)/tools -type f 2>/dev/null) $(addprefix $(CONSOLE)/,index.html vite.config.ts)
+
+console: $(CONSOLE)/dist/index.html ## the web console's pages, which marram carries inside
+
+$(CONSOLE)/node_modules/.package-lock.json: $(CONSOLE)/package-lock.json
+	cd $(CONSOLE) && npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+# Cargo sees new contents of embedded files but not new files, so it is told.
+$(CONSOLE)/dist/index.html: $(CONSOLE)/node_modules/.package-lock.json $(CONSOLE_SOURCES)
+	cd $(CONSOLE) && npm run --silent build
+	@touch $@ crates/control/console/src/site.rs
+
+build: console ## build the release binaries
 	$(CARGO) build --locked --release -p marram -p marram-core -p marram-jail
 
 package: tools/ready ## a Debian package of marram-core with its systemd unit, in $(TARGET_DIR)/package
@@ -28,15 +42,20 @@ up: build ## build what is needed, then run everything on this machine, data in 
 test: tools/ready ## every test that runs on one machine; installs what it needs
 	$(MAKE) test-rust
 	$(MAKE) conformance
+	$(MAKE) console-test
 	@tools/test-summary $(TARGET_DIR)
 
 test-rust:
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
 
-conformance: tools/ready ## foreign clients (boto3, AWS CLI, device SDKs, mosquitto) against the built binary
+conformance: tools/ready console ## foreign clients (boto3, AWS CLI, device SDKs, mosquitto) against the built binary
 	$(CARGO) nextest run --locked --workspace --no-run
 	MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) MARRAM_CORE_BIN=$(abspath $(TARGET_DIR)/debug/marram-core) \
 	  MARRAM_IPC_SERVER=$(abspath $(TARGET_DIR)/debug/examples/ipc_server) $(PY) -m pytest conformance -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/conformance.xml
+
+console-test: tools/ready console ## the console: types, lint, unit tests, and a browser against a scripted server and against marram itself
+	$(CARGO) build --locked -p marram
+	cd $(CONSOLE) && MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) MARRAM_JUNIT_DIR=$(abspath $(TARGET_DIR))/console npm test --silent
 
 .PHONY: tools/ready
 tools/ready:
