@@ -60,10 +60,10 @@ export async function openContext(browser, origin, options = {}) {
   return { context, faults };
 }
 
-/** Opens the first-run link, sets password and second factor; answers the secret. */
+/** Opens the first-run link, sets password and second factor; answers who it was and the secret. */
 export async function enrol(page, welcome) {
   await page.goto(welcome);
-  await page.getByRole("heading", { name: /^Welcome, / }).waitFor();
+  const user = (await page.getByRole("heading", { name: /^Welcome, / }).textContent()).replace("Welcome, ", "");
   assert.equal(new URL(page.url()).hash, "", "the token leaves the address");
   const secret = (await page.locator("code").first().textContent()).replace(/\s/g, "");
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
@@ -71,7 +71,7 @@ export async function enrol(page, welcome) {
   await page.getByLabel("The code it shows now").fill(totp(secret));
   await page.getByRole("button", { name: "Finish and sign in" }).click();
   await page.getByRole("heading", { level: 1, name: "Home" }).waitFor();
-  return secret;
+  return { user, secret };
 }
 
 /** Fills the form of signing in; `user` is left out where it is fixed. */
@@ -92,6 +92,16 @@ export async function visit(page, path) {
 export async function settled(page) {
   await page.locator("h1").first().waitFor();
   await page.waitForFunction(() => document.querySelectorAll('[aria-busy="true"], .mantine-Loader-root').length === 0);
+}
+
+/** Light or dark as the system would ask for it; returns when the page is painted in it. */
+export async function paint(page, colorScheme) {
+  await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+  await page.waitForFunction((wanted) => document.documentElement.dataset.mantineColorScheme === wanted, colorScheme);
+  await page.evaluate(async () => {
+    for (let frame = 0; frame < 3; frame += 1) await new Promise((next) => requestAnimationFrame(next));
+    await Promise.all(document.getAnimations().map((one) => one.finished.catch(() => {})));
+  });
 }
 
 /** Serious and critical findings of axe on the page as it stands. */

@@ -27,7 +27,7 @@ describe("first run", { skip: REAL && "against the scripted server only" }, () =
 
   it("enrols with the link, password and second factor", async () => {
     await page.goto("about:blank");
-    secret = await enrol(page, server.welcome);
+    ({ secret } = await enrol(page, server.welcome));
   });
 
   it("refuses the link a second time", async () => {

@@ -1,7 +1,7 @@
 // Every page, light and dark, wide and narrow: no serious accessibility finding, no error, no request to elsewhere; a picture.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { axeFindings, enrol, launch, openContext, REAL, shoot, startServer, visit } from "./browser.mjs";
+import { axeFindings, enrol, launch, openContext, paint, REAL, shoot, startServer, visit } from "./browser.mjs";
 
 const DEPLOYMENT = "00000002-1c52-4a7e-9f2e-3d1f0a6b7c8d";
 const PAGES = {
@@ -23,7 +23,7 @@ const PAGES = {
   shadows: "/thing?name=press-000000&tab=shadows",
   groups: "/groups",
   group: "/group?name=plant-1-gateways",
-  logs: "/logs",
+  logs: "/logs?core=gateway-hall-1",
   mqtt: "/mqtt",
   certificates: "/certificates",
   access: "/access?action=iot:Publish&resource=arn:aws:iot:us-east-1:000000000000:topic/plant/1",
@@ -53,14 +53,14 @@ describe("pages", { skip: REAL && "against the scripted server only" }, () => {
     it(name, async () => {
       const fullPage = name !== "things";
       await page.setViewportSize({ width: 1280, height: 800 });
-      await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+      await paint(page, "light");
       await visit(page, PAGES[name]);
       assert.deepEqual(await axeFindings(page), [], `${name} in light`);
       await shoot(page, `${name}-1280-light`, { fullPage });
-      await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
+      await paint(page, "dark");
       assert.deepEqual(await axeFindings(page), [], `${name} in dark`);
       await shoot(page, `${name}-1280-dark`, { fullPage });
-      await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+      await paint(page, "light");
       await page.setViewportSize({ width: 390, height: 844 });
       await page.getByRole("button", { name: "Open the navigation" }).waitFor();
       await shoot(page, `${name}-390`, { fullPage });

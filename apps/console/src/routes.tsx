@@ -8,9 +8,9 @@ import {
 } from "@tanstack/react-router";
 import {
   BadgeCheck,
-  Boxes,
   Cpu,
   FileCheck2,
+  FolderTree,
   House,
   KeyRound,
   Package,
@@ -103,7 +103,7 @@ export const pages: PageEntry[] = [
   {
     path: "/groups",
     load: async () => (await import("./fleet/groups.tsx")).GroupsPage,
-    nav: { group: "Fleet", label: "Thing groups", icon: Boxes },
+    nav: { group: "Fleet", label: "Thing groups", icon: FolderTree },
     needs: "iot:ListThingGroups",
   },
   {

@@ -108,7 +108,7 @@ function Version({ name, version }: { name: string; version: string }) {
               ["Description", description.data?.description],
               ["Publisher", description.data?.publisher],
               ["Published", <When key="when" at={description.data?.creationTimestamp} />],
-              ["ARN", <Copyable key="arn" text={arn} label="the ARN" />],
+              ["ARN", <Copyable key="arn" text={arn} label="the ARN" />, "wide"],
             ]}
           />
         )}

@@ -128,7 +128,7 @@ function Found({ deployment }: { deployment: Deployment }) {
               "When it fails",
               deployment.deploymentPolicies?.failureHandlingPolicy === "DO_NOTHING" ? "Leave as it is" : "Roll back",
             ],
-            ["Deployment", <Copyable key="id" text={deployment.deploymentId} label="the deployment's id" />],
+            ["Deployment", <Copyable key="id" text={deployment.deploymentId} label="the deployment's id" />, "wide"],
             [
               "Job",
               deployment.iotJobId ? (

@@ -57,7 +57,7 @@ export function GroupPage() {
           <Panel>
             <Facts
               items={[
-                ["ARN", <Copyable key="arn" text={found.thingGroupArn} label="the ARN" />],
+                ["ARN", <Copyable key="arn" text={found.thingGroupArn} label="the ARN" />, "wide"],
                 ["Made", <When key="made" at={found.thingGroupMetadata?.creationDate} />],
               ]}
             />

@@ -61,7 +61,7 @@ function About({ thing }: { thing: Thing }) {
       <Panel title="Registry">
         <Facts
           items={[
-            ["ARN", <Copyable key="arn" text={thing.thingArn} label="the ARN" />],
+            ["ARN", <Copyable key="arn" text={thing.thingArn} label="the ARN" />, "wide"],
             ["Type", thing.thingTypeName],
             ["Version", thing.version],
             [

@@ -76,7 +76,7 @@ function About({ certificate }: { certificate: CertificateDetail }) {
               "Issued by",
               certificate.caCertificateId ? `${certificate.caCertificateId.slice(0, 16)}…` : "This installation",
             ],
-            ["Id", <Copyable key="id" text={certificate.certificateId} label="the id" />],
+            ["Id", <Copyable key="id" text={certificate.certificateId} label="the id" />, "wide"],
           ]}
         />
       </Panel>

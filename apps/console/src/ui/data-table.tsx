@@ -57,15 +57,17 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
     <>
       <div className={classes.scroll} tabIndex={0} role="region" aria-label={`Table of ${label}`}>
         <table
+          role="table"
           className={classes.table}
           aria-label={label}
           aria-busy={source.isPending}
           aria-rowcount={source.hasNextPage ? -1 : rows.length + 1}
         >
-          <thead>
-            <tr>
+          <thead role="rowgroup">
+            <tr role="row">
               {columns.map((column) => (
                 <th
+                  role="columnheader"
                   key={column.key}
                   scope="col"
                   data-wide={column.wide || undefined}
@@ -78,7 +80,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
             </tr>
           </thead>
           {loading > 0 ? (
-            <tbody>
+            <tbody role="rowgroup">
               {Array.from({ length: loading }, (_, index) => (
                 // biome-ignore lint/suspicious/noArrayIndexKey: rows without a name yet
                 <tr key={index}>
@@ -93,7 +95,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
           ) : rows.length > VIRTUAL_FROM ? (
             <VirtualBody {...props} />
           ) : (
-            <tbody>
+            <tbody role="rowgroup">
               {rows.map((row) => (
                 <TableRow key={props.rowKey(row)} row={row} columns={columns} />
               ))}
@@ -118,11 +120,24 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   );
 }
 
-function TableRow<Row>({ row, columns }: { row: Row; columns: Column<Row>[] }) {
+interface TableRowProps<Row> {
+  row: Row;
+  columns: Column<Row>[];
+  /** Of a virtual row, whose height is measured. */
+  index?: number;
+  measure?: (row: HTMLTableRowElement | null) => void;
+}
+
+function TableRow<Row>({ row, columns, index, measure }: TableRowProps<Row>) {
   return (
-    <tr>
+    <tr role="row" ref={measure} data-index={index}>
       {columns.map((column) => (
-        <td key={column.key} data-wide={column.wide || undefined} data-numeric={column.numeric || undefined}>
+        <td
+          key={column.key}
+          role="cell"
+          data-wide={column.wide || undefined}
+          data-numeric={column.numeric || undefined}
+        >
           {column.cell(row)}
         </td>
       ))}
@@ -157,7 +172,7 @@ function VirtualBody<Row>({ rows, columns, rowKey, source }: DataTableProps<Row>
     if (near && hasNextPage && !isFetchingNextPage) fetchNextPage?.();
   }, [near, hasNextPage, isFetchingNextPage, fetchNextPage]);
   return (
-    <tbody ref={body}>
+    <tbody ref={body} role="rowgroup">
       {above > 0 && (
         <tr aria-hidden>
           <td colSpan={columns.length} style={{ height: above, padding: 0, border: 0 }} />
@@ -165,7 +180,9 @@ function VirtualBody<Row>({ rows, columns, rowKey, source }: DataTableProps<Row>
       )}
       {visible.map((item) => {
         const row = rows[item.index];
-        return row === undefined ? null : <TableRow key={rowKey(row)} row={row} columns={columns} />;
+        return row === undefined ? null : (
+          <TableRow key={rowKey(row)} row={row} columns={columns} index={item.index} measure={virtual.measureElement} />
+        );
       })}
       {below > 0 && (
         <tr aria-hidden>
