@@ -1,63 +1,67 @@
 // What the tests of models, designer and live view share: a console that is signed in, and calls made from its page.
-import { enrol, launch, openContext, PASSWORD, REAL, signIn, startServer } from "./browser.mjs";
+import { enrol, launch, openContext, startServer } from "./browser.mjs";
+import { given, program, startMarram } from "./real.mjs";
 
-/** A signed-in page of the scripted server, or of the real one when MARRAM_CONSOLE_URL (and MARRAM_CONSOLE_SECRET after the first run) are given. */
-export async function openConsole(options = {}) {
-  const { plant } = REAL ? { plant: () => ({}) } : await import("../mock/graph/plant.mjs");
-  const scripted = plant();
-  const server = REAL
-    ? { url: REAL.replace(/#.*/, ""), welcome: REAL, close: async () => {} }
-    : await startServer({ things: 500, ...scripted });
+/** Which servers a test runs against: the scripted one, and Marram itself when there is one. */
+export const SERVERS = ["scripted", ...(given || program ? ["Marram"] : [])];
+const DEMO_MILLIS = 60_000;
+
+/** A signed-in page, of the scripted server or of Marram with its demo. */
+export async function openConsole({ server: kind = "scripted", ...options } = {}) {
+  const real = kind === "Marram";
+  const { plant } = await import("../mock/graph/plant.mjs");
+  const scripted = real ? {} : plant();
+  const server = real ? await startMarram({ demo: true }) : await startServer({ things: 500, ...scripted });
   const browser = await launch();
-  const { context, faults } = await openContext(browser, new URL(server.url).origin, options);
-  const page = await context.newPage();
-  page.setDefaultTimeout(REAL ? 20_000 : 8_000);
-  const secret = process.env.MARRAM_CONSOLE_SECRET;
-  if (secret) {
-    await page.goto(server.url);
-    await signIn(page, { user: "admin", password: PASSWORD, secret });
-  } else {
-    const made = await enrol(page, server.welcome);
-    if (REAL) console.log(`MARRAM_CONSOLE_SECRET=${made}`);
-  }
   const close = async () => {
     await browser.close();
-    await server.close();
+    await (server.stop ?? server.close)();
   };
-  return { page, context, faults, close, graph: scripted.graph ?? null, region: "us-east-1" };
+  try {
+    const { context, faults } = await openContext(browser, new URL(server.welcome).origin, options);
+    const page = await context.newPage();
+    page.setDefaultTimeout(real ? 20_000 : 8_000);
+    await enrol(page, server.welcome);
+    if (real) await demoReady(page);
+    return { page, context, faults, close, graph: scripted.graph ?? null };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
-/** An operation called from the page, with its session. */
-export function call(page, service, operation, input) {
+/** The demo makes its things, roles and deployments after the server is up. */
+async function demoReady(page) {
+  const deadline = Date.now() + DEMO_MILLIS;
+  for (;;) {
+    const answer = await call(page, "iotthingsgraph", "SearchSystemInstances", {});
+    const summaries = answer.output?.summaries ?? [];
+    if (summaries.length > 1 && summaries.every((one) => one.status === "DEPLOYED_IN_TARGET")) return;
+    if (Date.now() > deadline) throw new Error(`the demo is not ready: ${JSON.stringify(answer)}`);
+    await page.waitForTimeout(500);
+  }
+}
+
+async function post(page, path, body) {
   return page.evaluate(
-    async ([name, action, body]) => {
+    async ([route, input]) => {
       const session = await (await fetch("/console/api/session")).json();
-      const response = await fetch("/console/api/call", {
+      const response = await fetch(`/console/api/${route}`, {
         method: "POST",
         headers: { "content-type": "application/json", "x-marram-csrf": session.csrf },
-        body: JSON.stringify({ service: name, operation: action, input: body }),
+        body: JSON.stringify(input),
       });
       return response.json();
     },
-    [service, operation, input],
+    [path, body],
   );
 }
+
+/** An operation called from the page, with its session: `{output}` or `{error}`. */
+export const call = (page, service, operation, input) => post(page, "call", { service, operation, input });
 
 /** A question to the language service, asked from the page. */
-export function ask(page, verb, input) {
-  return page.evaluate(
-    async ([route, body]) => {
-      const session = await (await fetch("/console/api/session")).json();
-      const response = await fetch(`/console/api/tdm/${route}`, {
-        method: "POST",
-        headers: { "content-type": "application/json", "x-marram-csrf": session.csrf },
-        body: JSON.stringify(body),
-      });
-      return response.json();
-    },
-    [verb, input],
-  );
-}
+export const ask = (page, verb, input) => post(page, `tdm/${verb}`, input);
 
 /** The home of the account's own entities. */
 export async function namespace(page) {
@@ -76,6 +80,19 @@ export async function openFlow(page, urn, draft = false) {
   const search = new URLSearchParams({ flow: urn, ...(draft && { draft: "new" }) });
   await page.goto(new URL(`/console/flows/design?${search}`, page.url()).href);
   await page.getByTestId("canvas").waitFor();
+}
+
+/** Replaces the text of the designer as a paste does. */
+export async function pasteText(page, source) {
+  await page.getByText("Text", { exact: true }).click();
+  await page.getByRole("textbox", { name: "TDM text of the flow" }).click();
+  await page.keyboard.press("Control+a");
+  await page.evaluate((value) => {
+    const content = document.querySelector("[data-testid=tdm-editor]").shadowRoot.querySelector(".cm-content");
+    const data = new DataTransfer();
+    data.setData("text/plain", value);
+    content.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+  }, source);
 }
 
 export const step = (page, name) => page.locator(`.react-flow__node[data-id="${name}"]`);

@@ -9,12 +9,12 @@ const START_MILLIS = 60_000;
 export const given = process.env.MARRAM_CONSOLE_URL;
 export const program = process.env.MARRAM_BIN;
 
-/** Answers `{welcome, stop}`; the data directory is temporary. */
-export async function startMarram() {
+/** Answers `{welcome, stop}`; the data directory is temporary. With `demo` the example flows and their devices run. */
+export async function startMarram({ demo = false } = {}) {
   if (given) return { welcome: given, stop: async () => {} };
   const data = mkdtempSync(join(tmpdir(), "marram-console-"));
   const ports = ["--api", "--device-api", "--mqtt"].flatMap((flag) => [flag, "127.0.0.1:0"]);
-  const child = spawn(program, ["up", "--data", data, ...ports, "--no-core", "--no-demo"], {
+  const child = spawn(program, ["up", "--data", data, ...ports, "--no-core", ...(demo ? [] : ["--no-demo"])], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   let words = "";

@@ -179,9 +179,7 @@ function Problem({ expression, message, from, to }: { expression: string; messag
   const part = expression.slice(from, to);
   return (
     <Group gap={6} component="span">
-      {part !== "" && part.length < 40 && (
-        <code className={classes.part}>{part}</code>
-      )}
+      {part !== "" && part.length < 40 && <code className={classes.part}>{part}</code>}
       <span>{message}</span>
     </Group>
   );
