@@ -35,6 +35,7 @@ mod service;
 mod session;
 mod sign_in;
 mod sts;
+mod survey;
 mod system;
 mod throttle;
 
@@ -52,6 +53,7 @@ pub use service::{BoxFuture, Service};
 pub use session::TemporaryCredentials;
 pub use sign_in::{SignIn, SignInFacts};
 pub use sts::{AssumedRole, ServiceAssume, StsService};
+pub use survey::{SpeakingDocument, Surveyed};
 pub use system::SystemContext;
 
 pub use marram_authz::ConditionValues;
