@@ -14,6 +14,7 @@ mod policies;
 mod principal;
 mod session;
 mod standing;
+mod survey;
 mod watch;
 
 use std::net::IpAddr;
@@ -33,6 +34,7 @@ use crate::service::Registry;
 use policies::PolicyCache;
 use principal::LivePrincipals;
 pub use session::DeviceSession;
+pub use survey::SurveyedDevice;
 
 /// Things of one certificate that a call knows of.
 const MAX_THINGS: i64 = 1000;

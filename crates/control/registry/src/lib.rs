@@ -29,7 +29,7 @@ mod thing;
 mod thing_group;
 mod thing_type;
 
-pub use authority::{DeviceAuthority, DeviceSession, LiveSessions};
+pub use authority::{DeviceAuthority, DeviceSession, LiveSessions, SurveyedDevice};
 pub use bootstrap::{NewDevice, ProvisionedDevice, minimal_device_policy, provision_device};
 pub use ca::{Newcomers, RegisteringCa, find_registering_ca, insert_newcomer};
 pub use certificate::{insert_claim_certificate, insert_pending_certificate, remove_certificate};
