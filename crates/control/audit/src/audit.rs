@@ -272,6 +272,11 @@ impl Audit {
         &self.inner.dir
     }
 
+    /// The file of checkpoints.
+    pub fn checkpoint_file(&self) -> PathBuf {
+        self.inner.dir.join(CHECKPOINT_FILE)
+    }
+
     /// The directory of key and checkpoints of a data directory.
     pub fn dir_of(data_dir: &Path) -> PathBuf {
         data_dir.join(AUDIT_DIR)

@@ -153,6 +153,37 @@ pub fn verify(
     Ok(report)
 }
 
+/// What a verification of one account's log found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccountReport {
+    /// What is wrong, and what was looked at.
+    pub report: Report,
+    /// Hash of the newest record; all zeros without one.
+    pub head: Hash,
+    /// Size of the largest checkpoint that the log agrees with; 0 without one.
+    pub checkpoint: u64,
+}
+
+/// As [`verify`], for the log of one account.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_account(
+    snapshot: &Snapshot<'_>,
+    account: &AccountId,
+    checkpoints: &[Result<Checkpoint, CheckpointError>],
+) -> Result<AccountReport, StoreError> {
+    let mut report = Report { accounts: 1, ..Report::default() };
+    let mut own: Vec<&Checkpoint> = checkpoints.iter().flatten().filter(|one| one.account == *account).collect();
+    own.sort_by_key(|checkpoint| checkpoint.size);
+    let sizes: Vec<u64> = own.iter().map(|checkpoint| checkpoint.size).collect();
+    AccountWalk::new(account, own, &mut report).run(snapshot)?;
+    let (_, head) = crate::chain::head(snapshot, account)?;
+    let agreed = usize::try_from(report.checkpoints).unwrap_or(usize::MAX).min(sizes.len());
+    let checkpoint = agreed.checked_sub(1).map_or(0, |last| sizes[last]);
+    Ok(AccountReport { report, head, checkpoint })
+}
+
 struct AccountWalk<'w> {
     account: &'w AccountId,
     checkpoints: std::vec::IntoIter<&'w Checkpoint>,
