@@ -20,6 +20,7 @@ mod identity;
 mod input;
 mod instance;
 mod language;
+mod library;
 mod namespace;
 mod page;
 mod ports;
@@ -33,6 +34,7 @@ mod template;
 
 pub use edge::{CoreTopics, GroupMembers};
 pub use identity::IdentityRoles;
+pub use library::Library;
 pub use ports::{FlowComponent, FlowTarget, GreengrassTarget, Roles, Sent, ThingFacts, Things};
 pub use realm::Realm;
 pub use recover::Recovered;
