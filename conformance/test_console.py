@@ -127,6 +127,30 @@ def test_headers(browser, path, status):
     assert answer.headers["strict-transport-security"]
 
 
+def test_other_people_get_links(fresh, administrator):
+    """SEC-65: whoever runs the installation lets others in; what they may is what their policies say."""
+    administrator.call("iam", "CreateUser", UserName="anna")
+    link = fresh.run("account", "console-link", "--user", "anna", "--data", str(fresh.data)).stdout.strip()
+    anna = console.Browser(link, fresh.environment["AWS_CA_BUNDLE"])
+    assert anna.enrol().document["user"] == "anna"
+    refused = anna.call("iot", "ListThings")
+    assert (refused.status, refused.code) == (403, "AccessDeniedException")
+    assert anna.post("may", {"checks": [{"action": "iot:ListThings"}]}).document == {"allowed": [False]}
+    assert fresh.run("account", "console-link", "--user", "ghost", "--data", str(fresh.data), check=False).returncode != 0
+
+
+def test_desk(fresh, administrator):
+    who = administrator.post("who-can", {"action": "iot:CreateThing", "resource": "*"}).document
+    arns = [one["arn"] for one in who["principals"] if one["decision"] == "allow"]
+    assert f"arn:aws:iam::{fresh.account}:user/administrator" in arns
+    audit = administrator.post("audit", {"limit": 5}).document
+    assert len(audit["records"]) == 5 and audit["proof"]["state"] == "verified"
+    text = administrator.post("tdm/check", {"text": "query F { }"}).document
+    assert text["diagnostics"][0]["code"].startswith("TDM")
+    series = administrator.post("series", {"names": ["memory_mb", "api_calls"], "since": 0}).document["series"]
+    assert [one["name"] for one in series] == ["memory_mb", "api_calls"]
+
+
 def test_guesses_are_slowed_down(browser):
     """MA-IAM-14. A name of its own: the administrator must not be delayed by this test."""
     answers = [browser.post("sign-in/password", {"user": "guess", "password": "x" * 14, "code": "000000"}) for _ in range(6)]

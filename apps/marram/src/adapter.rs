@@ -2,7 +2,9 @@
 
 pub mod authority;
 pub mod certificates;
+pub mod desk;
 pub mod flow_target;
+pub mod language;
 pub mod messages;
 pub mod pages;
 pub mod reserved;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use marram_aws_api::ServiceId;
+use marram_console::Console;
 use marram_identity::{ADMINISTRATOR, CallFacts, IamService, Identity, NewAccount, Service, TlsDetails};
 use marram_types::{AccountId, RequestId, SecretString};
 use serde::{Deserialize, Serialize};
@@ -110,6 +111,20 @@ pub struct CoreDesk {
     pub root_pem: String,
     /// Where cores find the control plane.
     pub endpoints: CoreEndpoints,
+    /// Where people sign in.
+    pub console: Console,
+}
+
+/// A one-time link to the console for a user; of the first account unless another one is named.
+async fn console_link(desk: &CoreDesk, account: Option<&str>, user: &str) -> anyhow::Result<Value> {
+    let account = match account {
+        Some(account) => account.parse().map_err(|_| anyhow!("`{account}` is not an account id"))?,
+        None => desk.caller.account().clone(),
+    };
+    let link = desk.console.link_for(&account, user).await.map_err(|error| anyhow!("{error}"))?;
+    let link = link.with_context(|| format!("the account {account} has no user {user}"))?;
+    let base = desk.console.base_url().context("the console is not ready")?;
+    Ok(json!({ "url": link.url(&base) }))
 }
 
 /// Answers the admin socket.
@@ -125,6 +140,7 @@ pub fn admin_handler(identity: Identity, desk: CoreDesk) -> Handler {
                     let made = provision::core(&desk.caller, thing, csr).await?;
                     Ok(crate::command::core::answer(&made.certificate_pem, &desk.root_pem, &desk.endpoints))
                 }
+                (Some("console-link"), Some(name), ..) => console_link(&desk, text("account"), name).await,
                 (verb, ..) => Err(anyhow!("the verb {verb:?} is not known here")),
             }
         })

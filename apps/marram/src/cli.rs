@@ -126,6 +126,22 @@ pub struct DataOnly {
 pub enum Account {
     /// A further account: prints its id and an administrator's access key, once.
     Create(AccountCreate),
+    /// Print a link with which a user sets a password and a second factor for the console: once, within 15 minutes.
+    ConsoleLink(ConsoleLink),
+}
+
+/// Flags of `marram account console-link`.
+#[derive(Debug, Args)]
+pub struct ConsoleLink {
+    /// IAM user; the administrator unless said otherwise.
+    #[arg(long, value_name = "NAME", default_value = "administrator")]
+    pub user: String,
+    /// The user's account; the first one unless said otherwise.
+    #[arg(long, value_name = "ID")]
+    pub account: Option<String>,
+    /// The data directory of the running installation.
+    #[arg(long, value_name = "DIR", default_value = "var", env = "MARRAM_DATA")]
+    pub data: PathBuf,
 }
 
 /// Flags of `marram account create`.

@@ -39,7 +39,9 @@ use tokio::task::JoinHandle;
 
 use crate::adapter::authority::RoleAuthority;
 use crate::adapter::certificates::RegisteredCertificates;
+use crate::adapter::desk::RegisteredDevices;
 use crate::adapter::flow_target::GreengrassFlows;
+use crate::adapter::language::NamespaceLanguage;
 use crate::adapter::messages::BrokerMessages;
 use crate::adapter::pages::StatusPages;
 use crate::adapter::reserved::{ReservedServices, ReservedTopics};
@@ -217,7 +219,7 @@ impl Stack {
             Arc::new(DataService::new(&registry, messages)),
             Arc::new(CredentialsService::new(identity.clone())),
             Arc::new(registry),
-            Arc::new(things_graph),
+            Arc::new(things_graph.clone()),
             Arc::new(CloudTrail::new()),
             Arc::new(marram_logs::LogsService),
             Arc::new(marram_logs::MetricsService),
@@ -245,6 +247,9 @@ impl Stack {
                 files: Arc::new(Embedded),
                 broker: broker.clone(),
                 history,
+                language: Arc::new(NamespaceLanguage::new(things_graph, identity.partition().clone())),
+                devices: Arc::new(RegisteredDevices(devices.clone())),
+                metrics: metrics.clone(),
             },
         )?;
         // First come, first asked: the console leaves alone what bears a signature.
@@ -285,6 +290,7 @@ impl Stack {
                 api_port: api.port(),
                 deployment_key: greengrass::public_key(&data)?,
             },
+            console: console.clone(),
         };
         let at = |address: SocketAddr| format!("{}:{}", settings.public_host(), address.port());
         console.set_endpoints(ConsoleEndpoints { api: at(api), mqtt: at(mqtt), device: at(device_api) });

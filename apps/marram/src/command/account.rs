@@ -1,4 +1,5 @@
 //! `marram account create NAME`: a further tenant, made by the running installation or, when none runs, directly.
+//! `marram account console-link`: a way into the console for a user who has none, or has lost it.
 
 use std::process::ExitCode;
 
@@ -9,14 +10,20 @@ use marram_store::{Store, StoreOptions};
 use marram_types::SystemClock;
 use serde_json::{Value, json};
 
-use crate::cli::{Account, AccountCreate};
+use crate::cli::{Account, AccountCreate, ConsoleLink};
 use crate::data_dir::DataDir;
 use crate::{admin, administrator};
 
 /// Runs the verb.
 pub fn run(verb: &Account) -> anyhow::Result<ExitCode> {
-    let Account::Create(flags) = verb;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let flags = match verb {
+        Account::Create(flags) => flags,
+        Account::ConsoleLink(flags) => {
+            println!("{}", runtime.block_on(console_link(flags))?);
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let made = runtime.block_on(create(flags))?;
     if flags.json {
         println!("{made}");
@@ -27,6 +34,13 @@ pub fn run(verb: &Account) -> anyhow::Result<ExitCode> {
         eprintln!("the secret is not shown again");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn console_link(flags: &ConsoleLink) -> anyhow::Result<String> {
+    let data = DataDir::open(&flags.data)?;
+    let request = json!({ "verb": "console-link", "name": flags.user, "account": flags.account });
+    let answer = admin::ask(&data.admin_socket(), &request).await?.context("the installation is not running")?;
+    answer["url"].as_str().map(str::to_owned).context("the installation answered without a link")
 }
 
 async fn create(flags: &AccountCreate) -> anyhow::Result<Value> {

@@ -8,13 +8,17 @@ use marram_aws_api::ApiError;
 use marram_broker::Broker;
 use marram_flow_runtime::History;
 use marram_front::FrontDoor;
-use marram_identity::{ADMINISTRATOR, CallError, Identity};
+use marram_identity::{ADMINISTRATOR, Identity};
+use marram_obs::Metrics;
 use marram_store::{Store, StoreError};
 use marram_types::{AccountId, Region, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::credential::Credential;
+use crate::desk::{Devices, Proofs};
+use crate::language::{Language, TEXTS_AT_ONCE};
 use crate::link::{self, FirstLink};
+use crate::series::Ring;
 use crate::session::Sessions;
 use crate::site::Files;
 use crate::throttle::Throttle;
@@ -38,6 +42,12 @@ pub struct ConsoleOptions {
     pub broker: Broker,
     /// Where executions are watched.
     pub history: History,
+    /// What is known of TDM texts.
+    pub language: Arc<dyn Language>,
+    /// What device certificates may do.
+    pub devices: Arc<dyn Devices>,
+    /// Where calls are counted.
+    pub metrics: Metrics,
 }
 
 impl std::fmt::Debug for ConsoleOptions {
@@ -71,9 +81,12 @@ pub(crate) struct Inner {
     pub(crate) throttle: Throttle,
     pub(crate) csrf_key: hmac::Key,
     pub(crate) hashing: Semaphore,
+    pub(crate) texts: Semaphore,
     pub(crate) link_spent: Notify,
     pub(crate) door: OnceLock<Weak<FrontDoor>>,
     pub(crate) endpoints: OnceLock<Endpoints>,
+    pub(crate) proofs: Proofs,
+    pub(crate) ring: Ring,
 }
 
 impl std::fmt::Debug for Console {
@@ -99,9 +112,12 @@ impl Console {
             throttle: Throttle::new(),
             csrf_key: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()),
             hashing: Semaphore::new(HASHES_AT_ONCE),
+            texts: Semaphore::new(TEXTS_AT_ONCE),
             link_spent: Notify::new(),
             door: OnceLock::new(),
             endpoints: OnceLock::new(),
+            proofs: Proofs::default(),
+            ring: Ring::default(),
         };
         Ok(Console { inner: Arc::new(inner) })
     }
@@ -134,8 +150,12 @@ impl Console {
     /// The store's.
     pub async fn link_for(&self, account: &AccountId, user: &str) -> Result<Option<FirstLink>, ApiError> {
         let Some(principal) = self.inner.identity.user_principal(account, user) else { return Ok(None) };
-        let made = link::make(&self.inner.store, &principal, self.now()).await;
-        Ok(Some(made.map_err(CallError::from)?))
+        link::make(&self.inner.identity, &self.inner.options.region, &principal).await.map(Some)
+    }
+
+    /// `https://host:port` of the console; none before [`Console::set_endpoints`].
+    pub fn base_url(&self) -> Option<String> {
+        Some(format!("https://{}", self.inner.endpoints.get()?.api))
     }
 
     /// Resolves when a link was used.
@@ -143,14 +163,17 @@ impl Console {
         self.inner.link_spent.notified().await;
     }
 
-    /// Removes what is over, now and then; never ends.
+    /// Removes what is over and takes samples, now and then; never ends.
     pub async fn run(&self) {
-        loop {
-            tokio::time::sleep(SWEEP_INTERVAL).await;
-            if let Err(error) = self.inner.sessions.sweep(self.now()).await {
-                tracing::warn!(%error, "console sessions that are over could not be removed");
+        let sweeping = async {
+            loop {
+                tokio::time::sleep(SWEEP_INTERVAL).await;
+                if let Err(error) = self.inner.sessions.sweep(self.now()).await {
+                    tracing::warn!(%error, "console sessions that are over could not be removed");
+                }
             }
-        }
+        };
+        tokio::join!(sweeping, self.sample());
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::console::Console;
 use crate::fault;
 use crate::header::secure;
+use crate::language::LANGUAGE_BODY;
 use crate::request::{Asked, COOKIE_NAME, object, read_body};
 use crate::session::{Session, State};
 use crate::site;
@@ -21,6 +22,8 @@ use crate::token::Token;
 
 /// Where verbs are.
 const API: &str = "/console/api/";
+/// Where the verbs of the language service are, below that.
+const LANGUAGE: &str = "tdm/";
 /// Largest body of somebody who is not signed in, in bytes.
 const STRANGERS_BODY: usize = 16 << 10;
 /// Largest body of a call: the largest of any operation and what is around it, in bytes.
@@ -114,6 +117,7 @@ impl Console {
         let limit = match verb {
             _ if !signed_in => STRANGERS_BODY,
             "call" => CALL_BODY,
+            verb if verb.starts_with(LANGUAGE) => LANGUAGE_BODY,
             _ => SMALL_BODY,
         };
         // Read first: a client that is still sending would not read the refusal.
@@ -164,7 +168,14 @@ impl Console {
         match verb {
             "call" => self.call(asked, person, members).await,
             "may" => self.may(asked, person, &members),
-            _ => Err(fault::unknown_verb()),
+            "who-can" => self.who_can(asked, person, &members).await,
+            "can" => self.can(asked, person, &members),
+            "audit" => self.audit(asked, person, &members).await,
+            "series" => self.series(asked, person, &members),
+            _ => match verb.strip_prefix(LANGUAGE) {
+                Some(verb) => self.language(asked, person, verb, members).await,
+                None => Err(fault::unknown_verb()),
+            },
         }
     }
 

@@ -18,14 +18,17 @@
 mod call;
 mod console;
 mod credential;
+mod desk;
 mod door;
 mod fault;
 mod header;
+mod language;
 mod link;
 mod live;
 mod password;
 mod request;
 mod schema;
+mod series;
 mod session;
 mod sign_in;
 mod site;
@@ -34,6 +37,8 @@ mod token;
 mod totp;
 
 pub use console::{Console, ConsoleOptions, Endpoints};
+pub use desk::{Devices, SurveyedDevices};
+pub use language::Language;
 pub use link::FirstLink;
 pub use request::fuzz_request;
 pub use schema::MIGRATIONS;

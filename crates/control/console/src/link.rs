@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use marram_aws_api::ApiError;
 use marram_identity::{CallError, Identity, Principal};
-use marram_store::{Store, StoreError, Tx, params};
-use marram_types::{AccountId, Timestamp};
+use marram_store::{Tx, params};
+use marram_types::{AccountId, Region, Timestamp};
+use serde_json::json;
 use smol_str::SmolStr;
 
 use crate::fault;
 use crate::session::folded_name;
 use crate::token::{Token, TokenHash};
 
+/// Who makes links, in the audit log.
+const ACTOR: &str = "signin.amazonaws.com";
 /// How long a link works (SEC-65).
 pub(crate) const LIFE: Duration = Duration::from_secs(15 * 60);
 
@@ -41,16 +44,18 @@ pub(crate) struct Linked {
     pub(crate) user_id: SmolStr,
 }
 
-/// Makes a link for a user; links of the same user made before are void.
+/// Makes a link for a user; links of the same user made before are void. On the record of the user's account.
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn make(store: &Store, principal: &Principal, now: Timestamp) -> Result<FirstLink, StoreError> {
+pub(crate) async fn make(identity: &Identity, region: &Region, principal: &Principal) -> Result<FirstLink, ApiError> {
     let token = Token::fresh();
     let (hash, account, user) = (token.hash(), principal.account.clone(), folded_name(principal));
-    let (user_id, expires) = (principal.unique_id.clone(), now.saturating_add(LIFE));
-    store
-        .write::<(), StoreError, _>(move |tx| {
+    let (user_id, expires) = (principal.unique_id.clone(), identity.now().saturating_add(LIFE));
+    let details = json!({"userName": user.as_str(), "expires": expires.epoch_seconds()});
+    identity
+        .system(ACTOR, account.clone(), region.clone())
+        .commit_with("CreateConsoleLink", details, move |tx| {
             tx.execute("DELETE FROM console_link WHERE account = $1 AND user_folded = $2", params![account, user])?;
             tx.execute(
                 "INSERT INTO console_link (hash, account, user_folded, user_id, expires_at, used)

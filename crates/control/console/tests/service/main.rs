@@ -1,6 +1,7 @@
 //! The console as browsers and strangers meet it: HTTP over TLS, real accounts, policies and audit log, a clock of its own.
 
 mod calls;
+mod desk;
 mod live;
 mod pages;
 mod sessions;

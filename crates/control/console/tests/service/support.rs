@@ -12,7 +12,7 @@ use bytes::Bytes;
 use marram_audit::{Audit, LookupQuery, lookup};
 use marram_aws_api::{ApiError, Operation, ServiceId};
 use marram_broker::{Authenticating, Authenticator, Broker, BrokerOptions, Denied, PeerInfo, Ports};
-use marram_console::{Console, ConsoleOptions, Endpoints, Files};
+use marram_console::{Console, ConsoleOptions, Devices, Endpoints, Files, Language, SurveyedDevices};
 use marram_flow_runtime::History;
 use marram_front::{ApiListener, FrontDoor, FrontOptions, IdentityGate};
 use marram_http::{
@@ -21,6 +21,7 @@ use marram_http::{
 use marram_identity::{
     BoxFuture, CallContext, CallFacts, IamService, Identity, IdentityOptions, Service, StsService, TlsDetails,
 };
+use marram_obs::Metrics;
 use marram_pki::{CertificateAuthority, Validity};
 use marram_store::{Store, StoreOptions};
 use marram_tls::{
@@ -65,6 +66,44 @@ impl Service for Things {
                 name => Err(ApiError::not_supported(name)),
             }
         })
+    }
+}
+
+/// Answers the verb and whose namespace was asked.
+struct Echo;
+
+impl Language for Echo {
+    fn answer(&self, account: &AccountId, _: &Region, verb: &str, input: &Value) -> Result<Value, ApiError> {
+        Ok(json!({"verb": verb, "account": account.as_str(), "bytes": input["text"].as_str().map_or(0, str::len)}))
+    }
+}
+
+/// One certificate, which may do anything on `hall`.
+struct OneDevice;
+
+/// Its ARN.
+pub const CERTIFICATE: &str = "arn:aws:iot:us-east-1:000000000000:cert/c1";
+
+impl Devices for OneDevice {
+    fn survey(
+        &self,
+        account: &AccountId,
+        _: &Region,
+        _: &str,
+        resource: &str,
+        _: usize,
+    ) -> Result<SurveyedDevices, ApiError> {
+        let devices = if account.as_str() == "000000000000" && resource.ends_with("hall") {
+            vec![(CERTIFICATE.to_owned(), true, vec![("Hall".to_owned(), "0".to_owned())])]
+        } else {
+            Vec::new()
+        };
+        Ok(SurveyedDevices { devices, more: false })
+    }
+
+    fn documents(&self, _: &AccountId, _: &Region, arn: &str) -> Result<Option<Vec<(String, String)>>, ApiError> {
+        let document = r#"{"Statement":{"Effect":"Allow","Action":"iot:Publish","Resource":"hall"}}"#;
+        Ok((arn == CERTIFICATE).then(|| vec![("Hall".to_owned(), document.to_owned())]))
     }
 }
 
@@ -148,6 +187,9 @@ impl Bench {
             files: Arc::new(pages),
             broker: broker.clone(),
             history: history.clone(),
+            language: Arc::new(Echo),
+            devices: Arc::new(OneDevice),
+            metrics: Metrics::new(),
         };
         let console = Console::open(store.clone(), identity.clone(), options).unwrap();
         console.set_endpoints(Endpoints { api: "api:1".into(), mqtt: "mqtt:2".into(), device: "device:3".into() });
@@ -286,6 +328,16 @@ impl Bench {
         let page = self.store.read(|snapshot| lookup(snapshot, account, &Region::default_region(), &query)).unwrap();
         let records = page.records.into_iter().map(|record| serde_json::from_str::<Value>(&record.record).unwrap());
         records.filter(|record| record["eventName"] == event).collect()
+    }
+
+    pub fn checkpoint(&self) {
+        self.audit.checkpoint();
+    }
+
+    /// Changes a record behind the log's back.
+    pub async fn tamper(&self) {
+        let sql = "UPDATE audit_record SET record = REPLACE(record, 'CreateUser', 'CreateFoes') WHERE account = '000000000000'";
+        self.store.write(move |tx| tx.execute_script(sql)).await.unwrap();
     }
 
     /// Everything the tables of the console hold, as text.
