@@ -57,6 +57,10 @@ export interface CanvasProps {
 const nodeTypes = { step: StepNode };
 const edgeTypes = { event: EventEdge };
 const MINIMAP = { width: 150, height: 96 };
+/** Changes of size below this, in pixels, leave the view as it is. */
+const RESIZED = 60;
+/** Flows with fewer steps are seen whole: no overview is needed. */
+const OVERVIEW_FROM = 8;
 const FIT = { padding: 0.18, maxZoom: 1.1, minZoom: 0.08 };
 /** What is dragged from the palette. */
 export const DRAG_TYPE = "application/x-marram-palette";
@@ -90,6 +94,26 @@ export function Canvas(props: CanvasProps) {
     setEdges((before) => canvasEdges(flow, fresh ? [] : before));
     if (fresh) requestAnimationFrame(() => void instance.current?.fitView(FIT));
   }, [flow, diagnostics, setNodes, setEdges]);
+
+  // The whole flow stays in view when panels open beside or below it.
+  useEffect(() => {
+    const area = box.current;
+    if (!area) return;
+    let known = area.getBoundingClientRect();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const observer = new ResizeObserver(() => {
+      const now = area.getBoundingClientRect();
+      if (Math.abs(now.width - known.width) + Math.abs(now.height - known.height) < RESIZED) return;
+      known = now;
+      clearTimeout(timer);
+      timer = setTimeout(() => void instance.current?.fitView(FIT), 60);
+    });
+    observer.observe(area);
+    return () => {
+      clearTimeout(timer);
+      observer.disconnect();
+    };
+  }, []);
 
   useImperativeHandle(
     props.handle,
@@ -226,15 +250,17 @@ export function Canvas(props: CanvasProps) {
       >
         <Background variant={BackgroundVariant.Dots} gap={22} size={1.4} />
         <Controls showInteractive={false} fitViewOptions={FIT} />
-        <MiniMap
-          style={MINIMAP}
-          pannable
-          zoomable
-          nodeColor={colour}
-          nodeBorderRadius={12}
-          nodeStrokeWidth={0}
-          ariaLabel="Overview of the flow"
-        />
+        {flow.nodes.length >= OVERVIEW_FROM && (
+          <MiniMap
+            style={MINIMAP}
+            pannable
+            zoomable
+            nodeColor={colour}
+            nodeBorderRadius={12}
+            nodeStrokeWidth={0}
+            ariaLabel="Overview of the flow"
+          />
+        )}
         {props.children && <Panel position="top-center">{props.children}</Panel>}
       </ReactFlow>
     </div>
