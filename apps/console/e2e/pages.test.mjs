@@ -49,29 +49,42 @@ describe("pages", { skip: REAL && "against the scripted server only" }, () => {
     await server.close();
   });
 
-  for (const name of [...Object.keys(PAGES), "certificate"]) {
-    it(name, async () => {
-      const fullPage = name !== "things";
-      await page.setViewportSize({ width: 1280, height: 800 });
-      await paint(page, "light");
-      await visit(page, PAGES[name]);
-      assert.deepEqual(await axeFindings(page), [], `${name} in light`);
-      await shoot(page, `${name}-1280-light`, { fullPage });
-      await paint(page, "dark");
-      assert.deepEqual(await axeFindings(page), [], `${name} in dark`);
-      await shoot(page, `${name}-1280-dark`, { fullPage });
-      await paint(page, "light");
-      await page.setViewportSize({ width: 390, height: 844 });
-      await page.getByRole("button", { name: "Open the navigation" }).waitFor();
-      await shoot(page, `${name}-390`, { fullPage });
-      const overflow = await page.evaluate(
-        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-      );
-      assert.ok(overflow <= 0, `${name} is ${overflow} px wider than a phone`);
-      assert.deepEqual(await axeFindings(page), [], `${name} on a phone`);
-      assert.deepEqual(faults.splice(0), []);
-    });
+  async function check(name, path) {
+    const fullPage = name !== "things";
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await paint(page, "light");
+    await visit(page, path);
+    assert.deepEqual(await axeFindings(page), [], `${name} in light`);
+    await shoot(page, `${name}-1280-light`, { fullPage });
+    await paint(page, "dark");
+    assert.deepEqual(await axeFindings(page), [], `${name} in dark`);
+    await shoot(page, `${name}-1280-dark`, { fullPage });
+    await paint(page, "light");
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.getByRole("button", { name: "Open the navigation" }).waitFor();
+    await shoot(page, `${name}-390`, { fullPage });
+    const overflow = await page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
+    assert.ok(overflow <= 0, `${name} is ${overflow} px wider than a phone`);
+    assert.deepEqual(await axeFindings(page), [], `${name} on a phone`);
+    assert.deepEqual(faults.splice(0), []);
+    await page.setViewportSize({ width: 1280, height: 800 });
   }
+
+  for (const name of [...Object.keys(PAGES), "certificate"]) {
+    it(name, () => check(name, PAGES[name]));
+  }
+
+  it("the rest of the navigation", async () => {
+    const links = await page
+      .getByRole("navigation", { name: "Pages" })
+      .getByRole("link")
+      .evaluateAll((all) => all.map((link) => link.getAttribute("href").replace("/console", "") || "/"));
+    for (const path of links.filter((one) => !Object.values(PAGES).includes(one))) {
+      if (path !== "/logs") await check(path.slice(1).replaceAll("/", "-"), path);
+    }
+  });
 
   it("is reached by keyboard: skip link first, then the navigation", async () => {
     await page.setViewportSize({ width: 1280, height: 800 });

@@ -24,7 +24,7 @@ export function installer(way: Way, name: string, host: string): string {
       `  && sudo marram-core run --root /var/lib/marram-${name.replaceAll(":", "-")} --init-config ${name}/config.yaml`,
     ].join("\n");
   }
-  const setUp = `apt-get install -y /tmp/marram-core.deb && tar -xC ${INSTALLED_AT} && systemctl enable --now marram-core`;
+  const setUp = `apt-get install -y /tmp/marram-core.deb </dev/null && tar -xC ${INSTALLED_AT} && systemctl enable --now marram-core`;
   if (way === "ssh") {
     return [
       `${provision(` --installed-at ${INSTALLED_AT}`)} \\`,
