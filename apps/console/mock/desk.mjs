@@ -4,7 +4,7 @@ import { allows } from "./session.mjs";
 import { ACCOUNT, arn, random } from "./world.mjs";
 
 export function whoCan(_world, { action, resource }, person) {
-  if (!allows(person, "iam:ListUsers")) throw denied("iam:ListUsers");
+  if (!allows(person, "iam:SimulatePrincipalPolicy")) throw denied("iam:SimulatePrincipalPolicy");
   const publish = /^iot:(Publish|Connect|Subscribe|Receive)$/.test(action);
   const principals = [
     {
@@ -32,7 +32,7 @@ export function whoCan(_world, { action, resource }, person) {
 }
 
 export function can(_world, { principal }, person) {
-  if (!allows(person, "iam:ListUsers")) throw denied("iam:ListUsers");
+  if (!allows(person, "iam:SimulatePrincipalPolicy")) throw denied("iam:SimulatePrincipalPolicy");
   return {
     allows: [
       { action: "iot:Publish", resource: arn("topic/plant/*"), policy: "MachinePolicy" },

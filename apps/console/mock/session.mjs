@@ -93,7 +93,7 @@ export class Sessions {
         arn: person.arn,
         region: REGION,
         expires: seat.expires,
-        endpoints: { api: "https://localhost:8443", mqtt: "localhost:8883", device: "https://localhost:8444" },
+        endpoints: { api: "localhost:8443", mqtt: "localhost:8883", device: "localhost:8444" },
       };
     }
     if (enrolling) {

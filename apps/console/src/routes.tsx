@@ -140,7 +140,7 @@ export const pages: PageEntry[] = [
     path: "/access",
     load: async () => (await import("./security/access.tsx")).AccessPage,
     nav: { group: "Security", label: "Who may do what", icon: KeyRound },
-    needs: "iam:ListUsers",
+    needs: "iam:SimulatePrincipalPolicy",
   },
   {
     path: "/audit",

@@ -21,7 +21,7 @@ export function ThingPage() {
   const name = useParam("name") ?? "";
   const thing = useCall<Thing>("iot", "DescribeThing", { thingName: name });
   const mayShadow = useMay("iot:GetThingShadow");
-  const mayAsk = useMay("iam:ListUsers");
+  const mayAsk = useMay("iam:SimulatePrincipalPolicy");
   return (
     <Page
       title={name}

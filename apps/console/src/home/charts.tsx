@@ -70,11 +70,13 @@ export function Charts() {
       aside={<SegmentedControl size="xs" aria-label="Time span" value={span} onChange={setSpan} data={SPANS} />}
     >
       {answer.error && <ErrorPanel error={answer.error} retry={() => void answer.refetch()} />}
-      <Columns>
-        {CHARTS.map((chart) => (
-          <OneChart key={chart.title} chart={chart} points={answer.data} />
-        ))}
-      </Columns>
+      {!(answer.error && answer.data === undefined) && (
+        <Columns>
+          {CHARTS.map((chart) => (
+            <OneChart key={chart.title} chart={chart} points={answer.data} />
+          ))}
+        </Columns>
+      )}
     </Panel>
   );
 }

@@ -11,9 +11,12 @@ export function Connect() {
     <Panel title="Connect your clients">
       <Facts
         items={[
-          ["API (AWS CLI, boto3, CDK)", <Copyable key="api" text={endpoints.api} label="the API endpoint" />],
+          ["API (AWS CLI, boto3, CDK)", <Copyable key="api" text={https(endpoints.api)} label="the API endpoint" />],
           ["MQTT (devices, mutual TLS)", <Copyable key="mqtt" text={endpoints.mqtt} label="the MQTT endpoint" />],
-          ["Device HTTPS (mutual TLS)", <Copyable key="device" text={endpoints.device} label="the device endpoint" />],
+          [
+            "Device HTTPS (mutual TLS)",
+            <Copyable key="device" text={https(endpoints.device)} label="the device endpoint" />,
+          ],
           ["Account", <Copyable key="account" text={account} label="the account id" />],
         ]}
       />
@@ -22,4 +25,9 @@ export function Connect() {
       </Text>
     </Panel>
   );
+}
+
+/** The session names hosts and ports; clients of these two want an address. */
+function https(endpoint: string): string {
+  return endpoint.includes("://") ? endpoint : `https://${endpoint}`;
 }

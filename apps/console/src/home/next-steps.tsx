@@ -60,7 +60,7 @@ export function NextSteps({ overview, may }: { overview: Overview; may: May }) {
       label: "Ask who may do what",
       why: "Before somebody else asks you.",
       to: "/access",
-      needs: "iam:ListUsers",
+      needs: "iam:SimulatePrincipalPolicy",
     },
   ];
   const { known, allowed } = useMayAll(steps.map((step) => ({ action: step.needs, resource: "*" })));

@@ -1,13 +1,15 @@
 // Everything that is deployed: how it stands, and what can be done with it.
-import { ActionIcon, Group, Menu, Skeleton, Stack, Table, Text } from "@mantine/core";
+import { ActionIcon, Group, Menu, Skeleton, Text } from "@mantine/core";
 import { Ellipsis, Radio } from "lucide-react";
 import { useEffect, useState } from "react";
 import { type DeploymentSummary, useDeployments } from "../designer/api.ts";
 import { urnName } from "../models/urn.ts";
+import { DataTable } from "../ui/data-table.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { ErrorPanel } from "../ui/error-panel.tsx";
 import { ButtonLink, TextLink, useGo, useParam } from "../ui/link.tsx";
 import { Page } from "../ui/page.tsx";
+import { Panel } from "../ui/panel.tsx";
 import { When } from "../ui/when.tsx";
 import { type Act, actsOf, DeploymentAct } from "./deployment-acts.tsx";
 import { DeploymentState } from "./deployment-state.tsx";
@@ -33,78 +35,74 @@ export function LivePage() {
         </Empty>
       )}
       {deployments.items.length > 0 && (
-        <Table verticalSpacing="xs" highlightOnHover>
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>Deployment</Table.Th>
-              <Table.Th>Status</Table.Th>
-              <Table.Th>Where</Table.Th>
-              <Table.Th>Changed</Table.Th>
-              <Table.Th aria-label="Actions" />
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {deployments.items.map((one) => (
-              <Row key={one.id} deployment={one} />
-            ))}
-          </Table.Tbody>
-        </Table>
+        <Panel flush>
+          <DataTable
+            label="deployed flows"
+            rows={deployments.items}
+            rowKey={(one) => one.id}
+            source={deployments}
+            empty={null}
+            columns={[
+              {
+                key: "name",
+                header: "Deployment",
+                cell: (one) => (
+                  <TextLink to="/live/watch" search={{ id: one.id }} fw={600}>
+                    {urnName(one.id)}
+                  </TextLink>
+                ),
+              },
+              { key: "status", header: "Status", width: 190, cell: (one) => <DeploymentState status={one.status} /> },
+              {
+                key: "where",
+                header: "Where",
+                width: 180,
+                wide: true,
+                cell: (one) => (one.target === "CLOUD" ? "control plane" : (one.greengrassGroupName ?? "gateway")),
+              },
+              { key: "changed", header: "Changed", width: 150, cell: (one) => <When at={one.updatedAt} /> },
+              { key: "acts", header: "", width: 140, cell: (one) => <Acts deployment={one} /> },
+            ]}
+          />
+        </Panel>
       )}
     </Page>
   );
 }
 
-function Row({ deployment }: { deployment: DeploymentSummary }) {
+function Acts({ deployment }: { deployment: DeploymentSummary }) {
   const [act, setAct] = useState<Act | null>(null);
   return (
-    <Table.Tr>
-      <Table.Td>
-        <Stack gap={0}>
-          <TextLink to="/live/watch" search={{ id: deployment.id }} fw={600}>
-            {urnName(deployment.id)}
-          </TextLink>
-        </Stack>
-      </Table.Td>
-      <Table.Td>
-        <DeploymentState status={deployment.status} />
-      </Table.Td>
-      <Table.Td>
-        {deployment.target === "CLOUD" ? "control plane" : (deployment.greengrassGroupName ?? "gateway")}
-      </Table.Td>
-      <Table.Td>
-        <When at={deployment.updatedAt} />
-      </Table.Td>
-      <Table.Td>
-        <Group gap={6} justify="flex-end" wrap="nowrap">
-          <ButtonLink to="/live/watch" search={{ id: deployment.id }} size="xs" variant="default">
-            Watch
-          </ButtonLink>
-          <Menu position="bottom-end">
-            <Menu.Target>
-              <ActionIcon variant="subtle" color="gray" aria-label={`More for ${urnName(deployment.id)}`}>
-                <Ellipsis size={16} aria-hidden />
-              </ActionIcon>
-            </Menu.Target>
-            <Menu.Dropdown>
-              {actsOf(deployment.status).map((one) => (
-                <Menu.Item
-                  key={one.act}
-                  {...(one.act === "deploy" ? {} : { color: "red" })}
-                  onClick={() => setAct(one.act)}
-                >
-                  {one.label}
-                </Menu.Item>
-              ))}
-              {actsOf(deployment.status).length === 0 && (
-                <Menu.Label>
-                  <Text size="xs">Wait until it is settled</Text>
-                </Menu.Label>
-              )}
-            </Menu.Dropdown>
-          </Menu>
-        </Group>
-        {act && <DeploymentAct deployment={deployment} act={act} onClose={() => setAct(null)} />}
-      </Table.Td>
-    </Table.Tr>
+    <>
+      <Group gap={6} justify="flex-end" wrap="nowrap">
+        <ButtonLink to="/live/watch" search={{ id: deployment.id }} size="xs" variant="default">
+          Watch
+        </ButtonLink>
+        <Menu position="bottom-end">
+          <Menu.Target>
+            <ActionIcon variant="subtle" color="gray" aria-label={`More for ${urnName(deployment.id)}`}>
+              <Ellipsis size={16} aria-hidden />
+            </ActionIcon>
+          </Menu.Target>
+          <Menu.Dropdown>
+            {actsOf(deployment.status).map((one) => (
+              <Menu.Item
+                key={one.act}
+                {...(one.act === "deploy" ? {} : { color: "red" })}
+                onClick={() => setAct(one.act)}
+              >
+                {one.label}
+              </Menu.Item>
+            ))}
+            {actsOf(deployment.status).length === 0 && (
+              <Menu.Label>
+                <Text size="xs">Wait until it is settled</Text>
+              </Menu.Label>
+            )}
+          </Menu.Dropdown>
+        </Menu>
+      </Group>
+      {act && <DeploymentAct deployment={deployment} act={act} onClose={() => setAct(null)} />}
+    </>
   );
 }

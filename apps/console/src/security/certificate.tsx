@@ -22,7 +22,7 @@ export function CertificatePage() {
     certificateId: id,
   });
   const found = certificate.data?.certificateDescription;
-  const mayAsk = useMay("iam:ListUsers");
+  const mayAsk = useMay("iam:SimulatePrincipalPolicy");
   return (
     <Page
       title={`${id.slice(0, 16)}…`}

@@ -36,7 +36,13 @@ export function PrincipalRights() {
     {},
     { enabled: mayListRoles === true },
   );
-  const users = useCall<{ Users: { UserName: string; Arn: string }[] }>("iam", "ListUsers");
+  const mayListUsers = useMay("iam:ListUsers");
+  const users = useCall<{ Users: { UserName: string; Arn: string }[] }>(
+    "iam",
+    "ListUsers",
+    {},
+    { enabled: mayListUsers === true },
+  );
   const answer = useQuery({
     queryKey: ["can", principal],
     queryFn: ({ signal }) => postJson<{ allows: Right[]; denies: Right[] }>("can", { principal }, signal),
