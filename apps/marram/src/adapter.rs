@@ -5,6 +5,5 @@ pub mod certificates;
 pub mod desk;
 pub mod flow_target;
 pub mod language;
-pub mod messages;
 pub mod pages;
 pub mod reserved;

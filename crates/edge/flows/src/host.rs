@@ -10,7 +10,7 @@ use marram_edge_ports::{CloudMessages, Configuration, Credentials};
 use marram_flow::topics::ThingTopics;
 use marram_flow_runtime::package::{self, TrustedKey};
 use marram_flow_runtime::replica::{self, Report, Reported, ReportedState};
-use marram_flow_runtime::{Deployment, Ports, RuntimeHandle, RuntimeOptions};
+use marram_flow_runtime::{BrokerPort, Deployment, Ports, RuntimeHandle, RuntimeOptions};
 use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::{Notify, oneshot, watch};
@@ -19,7 +19,6 @@ use tokio::task::JoinSet;
 use crate::accepted::AcceptedPackages;
 use crate::authority::EdgeAuthority;
 use crate::history::LocalHistory;
-use crate::messages::LocalMessages;
 use crate::settings::{Settings, devices, packages};
 use crate::{COMPONENT, COMPONENT_VERSION, sync};
 
@@ -41,7 +40,7 @@ pub struct EdgeFlowsOptions {
     pub thing: SmolStr,
     /// Deployment keys of the control plane. Empty: packages need no signature, only their hash.
     pub trusted_keys: Vec<TrustedKey>,
-    /// How the runtime runs; `dir` is replaced.
+    /// How the runtime runs; `dir` is replaced, serial lines may be used.
     pub runtime: RuntimeOptions,
 }
 
@@ -278,8 +277,12 @@ impl Host {
             LocalHistory::open(&dir.join("history"), settings.history_bytes).await.map_err(|error| text(&error))?;
         let mut options = self.options.runtime.clone();
         options.dir = dir.join("journals");
+        options.serial_lines = true;
         let ports = Ports {
-            messages: Arc::new(LocalMessages::new(self.ports.broker.clone(), self.ports.tenant.clone())),
+            messages: {
+                let tenant = self.ports.tenant.clone();
+                Arc::new(BrokerPort::new(self.ports.broker.clone(), move |_| tenant.clone()))
+            },
             authority: Arc::clone(&self.authority) as _,
             history: Some(Arc::new(history.clone())),
         };

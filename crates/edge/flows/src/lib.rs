@@ -2,11 +2,11 @@
 //!
 //! [`EdgeFlows`] follows the component's configuration: packages of deployments (`marram_flow_runtime::package`) that are
 //! verified, armed in the same runtime that runs CLOUD deployments, and disarmed when they are no longer listed. Flows
-//! speak with the core's own broker, Modbus servers on the core's allow-list and HTTP services; nothing of that needs the
+//! speak with the core's own broker, Modbus servers and serial lines on the core's allow-list, and HTTP services; nothing of that needs the
 //! control plane. What executions say is kept in a bounded store and sent up, in order, once, when there is a line.
 //!
 //! * `settings`: the configuration.
-//! * `messages`, `authority`: the runtime's ports, answered by the local broker and by the topics of the snapshots.
+//! * `authority`: what the runtime may do, answered by the topics of the snapshots and the core's role.
 //! * `history`: the bounded store; `sync`: the way up.
 //! * `host`: the task that keeps what runs equal to what is configured.
 
@@ -14,7 +14,6 @@ mod accepted;
 mod authority;
 mod history;
 mod host;
-mod messages;
 mod settings;
 mod sync;
 

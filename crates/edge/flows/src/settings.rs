@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use marram_flow::program::Operation;
-use marram_flow_runtime::Deployment;
+use marram_flow_runtime::{Deployment, ModbusEndpoint};
 use serde_json::Value;
 use smol_str::SmolStr;
 
@@ -78,7 +78,7 @@ impl Settings {
     /// Makes a deployment this core's own: its endpoints, its allow-list, its authority.
     ///
     /// # Errors
-    /// `TDM5006` with the thing whose endpoint is missing or not allowed.
+    /// `TDM5006` with the thing whose endpoint is missing, malformed or not allowed.
     pub(crate) fn adapt(&self, deployment: &mut Deployment) -> Result<(), String> {
         deployment.principal.role_arn = None;
         deployment.http_allow.clone_from(&self.http_allow);
@@ -98,6 +98,9 @@ impl Settings {
             let Some(endpoint) = endpoint else {
                 return Err(format!("TDM5006: the core has no Modbus endpoint for the thing `{name}`"));
             };
+            if let Err(error) = endpoint.parse::<ModbusEndpoint>() {
+                return Err(format!("TDM5006: the Modbus endpoint of the thing `{name}`: {error}"));
+            }
             if self.modbus_allow.as_ref().is_some_and(|allow| !allow.contains(&endpoint)) {
                 return Err(format!("TDM5006: `{endpoint}` of the thing `{name}` is not on the core's allow-list"));
             }

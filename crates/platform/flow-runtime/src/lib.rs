@@ -1,5 +1,6 @@
-//! Runs flows: journal, timers, connectors for MQTT, Modbus TCP and HTTP (TG 6.8, 10).
+//! Runs flows: journal, timers, connectors for MQTT, Modbus (TCP and serial lines) and HTTP (TG 6.8, 10).
 
+mod broker;
 mod clock;
 mod connector;
 pub mod history;
@@ -14,7 +15,8 @@ pub mod runtime;
 pub mod spec;
 mod throttle;
 
-pub use connector::HttpOptions;
+pub use broker::BrokerPort;
+pub use connector::{EndpointError, HttpOptions, ModbusEndpoint, Parity, SerialSettings};
 pub use history::{History, HistoryError};
 pub use port::{
     Authority, Deliver, ExecutionRecord, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort,

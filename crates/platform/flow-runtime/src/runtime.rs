@@ -46,6 +46,8 @@ pub struct RuntimeOptions {
     pub segment_bytes: u64,
     /// What HTTPS trusts.
     pub http: HttpOptions,
+    /// Modbus endpoints may be serial lines of this machine (TG 7.1: a core's). Default no.
+    pub serial_lines: bool,
 }
 
 impl RuntimeOptions {
@@ -62,6 +64,7 @@ impl RuntimeOptions {
             events_per_second: Self::EVENTS_PER_SECOND,
             segment_bytes: 16 * 1024 * 1024,
             http: HttpOptions::default(),
+            serial_lines: false,
         }
     }
 }
@@ -115,7 +118,7 @@ impl RuntimeHandle {
         let metrics = FlowMetrics::new(metrics);
         let connectors = Connectors {
             mqtt: MqttConnector::new(ports.messages, metrics.dropped("unexpected")),
-            modbus: ModbusConnector::default(),
+            modbus: ModbusConnector::new(options.serial_lines),
             http: HttpConnector::new(options.http.clone())?,
             authority: ports.authority,
             workers: Semaphore::new(options.workers),

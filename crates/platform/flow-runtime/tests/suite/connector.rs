@@ -25,7 +25,7 @@ fn options(dir: &tempfile::TempDir) -> RuntimeOptions {
 }
 
 /// Runs the first flow by hand and answers the payloads of its messages by event type.
-async fn run(world: &World) -> HashMap<&'static str, Json> {
+pub async fn run(world: &World) -> HashMap<&'static str, Json> {
     let id = world.runtime.start(DEPLOYMENT, "Irrigate", Map::new()).await.unwrap();
     until("the end", || {
         world

@@ -4,3 +4,4 @@ mod common;
 mod connector;
 mod crash;
 mod runtime;
+mod serial;

@@ -1,15 +1,17 @@
-//! The flow runtime's message port, answered by the broker in the same process.
+//! The message port, answered by a broker in the same process.
 //!
-//! The runtime asks its `Authority` before each publish and subscription, so local clients act with the whole tenant's
-//! authority; no deployment reaches another account, because the tenant is its own account's.
+//! The runtime asks its [`crate::Authority`] before each publish and subscription, so local clients act with the whole
+//! tenant's authority. Which tenant that is, is all that tells the control plane from a core: there a deployment lives in
+//! its account and region, here in the one world of the core.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use marram_broker::{Broker, FullAuthority, LocalClient, LocalError, LocalPublisher, Message, Tenant};
-use marram_flow_runtime::{Deliver, FlowPrincipal, Incoming, MessagePort, Outgoing, Pending, PortError, Subscription};
 use marram_mqtt::{QoS, Topic, TopicFilter};
 use smol_str::SmolStr;
+
+use crate::port::{Deliver, FlowPrincipal, Incoming, MessagePort, Outgoing, Pending, PortError, Subscription};
 
 /// Name of the runtime's clients inside the broker.
 const CLIENT_NAME: &str = "flow-runtime";
@@ -18,22 +20,28 @@ const CLIENT_NAME: &str = "flow-runtime";
 const PUBLISHERS_MAX: usize = 1_024;
 
 /// The broker, as flows see it.
-pub struct BrokerMessages {
+pub struct BrokerPort {
     broker: Broker,
-    /// By who publishes: a tenant is an account in a region, and the publisher carries the deployment's name.
+    tenant: Box<dyn Fn(&FlowPrincipal) -> Tenant + Send + Sync>,
+    /// By who publishes: the publisher carries the deployment's name.
     publishers: Mutex<HashMap<FlowPrincipal, LocalPublisher>>,
 }
 
-impl BrokerMessages {
-    /// Flows publish to and subscribe at this broker.
-    pub fn new(broker: Broker) -> BrokerMessages {
-        BrokerMessages { broker, publishers: Mutex::default() }
+impl std::fmt::Debug for BrokerPort {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("BrokerPort")
+    }
+}
+
+impl BrokerPort {
+    /// Flows publish to and subscribe at `broker`, each deployment in the world that `tenant` says.
+    pub fn new(broker: Broker, tenant: impl Fn(&FlowPrincipal) -> Tenant + Send + Sync + 'static) -> Self {
+        Self { broker, tenant: Box::new(tenant), publishers: Mutex::default() }
     }
 
     fn client(&self, principal: &FlowPrincipal) -> LocalClient {
-        // The broker's worlds are named as the device authority names them: account and region.
-        let tenant = Tenant::new(&format!("{}/{}", principal.account, principal.region));
-        self.broker.local_client(CLIENT_NAME, FullAuthority::new(tenant, &principal.deployment))
+        let authority = FullAuthority::new((self.tenant)(principal), &principal.deployment);
+        self.broker.local_client(CLIENT_NAME, authority)
     }
 
     fn publisher(&self, principal: &FlowPrincipal) -> LocalPublisher {
@@ -50,7 +58,7 @@ impl BrokerMessages {
     }
 }
 
-impl MessagePort for BrokerMessages {
+impl MessagePort for BrokerPort {
     fn publish<'a>(&'a self, principal: &'a FlowPrincipal, message: Outgoing) -> Pending<'a, Result<(), PortError>> {
         Box::pin(async move {
             let topic = Topic::new(&message.topic).map_err(|error| PortError::Refused(error.to_string()))?;
