@@ -81,7 +81,11 @@ impl Rounds {
         }
         if !own_users {
             let what = "components run as the core's own user: only file rules keep them from each other's files";
-            all.push(Finding::new(Severity::Note, what, "run the core as root; it gives each component a user of its own"));
+            all.push(Finding::new(
+                Severity::Note,
+                what,
+                "run the core as root; it gives each component a user of its own",
+            ));
         }
     }
 

@@ -1,21 +1,25 @@
 //! What is around a core: client devices, the local broker, flows.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+mod announce;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use marram_broker::Tenant;
-use marram_client_devices::{Devices, DevicesOptions, LocalBroker, LocalBrokerOptions, TENANT};
+use marram_client_devices::{DeviceCloud, Devices, DevicesOptions, LocalBroker, LocalBrokerOptions, TENANT};
 use marram_edge_flows::{EdgeFlows, EdgeFlowsOptions, EdgePorts};
 use marram_edge_ports::{CloudMessages, Configuration, Credentials, Nucleus};
 use marram_nucleus::NucleusHandle;
 use marram_types::SharedClock;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cloud::Cloud;
+use announce::Announcer;
 
 /// Component with device groups and trust.
 const AUTH: &str = "aws.greengrass.clientdevices.Auth";
@@ -24,7 +28,7 @@ const BROKERS: [(&str, &str); 2] = [
     ("aws.greengrass.clientdevices.mqtt.Moquette", "/moquette/ssl_port"),
     ("aws.greengrass.clientdevices.mqtt.EMQX", "/emqx/listener/ssl/external"),
 ];
-/// Port of the local broker.
+/// Port of the local broker unless a broker component, the flows or the nucleus' `marram.localBroker` say otherwise.
 const PORT: u16 = 8883;
 /// How often configuration and addresses are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -34,7 +38,7 @@ pub(crate) struct Field {
     /// For the IPC door.
     pub(crate) devices: Devices,
     flows: EdgeFlows,
-    keeper: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Field {
@@ -48,11 +52,13 @@ impl Field {
         cloud: &Cloud,
         clock: SharedClock,
     ) -> anyhow::Result<Self> {
-        let thing = nucleus.get(&["system", "thingName"]).and_then(|name| name.as_str().map(str::to_owned));
+        let system = |key: &str| nucleus.get(&["system", key]).and_then(|value| value.as_str().map(str::to_owned));
+        let thing = system("thingName").unwrap_or_default();
+        let plane = Arc::clone(&cloud.data_plane) as Arc<dyn DeviceCloud>;
         let devices = Devices::open(DevicesOptions {
             dir: root.join("work").join(AUTH),
             clock,
-            cloud: None,
+            cloud: Some(Arc::clone(&plane)),
             trusted_authorities_pem: String::new(),
         })
         .context("cannot open the core's certificate authority")?;
@@ -64,17 +70,38 @@ impl Field {
             cloud: Some(Arc::new(cloud.uplink.clone()) as Arc<dyn CloudMessages>),
             credentials: Some(Arc::clone(&cloud.credentials) as Arc<dyn Credentials>),
         };
-        let options =
-            EdgeFlowsOptions::new(root.join("work").join(marram_edge_flows::COMPONENT), &thing.unwrap_or_default());
+        let mut options = EdgeFlowsOptions::new(root.join("work").join(marram_edge_flows::COMPONENT), &thing);
+        // Web services of the control plane are known by its root, others by the system's.
+        options.runtime.http.roots_pem = system("rootCaPath").and_then(|path| root_of(&path)).unwrap_or_default();
         let flows = EdgeFlows::start(options, ports, &marram_obs::Metrics::new());
-        let keeper = Keeper { nucleus: nucleus.clone(), devices: devices.clone(), flows: flows.clone(), broker };
-        Ok(Self { devices, flows, keeper: tokio::spawn(keeper.run()) })
+        let (listening, listens) = watch::channel(None);
+        let (names, named) = watch::channel(Vec::new());
+        let keeper = Keeper {
+            nucleus: nucleus.clone(),
+            devices: devices.clone(),
+            flows: flows.clone(),
+            broker,
+            listening,
+            named,
+        };
+        let announcer = Announcer {
+            thing,
+            nucleus: nucleus.clone(),
+            devices: devices.clone(),
+            cloud: plane,
+            messages: Arc::new(cloud.uplink.clone()),
+            listening: listens,
+            named: names,
+        };
+        Ok(Self { devices, flows, tasks: [tokio::spawn(keeper.run()), tokio::spawn(announcer.run())] })
     }
 
     /// Stops flows where they stand and closes the listener.
     pub(crate) async fn close(self) {
         self.flows.stop().await;
-        self.keeper.abort();
+        for task in self.tasks {
+            task.abort();
+        }
     }
 }
 
@@ -84,16 +111,23 @@ struct Keeper {
     devices: Devices,
     flows: EdgeFlows,
     broker: marram_broker::Broker,
+    /// Where the broker listens.
+    listening: watch::Sender<Option<SocketAddr>>,
+    /// Further hosts that certificates name.
+    named: watch::Receiver<Vec<String>>,
 }
 
 impl Keeper {
-    async fn run(self) {
+    async fn run(mut self) {
         let (mut topics, mut bound) = (self.flows.topics(), self.flows.devices());
         let mut groups = None;
         let mut listening: Option<(SocketAddr, LocalBroker)> = None;
         let mut complaint = String::new();
         loop {
-            self.devices.set_hosts(hosts());
+            let mut hosts = hosts();
+            hosts.extend(self.named.borrow().iter().filter(|name| is_host(name)).cloned());
+            hosts.dedup();
+            self.devices.set_hosts(hosts);
             let configuration = Configuration::read(&self.nucleus, AUTH, &[]).unwrap_or(Value::Null);
             if groups.as_ref() != Some(&configuration) {
                 if let Err(error) = self.devices.configure(&configuration) {
@@ -105,12 +139,14 @@ impl Keeper {
             if listening.as_ref().map(|(address, _)| *address) != wished {
                 if let Some((_, broker)) = listening.take() {
                     broker.stop().await;
+                    self.listening.send_replace(None);
                 }
                 if let Some(listen) = wished {
                     let options = LocalBrokerOptions { listen };
                     match LocalBroker::listen(self.broker.clone(), self.devices.clone(), &options).await {
                         Ok(broker) => {
                             tracing::info!(address = %broker.address(), "the local broker listens");
+                            self.listening.send_replace(Some(broker.address()));
                             listening = Some((listen, broker));
                             complaint.clear();
                         }
@@ -131,6 +167,9 @@ impl Keeper {
                     Ok(()) => self.devices.set_bound_devices(Arc::clone(&bound.borrow_and_update())),
                     Err(_) => return,
                 },
+                changed = self.named.changed() => if changed.is_err() {
+                    return;
+                },
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
@@ -139,36 +178,47 @@ impl Keeper {
     /// Where the broker should listen, if it should.
     fn wished(&self, has_flows: bool) -> Option<SocketAddr> {
         let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok()).map(|port| port as u16);
+        let own = self.nucleus.get(&["services", "aws.greengrass.Nucleus", "configuration", "marram", "localBroker"]);
+        let own = own.as_ref().and_then(Value::as_str).and_then(|address| address.parse::<SocketAddr>().ok());
+        let address = own.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)));
+        let at = |port: Option<u16>| SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
         for (component, pointer) in BROKERS {
             if let Ok(configuration) = Configuration::read(&self.nucleus, component, &[]) {
-                let port = configuration.pointer(pointer).and_then(number).unwrap_or(PORT);
-                return Some(SocketAddr::from(([0, 0, 0, 0], port)));
+                return Some(at(configuration.pointer(pointer).and_then(number)));
             }
         }
-        let own = Configuration::read(&self.nucleus, marram_edge_flows::COMPONENT, &[]).ok();
-        let port = own.as_ref().and_then(|own| own.pointer("/broker/port")).and_then(number).unwrap_or(PORT);
-        has_flows.then(|| SocketAddr::from(([0, 0, 0, 0], port)))
+        let flows = Configuration::read(&self.nucleus, marram_edge_flows::COMPONENT, &[]).ok();
+        let port = flows.as_ref().and_then(|flows| flows.pointer("/broker/port")).and_then(number);
+        has_flows.then(|| at(port))
     }
+}
+
+/// The text of a certificate file named as a path or a `file:` URL.
+fn root_of(name: &str) -> Option<String> {
+    let path = name.strip_prefix("file://").or_else(|| name.strip_prefix("file:")).unwrap_or(name);
+    match std::fs::read_to_string(path) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            tracing::warn!(path, %error, "the control plane's root cannot be read");
+            None
+        }
+    }
+}
+
+/// What a certificate can name.
+fn is_host(name: &str) -> bool {
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    is_name || name.parse::<IpAddr>().is_ok()
 }
 
 /// Names and addresses that devices on the network find this core by.
 fn hosts() -> Vec<String> {
     let mut hosts = Vec::new();
     if let Ok(name) = rustix::system::uname().nodename().to_str()
-        && !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+        && is_host(name)
     {
         hosts.push(name.to_owned());
     }
-    // Choosing a route sends nothing: a documentation address stands for the rest of the world.
-    let route = UdpSocket::bind(("0.0.0.0", 0)).and_then(|socket| {
-        socket.connect((IpAddr::from([192, 0, 2, 1]), 9))?;
-        socket.local_addr()
-    });
-    if let Ok(address) = route
-        && !address.ip().is_unspecified()
-    {
-        hosts.push(address.ip().to_string());
-    }
+    hosts.extend(announce::outward(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).map(|address| address.to_string()));
     hosts
 }

@@ -80,7 +80,11 @@ async fn role(caller: &Caller) -> anyhow::Result<String> {
 /// all cores of an account: the policy variable names the thing that the certificate is attached to.
 fn core_policy(region: &Region, account: &AccountId) -> Value {
     let iot = |kind: &str, name: &str| format!("arn:aws:iot:{region}:{account}:{kind}/{name}");
-    let own = |kind: &str| vec![iot(kind, &format!("$aws/things/{OWN}/*")), iot(kind, &format!("{OWN}/*"))];
+    let own = |kind: &str| {
+        ["$aws/things/{}/*", "$aws/things/{}-gci/shadow/*", "{}/*"]
+            .map(|topic| iot(kind, &topic.replace("{}", OWN)))
+            .to_vec()
+    };
     json!({
         "Version": "2012-10-17",
         "Statement": [
@@ -101,7 +105,8 @@ fn core_policy(region: &Region, account: &AccountId) -> Value {
                 &[iot("thing", OWN), iot("thing", &format!("{OWN}/*"))],
             ),
             allow(
-                &["greengrass:ListThingGroupsForCoreDevice", "greengrass:GetConnectivityInfo", "greengrass:UpdateConnectivityInfo"],
+                &["greengrass:ListThingGroupsForCoreDevice", "greengrass:GetConnectivityInfo", "greengrass:UpdateConnectivityInfo",
+                  "greengrass:VerifyClientDeviceIoTCertificateAssociation"],
                 &[iot("thing", "*")],
             ),
         ],

@@ -133,8 +133,9 @@ pub(crate) async fn discover(_: &Greengrass, ctx: &CallContext, input: Value) ->
         let mut groups = Vec::new();
         for core in cores {
             let known = find(snapshot, &realm, &core)?;
-            let (info, authorities) = known.map_or((json!([]), json!([])), |known| (known.info, known.authorities));
-            let connectivity: Vec<Value> = info
+            let Some(known) = known else { continue };
+            let connectivity: Vec<Value> = known
+                .info
                 .as_array()
                 .into_iter()
                 .flatten()
@@ -147,16 +148,21 @@ pub(crate) async fn discover(_: &Greengrass, ctx: &CallContext, input: Value) ->
                     })
                 })
                 .collect();
+            // A core that cannot be found or not be trusted is of no use to the device.
+            if connectivity.is_empty() || known.authorities.as_array().is_none_or(Vec::is_empty) {
+                continue;
+            }
             groups.push(json!({
                 "GGGroupId": format!("greengrassV2-coreDevice-{core}"),
                 "Cores": [{"thingArn": realm.arn(format_args!("thing/{core}")), "Connectivity": connectivity}],
-                "CAs": authorities,
+                "CAs": known.authorities,
             }));
         }
         Ok::<_, CallError>(groups)
     })?;
     if groups.is_empty() {
-        return Err(fault::not_found("discovery information of thing", thing));
+        let words = "The thing provided for discovery was not found";
+        return Err(fault::not_found("discovery information of thing", thing).with("errorMessage", words));
     }
     Ok(json!({"document": json!({"GGGroups": groups}).to_string()}))
 }

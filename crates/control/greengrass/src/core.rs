@@ -2,9 +2,11 @@
 
 mod clients;
 mod read;
+mod verify;
 
 pub(crate) use clients::{associate, client_devices, disassociate};
 pub(crate) use read::{delete, effective, get, groups_of, installed, list, thing_groups};
+pub(crate) use verify::{verify_association, verify_identity};
 
 use marram_aws_api::ApiError;
 use marram_identity::{CallContext, CallError};

@@ -50,6 +50,11 @@ impl Greengrass {
         self.parts.key.public_key()
     }
 
+    /// The signature of a payload that stays where it is: a DSSE envelope without it.
+    pub fn sign_detached(&self, payload_type: &str, payload: &[u8]) -> Value {
+        self.parts.key.envelope_of(payload_type, payload)
+    }
+
     /// What `Jobs::watch` is to be given.
     pub fn job_watch(&self) -> Arc<dyn JobWatch> {
         Arc::new(ExecutionWatch)
@@ -93,6 +98,8 @@ marram_identity::operations! {
     "UpdateConnectivityInfo" => connectivity::update,
     "PutCertificateAuthorities" => connectivity::put_authorities,
     "Discover" => connectivity::discover,
+    "VerifyClientDeviceIdentity" => core::verify_identity,
+    "VerifyClientDeviceIoTCertificateAssociation" => core::verify_association,
     "AssociateServiceRoleToAccount" => service_role::associate,
     "GetServiceRoleForAccount" => service_role::get,
     "DisassociateServiceRoleFromAccount" => service_role::disassociate,

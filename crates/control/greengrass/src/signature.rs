@@ -79,7 +79,12 @@ impl DeploymentKey {
     }
 
     fn envelope(&self, payload_type: &str, payload: &Value) -> Value {
-        let signature = self.pair.sign(&pre_authentication(payload_type, canonical(payload).as_bytes()));
+        self.envelope_of(payload_type, canonical(payload).as_bytes())
+    }
+
+    /// The same for a payload that is signed as it is.
+    pub(crate) fn envelope_of(&self, payload_type: &str, payload: &[u8]) -> Value {
+        let signature = self.pair.sign(&pre_authentication(payload_type, payload));
         json!({
             "payloadType": payload_type,
             "signatures": [{"keyid": self.id, "sig": STANDARD.encode(signature.as_ref())}],

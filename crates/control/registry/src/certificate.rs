@@ -6,6 +6,7 @@
 //!     -> REVOKED
 //! ```
 
+mod attached;
 mod delete;
 mod describe;
 mod issue;
@@ -14,6 +15,7 @@ mod provisioned;
 mod register;
 mod update;
 
+pub use attached::{active_certificate_things, active_certificates_of_thing};
 pub(crate) use delete::delete_certificate;
 pub(crate) use describe::describe_certificate;
 pub(crate) use issue::{create_certificate_from_csr, create_keys_and_certificate};

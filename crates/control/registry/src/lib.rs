@@ -32,7 +32,10 @@ mod thing_type;
 pub use authority::{DeviceAuthority, DeviceSession, LiveSessions, SurveyedDevice};
 pub use bootstrap::{NewDevice, ProvisionedDevice, minimal_device_policy, provision_device};
 pub use ca::{Newcomers, RegisteringCa, find_registering_ca, insert_newcomer};
-pub use certificate::{insert_claim_certificate, insert_pending_certificate, remove_certificate};
+pub use certificate::{
+    active_certificate_things, active_certificates_of_thing, insert_claim_certificate, insert_pending_certificate,
+    remove_certificate,
+};
 pub use credentials::CredentialsService;
 pub use data::{BrokerMessages, DataService, Lanes, MessagePort, Outbox, PublishError};
 pub use endpoint::Endpoints;

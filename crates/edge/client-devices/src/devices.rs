@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use marram_edge_ports::{CertificateUpdate, ClientDevices, Later, MqttCredential, PortError};
+use marram_edge_ports::{CertificateUpdate, ClientDevices, DeviceCloud, Later, MqttCredential, PortError};
 use marram_flow::topics::ThingTopics;
 use marram_pki::{Certificate, pem};
 use marram_types::SharedClock;
@@ -15,7 +15,7 @@ use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
 use crate::authority::{CoreAuthority, CoreAuthorityError};
-use crate::known::{DeviceCloud, KnownDevices, Verdict};
+use crate::known::{KnownDevices, Verdict};
 use crate::policy::{DeviceGroups, PolicyError};
 use crate::session::Sessions;
 
@@ -101,6 +101,8 @@ pub(crate) struct Inner {
     bound: RwLock<Arc<BoundDevices>>,
     version: AtomicU64,
     hosts: RwLock<Vec<String>>,
+    /// Changes with `hosts`.
+    hosts_version: AtomicU64,
     sessions: Mutex<Sessions>,
     listeners: Mutex<Vec<mpsc::Sender<CertificateUpdate>>>,
 }
@@ -155,6 +157,7 @@ impl Devices {
             bound: RwLock::default(),
             version: AtomicU64::new(1),
             hosts: RwLock::default(),
+            hosts_version: AtomicU64::new(1),
             sessions: Mutex::default(),
             listeners: Mutex::default(),
         };
@@ -195,7 +198,15 @@ impl Devices {
         let mut known = self.inner.hosts.write().unwrap_or_else(PoisonError::into_inner);
         let is_changed = *known != hosts;
         *known = hosts;
+        if is_changed {
+            self.inner.hosts_version.fetch_add(1, Ordering::Release);
+        }
         is_changed
+    }
+
+    /// Changes when server certificates must name other hosts.
+    pub(crate) fn hosts_version(&self) -> u64 {
+        self.inner.hosts_version.load(Ordering::Acquire)
     }
 
     /// The remembered associations, for whoever hears of them from the control plane.
@@ -339,10 +350,13 @@ impl ClientDevices for Devices {
 
     fn verify<'a>(&'a self, certificate_pem: &'a str) -> Later<'a, bool> {
         Box::pin(async move {
-            let certificate = der_of(certificate_pem).and_then(|der| self.sound(&der));
-            let Some(certificate) = certificate else { return Ok(false) };
-            let id = certificate.id().to_string();
-            Ok(self.is_of_own_authority(&certificate) || self.inner.known.is_remembered(&id, self.settings().trust))
+            let Some(der) = der_of(certificate_pem) else { return Ok(false) };
+            let Some(certificate) = self.sound(&der) else { return Ok(false) };
+            if self.is_of_own_authority(&certificate) {
+                return Ok(true);
+            }
+            let (id, pem) = (certificate.id().to_string(), pem::encode_certificate(&der));
+            Ok(self.inner.known.is_known(&id, &pem, self.settings().trust).await)
         })
     }
 

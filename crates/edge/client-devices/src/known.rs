@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use marram_edge_ports::{DataPlaneError, Later};
+use marram_edge_ports::{DataPlaneError, DeviceCloud};
 use marram_types::SharedClock;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -17,17 +17,6 @@ use smol_str::SmolStr;
 const MAX_KNOWN: usize = 10_000;
 /// How long the control plane may take before its last word counts.
 const ANSWER: Duration = Duration::from_secs(5);
-
-/// The control plane's word on client devices.
-pub trait DeviceCloud: Send + Sync {
-    /// Whether the certificate is active and attached to the thing, and the thing associated with this core.
-    fn verify<'a>(
-        &'a self,
-        thing: &'a str,
-        certificate_id: &'a str,
-        certificate_pem: &'a str,
-    ) -> Later<'a, bool, DataPlaneError>;
-}
 
 /// What is known of a device with a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,17 +145,109 @@ impl KnownDevices {
     /// Asks the control plane, and remembers; without it, what is remembered.
     pub async fn verify(&self, thing: &str, certificate_id: &str, pem: &str, trust: Duration) -> Verdict {
         let Some(cloud) = &self.cloud else { return self.remembered(thing, certificate_id, trust) };
-        let noted = match tokio::time::timeout(ANSWER, cloud.verify(thing, certificate_id, pem)).await {
+        let ask = async {
+            Ok::<_, DataPlaneError>(
+                cloud.is_registered(pem).await? && cloud.is_associated(thing, certificate_id).await?,
+            )
+        };
+        let noted = match tokio::time::timeout(ANSWER, ask).await {
             Ok(Ok(true)) => self.learn(thing, certificate_id).map(|()| Verdict::Known),
             Ok(Ok(false)) => self.forget(thing, certificate_id).map(|()| Verdict::Unknown),
-            Ok(Err(DataPlaneError::Answered { status: 400..=404, .. })) => {
-                self.forget(thing, certificate_id).map(|()| Verdict::Unknown)
+            Ok(Err(error)) => {
+                tracing::debug!(thing, %error, "a client device cannot be asked about: what is remembered counts");
+                Ok(self.remembered(thing, certificate_id, trust))
             }
-            Ok(Err(_)) | Err(_) => Ok(self.remembered(thing, certificate_id, trust)),
+            Err(_) => Ok(self.remembered(thing, certificate_id, trust)),
         };
         noted.unwrap_or_else(|error| {
             tracing::error!(%error, "client devices cannot be remembered");
             self.remembered(thing, certificate_id, trust)
         })
+    }
+
+    /// Whether the certificate is that of any device of this core: the control plane's word; without it, what is remembered.
+    pub async fn is_known(&self, certificate_id: &str, pem: &str, trust: Duration) -> bool {
+        if let Some(cloud) = &self.cloud
+            && let Ok(Ok(answer)) = tokio::time::timeout(ANSWER, cloud.is_registered(pem)).await
+        {
+            return answer;
+        }
+        self.is_remembered(certificate_id, trust)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use marram_edge_ports::{CoreEndpoint, Later};
+    use marram_types::{ManualClock, Timestamp};
+
+    use super::*;
+
+    /// A control plane that says one thing about everybody.
+    struct Word(Mutex<Result<(bool, bool), DataPlaneError>>);
+
+    impl Word {
+        fn set(&self, word: Result<(bool, bool), DataPlaneError>) {
+            *self.0.lock().unwrap() = word;
+        }
+    }
+
+    impl DeviceCloud for Word {
+        fn is_registered<'a>(&'a self, _: &'a str) -> Later<'a, bool, DataPlaneError> {
+            Box::pin(std::future::ready(self.0.lock().unwrap().clone().map(|(registered, _)| registered)))
+        }
+        fn is_associated<'a>(&'a self, _: &'a str, _: &'a str) -> Later<'a, bool, DataPlaneError> {
+            Box::pin(std::future::ready(self.0.lock().unwrap().clone().map(|(_, associated)| associated)))
+        }
+        fn put_authorities(&self, _: Vec<String>) -> Later<'_, (), DataPlaneError> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+        fn endpoints(&self) -> Later<'_, Vec<CoreEndpoint>, DataPlaneError> {
+            Box::pin(std::future::ready(Ok(Vec::new())))
+        }
+        fn put_endpoints(&self, _: Vec<CoreEndpoint>) -> Later<'_, (), DataPlaneError> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    /// CC 2.5.4, 2.5.5: the control plane's word counts and is remembered for as long as it is trusted; a refusal is
+    /// forgotten at once, a control plane that cannot be asked or may not be asked changes nothing; a clock that goes
+    /// backwards extends nothing; a start reads what was remembered.
+    #[tokio::test]
+    async fn the_control_planes_word_is_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("devices.json");
+        let start = Timestamp::from_micros(1_000_000_000_000);
+        let clock = Arc::new(ManualClock::new(start));
+        let word = Arc::new(Word(Mutex::new(Ok((true, false)))));
+        let open = || KnownDevices::open(&path, clock.clone(), Some(word.clone())).unwrap();
+        let (known, trust) = (open(), Duration::from_secs(3_600));
+        let verify = async |known: &KnownDevices| known.verify("lathe", "c1", "pem", trust).await;
+        let gone = || Err(DataPlaneError::Unreachable("cut".to_owned()));
+        let denied = DataPlaneError::Answered { status: 403, code: "AccessDenied".to_owned(), message: String::new() };
+
+        assert_eq!(verify(&known).await, Verdict::Unknown, "registered, not associated");
+        word.set(gone());
+        assert_eq!(verify(&known).await, Verdict::Unknown);
+        word.set(Ok((true, true)));
+        assert_eq!(verify(&known).await, Verdict::Known);
+        for error in [gone(), Err(denied)] {
+            word.set(error);
+            assert_eq!(verify(&known).await, Verdict::Known);
+            assert!(known.is_known("c1", "pem", trust).await && !known.is_known("c2", "pem", trust).await);
+        }
+        let again = open();
+        assert_eq!(verify(&again).await, Verdict::Known);
+        clock.advance(trust + Duration::from_secs(1));
+        assert_eq!(verify(&again).await, Verdict::Stale);
+        clock.set(Timestamp::from_micros(1));
+        assert_eq!(verify(&again).await, Verdict::Stale);
+        word.set(Ok((true, true)));
+        assert_eq!(verify(&again).await, Verdict::Known);
+        word.set(Ok((false, true)));
+        assert_eq!(verify(&again).await, Verdict::Unknown);
+        assert!(!again.is_known("c1", "pem", trust).await);
+        word.set(gone());
+        assert_eq!(verify(&again).await, Verdict::Unknown, "forgotten");
     }
 }

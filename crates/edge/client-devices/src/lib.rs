@@ -17,5 +17,6 @@ mod session;
 
 pub use authority::{CoreAuthority, CoreAuthorityError};
 pub use devices::{BoundDevices, Devices, DevicesOptions, FlowTopics, TENANT};
-pub use known::{DeviceCloud, KnownDevices, Verdict};
+pub use known::{KnownDevices, Verdict};
 pub use listener::{LocalBroker, LocalBrokerError, LocalBrokerOptions};
+pub use marram_edge_ports::DeviceCloud;

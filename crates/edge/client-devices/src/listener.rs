@@ -144,11 +144,11 @@ impl LocalBroker {
     }
 }
 
-/// Replaces the certificate in time; asks connections again when decisions changed.
+/// Replaces the certificate in time and when hosts changed; asks connections again when decisions changed.
 async fn watch(broker: Broker, devices: Devices, certificate: ServerCertificate, seconds: i64) {
     let life = Duration::from_secs(seconds.unsigned_abs() * ROTATE_THIRDS / 3);
     let mut rotate = tokio::time::Instant::now() + life;
-    let mut version = devices.version();
+    let (mut version, mut hosts) = (devices.version(), devices.hosts_version());
     let tenant = Tenant::new(TENANT);
     loop {
         tokio::time::sleep(LOOK).await;
@@ -159,7 +159,9 @@ async fn watch(broker: Broker, devices: Devices, certificate: ServerCertificate,
                 broker.reauthorize(&Selector::Principal(&session.principal));
             }
         }
-        if tokio::time::Instant::now() >= rotate {
+        let named = devices.hosts_version();
+        if named != hosts || tokio::time::Instant::now() >= rotate {
+            hosts = named;
             match devices.issue_server() {
                 Ok((issued, seconds)) => {
                     if let Err(error) = certificate.replace(&issued.chain_pem, &issued.key_pem) {

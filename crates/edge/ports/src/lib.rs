@@ -8,6 +8,7 @@ mod cloud;
 mod component;
 mod deployment;
 mod error;
+mod field;
 mod local;
 mod nucleus;
 
@@ -25,6 +26,7 @@ pub use deployment::{
     Deployments, LocalConfigurationUpdate, LocalDeploymentRequest, RunWith, SystemResourceLimits, ValidationRequest,
 };
 pub use error::PortError;
+pub use field::{CoreEndpoint, DeviceCloud};
 pub use local::{
     CertificateUpdate, ClientDevices, ComponentMetric, DebugPassword, DebugPasswords, LocalShadows, Metrics,
     MqttCredential, SecretAnswer, SecretPayload, SecretQuery, Secrets, ShadowOperation, ShadowPage, ShadowRequest,

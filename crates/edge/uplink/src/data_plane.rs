@@ -1,5 +1,7 @@
 //! The Greengrass data plane over HTTPS with the device's certificate, and downloads (CR 5.3).
 
+mod field;
+
 use std::io::SeekFrom;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -230,6 +232,9 @@ impl Ready {
             self.device.send(ClientRequest { method, url, headers, body }, ANSWER).await.map_err(unreachable)?;
         if !response.status.is_success() {
             return Err(answered(response.status, &response.headers, &response.body));
+        }
+        if response.body.is_empty() {
+            return Ok(Value::Null);
         }
         serde_json::from_slice(&response.body).map_err(|error| DataPlaneError::Malformed(error.to_string()))
     }

@@ -1,6 +1,6 @@
 //! Operations of the device HTTPS plane that stand in no published model: the credentials provider (control-plane-api 6.1)
-//! and those of the Greengrass data plane (6.2). The paths of GetDeploymentConfiguration and PutCertificateAuthorities are our
-//! own: the original's are not published. Routed by path for callers with a client certificate, never by signature.
+//! and those of the Greengrass data plane (6.2). The paths of GetDeploymentConfiguration, PutCertificateAuthorities
+//! and the two verifications are our own: the original's are not published. Routed by path for callers with a client certificate, never by signature.
 
 use crate::model::{DEFAULT_BODY_LIMIT, Kind, Location, Member, Operation, Shape};
 use crate::service::ServiceId;
@@ -78,6 +78,36 @@ pub static OPERATIONS: &[Operation] = &[
         errors: &[],
         read_only: false,
         iam_action: "greengrass:PutCertificateAuthorities",
+        paginated: None,
+        body_limit: DEFAULT_BODY_LIMIT,
+        has_shapes: true,
+    },
+    Operation {
+        service: ServiceId::GreengrassV2,
+        name: "VerifyClientDeviceIdentity",
+        method: "POST",
+        path: "/greengrass/v2/verifyClientDeviceIdentity",
+        status: 200,
+        input: Some(&IDENTITY_REQUEST),
+        output: Some(&IDENTITY_RESPONSE),
+        errors: &[],
+        read_only: true,
+        iam_action: "greengrass:VerifyClientDeviceIdentity",
+        paginated: None,
+        body_limit: DEFAULT_BODY_LIMIT,
+        has_shapes: true,
+    },
+    Operation {
+        service: ServiceId::GreengrassV2,
+        name: "VerifyClientDeviceIoTCertificateAssociation",
+        method: "POST",
+        path: "/greengrass/v2/verifyClientDeviceIoTCertificateAssociation",
+        status: 200,
+        input: Some(&ASSOCIATION_REQUEST),
+        output: None,
+        errors: &[],
+        read_only: true,
+        iam_action: "greengrass:VerifyClientDeviceIoTCertificateAssociation",
         paginated: None,
         body_limit: DEFAULT_BODY_LIMIT,
         has_shapes: true,
@@ -163,6 +193,22 @@ static AUTHORITIES_REQUEST: Shape = structure(
     &[
         member("coreDeviceThingName", "coreDeviceThingName", Location::Uri, &NAME, true),
         member("coreDeviceCertificates", "coreDeviceCertificates", Location::Body, &AUTHORITIES, true),
+    ],
+);
+
+static IDENTITY_REQUEST: Shape = structure(
+    "VerifyClientDeviceIdentityRequest",
+    &[member("clientDeviceCertificate", "clientDeviceCertificate", Location::Body, &PEM, true)],
+);
+static IDENTITY_RESPONSE: Shape = structure(
+    "VerifyClientDeviceIdentityResponse",
+    &[member("clientDeviceCertificateId", "clientDeviceCertificateId", Location::Body, &PLAIN, false)],
+);
+static ASSOCIATION_REQUEST: Shape = structure(
+    "VerifyClientDeviceIoTCertificateAssociationRequest",
+    &[
+        member("clientDeviceThingName", "clientDeviceThingName", Location::Body, &NAME, true),
+        member("clientDeviceCertificateId", "clientDeviceCertificateId", Location::Body, &NAME, true),
     ],
 );
 
