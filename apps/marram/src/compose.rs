@@ -16,12 +16,13 @@ use marram_audit::Audit;
 use marram_broker::{Broker, BrokerOptions, FileStore};
 use marram_cloudtrail::CloudTrail;
 use marram_console::{Console, ConsoleOptions, Embedded, Endpoints as ConsoleEndpoints};
-use marram_flow_runtime::{History, RuntimeHandle, RuntimeOptions};
+use marram_flow_runtime::{BrokerPort, FlowPrincipal, History, RuntimeHandle, RuntimeOptions};
 use marram_front::{ApiListener, DeviceDoor, FrontDoor, FrontMetrics, FrontOptions, IdentityGate};
 use marram_greengrass::StatusTopics;
 use marram_identity::{IamService, Identity, IdentityOptions, Service, StsService};
 use marram_jobs::{JobTopics, Jobs, JobsDataService, JobsService};
 use marram_mqtt_net::{listen_tls, serve_stream};
+use marram_objects::Objects;
 use marram_obs::Metrics;
 use marram_provisioning::{JustInTime, Provisioning, ProvisioningService, ProvisioningTopics};
 use marram_registry::{CredentialsService, DataService, DeviceAuthority, Endpoints, Outbox, Registry, RegistryOptions};
@@ -42,7 +43,6 @@ use crate::adapter::certificates::RegisteredCertificates;
 use crate::adapter::desk::RegisteredDevices;
 use crate::adapter::flow_target::GreengrassFlows;
 use crate::adapter::language::NamespaceLanguage;
-use crate::adapter::messages::BrokerMessages;
 use crate::adapter::pages::StatusPages;
 use crate::adapter::reserved::{ReservedServices, ReservedTopics};
 use crate::admin;
@@ -74,6 +74,8 @@ pub struct Stack {
     pub services: Vec<Arc<dyn Service>>,
     /// The web console.
     pub console: Console,
+    /// The object store, which is no [`Service`].
+    pub objects: Objects,
     broker: Broker,
     runtime: RuntimeHandle,
     audit: Audit,
@@ -160,7 +162,8 @@ impl Stack {
         };
         let history = History::new(store.clone());
         let runtime =
-            start_runtime(&data, &history, &identity, &broker, &metrics, settings.flow_events_per_second).await?;
+            start_runtime(&data, &history, &identity, &broker, &metrics, settings.flow_events_per_second, &root_pem)
+                .await?;
         let things_graph = ThingsGraph::open(Parts {
             store: store.clone(),
             identity: identity.clone(),
@@ -198,7 +201,7 @@ impl Stack {
             objects::open(settings, &data, &store, &identity, (&region, &clock), authority.key_pem().into_bytes())?;
         let greengrass = greengrass::open(&data, &store, &identity, &jobs, &shadows, &objects).await?;
         let status = StatusTopics::start(greengrass.clone(), ShadowTopics::start(shadows.clone()));
-        let flows = GreengrassFlows::new(identity.clone(), Arc::new(greengrass.clone()));
+        let flows = GreengrassFlows::new(identity.clone(), greengrass.clone(), objects.clone());
         things_graph.serve_greengrass(Arc::new(flows));
         reserved.serve(ReservedServices {
             flows: CoreTopics::start(things_graph.clone()),
@@ -323,6 +326,7 @@ impl Stack {
             identity,
             services,
             console,
+            objects,
             broker,
             runtime,
             audit,
@@ -370,6 +374,11 @@ fn start_broker(
     Broker::start(options, ports).context("cannot open the kept MQTT sessions")
 }
 
+/// The broker's worlds are named as the device authority names them: account and region.
+fn tenant_of(principal: &FlowPrincipal) -> marram_broker::Tenant {
+    marram_broker::Tenant::new(&format!("{}/{}", principal.account, principal.region))
+}
+
 async fn start_runtime(
     data: &DataDir,
     history: &History,
@@ -377,12 +386,15 @@ async fn start_runtime(
     broker: &Broker,
     metrics: &Metrics,
     events_per_second: u32,
+    root_pem: &str,
 ) -> anyhow::Result<RuntimeHandle> {
     let ports = marram_flow_runtime::Ports {
-        messages: Arc::new(BrokerMessages::new(broker.clone())),
+        messages: Arc::new(BrokerPort::new(broker.clone(), tenant_of)),
         authority: Arc::new(RoleAuthority::new(identity.clone())),
         history: Some(Arc::new(history.clone())),
     };
-    let options = RuntimeOptions { events_per_second, ..RuntimeOptions::new(data.folder("flows")?) };
+    let mut options = RuntimeOptions { events_per_second, ..RuntimeOptions::new(data.folder("flows")?) };
+    // Web services of this installation are known by its own root, others by the system's.
+    root_pem.clone_into(&mut options.http.roots_pem);
     RuntimeHandle::open(options, ports, metrics).await.context("cannot open the flow journals")
 }

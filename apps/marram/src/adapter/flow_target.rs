@@ -3,10 +3,10 @@
 //! Every step is a call of the service in the caller's name: authorized, audited, as if the caller had made it. What the
 //! target's latest deployment has stays; only the flow component's own member of the configuration is replaced.
 
-use std::sync::Arc;
-
 use marram_aws_api::{ApiError, ServiceId};
+use marram_greengrass::Greengrass;
 use marram_identity::{BoxFuture, CallContext, CallError, CallFacts, Identity, Service};
+use marram_objects::Objects;
 use marram_store::Snapshot;
 use marram_things_graph::{FlowComponent, FlowTarget, GreengrassTarget, GroupMembers, Realm, Sent};
 use marram_types::RequestId;
@@ -15,21 +15,31 @@ use serde_json::{Map, Value, json};
 /// Members of a deployment that the next one of the target takes over.
 const KEPT: [&str; 5] = ["deploymentName", "deploymentPolicies", "iotJobConfiguration", "parentTargetArn", "tags"];
 
+/// The DSSE payload type of an artifact's manifest.
+const ARTIFACT_TYPE: &str = "application/vnd.marram.flow-artifact+json";
+
 /// Deployments of Greengrass.
 pub struct GreengrassFlows {
     identity: Identity,
-    greengrass: Arc<dyn Service>,
+    greengrass: Greengrass,
+    objects: Objects,
 }
 
 impl GreengrassFlows {
-    /// Deployments go to `greengrass`.
-    pub fn new(identity: Identity, greengrass: Arc<dyn Service>) -> GreengrassFlows {
-        GreengrassFlows { identity, greengrass }
+    /// Deployments go to `greengrass`, artifacts to `objects`.
+    pub fn new(identity: Identity, greengrass: Greengrass, objects: Objects) -> GreengrassFlows {
+        GreengrassFlows { identity, greengrass, objects }
     }
 
-    async fn call(&self, ctx: &CallContext, operation: &str, input: Value) -> Result<Value, ApiError> {
-        let operation =
-            ServiceId::GreengrassV2.operation(operation).ok_or_else(|| ApiError::not_supported(operation))?;
+    /// A call of the same caller to another service.
+    fn context(
+        &self,
+        ctx: &CallContext,
+        service: ServiceId,
+        operation: &str,
+        input: &Value,
+    ) -> Result<CallContext, ApiError> {
+        let operation = service.operation(operation).ok_or_else(|| ApiError::not_supported(operation))?;
         let facts = CallFacts {
             region: ctx.region.clone(),
             request_id: RequestId::fresh(),
@@ -40,8 +50,12 @@ impl GreengrassFlows {
             request_parameters: input.clone(),
             tls: ctx.tls.clone(),
         };
-        let own = self.identity.context(ctx.principal.clone(), facts);
-        let answer = self.greengrass.call(&own, operation, input).await;
+        Ok(self.identity.context(ctx.principal.clone(), facts))
+    }
+
+    async fn call(&self, ctx: &CallContext, operation: &str, input: Value) -> Result<Value, ApiError> {
+        let own = self.context(ctx, ServiceId::GreengrassV2, operation, &input)?;
+        let answer = self.greengrass.call(&own, own.operation, input).await;
         own.finish(&answer);
         answer
     }
@@ -69,6 +83,44 @@ impl GreengrassTarget for GreengrassFlows {
 
     fn includes(&self, snapshot: &Snapshot<'_>, realm: &Realm, resource: &str, thing: &str) -> Result<bool, CallError> {
         GroupMembers.includes(snapshot, realm, resource, thing)
+    }
+
+    fn may_store(&self, ctx: &CallContext, bucket: &str, key: &str) -> Result<(), ApiError> {
+        let own = self.context(ctx, ServiceId::S3, "PutObject", &place(bucket, key))?;
+        self.objects.may_write(&own, bucket, key)
+    }
+
+    fn store<'a>(
+        &'a self,
+        ctx: &'a CallContext,
+        bucket: &'a str,
+        key: &'a str,
+        bytes: Vec<u8>,
+    ) -> BoxFuture<'a, Result<(), ApiError>> {
+        Box::pin(async move {
+            let own = self.context(ctx, ServiceId::S3, "PutObject", &place(bucket, key))?;
+            let answer = self.objects.put(&own, bucket, key, "application/gzip", bytes).await.map(|()| json!({}));
+            own.finish(&answer);
+            answer.map(drop)
+        })
+    }
+
+    fn discard<'a>(
+        &'a self,
+        ctx: &'a CallContext,
+        bucket: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<(), ApiError>> {
+        Box::pin(async move {
+            let own = self.context(ctx, ServiceId::S3, "DeleteObject", &place(bucket, key))?;
+            let answer = self.objects.delete(&own, bucket, key).await.map(|()| json!({}));
+            own.finish(&answer);
+            answer.map(drop)
+        })
+    }
+
+    fn sign(&self, manifest: &[u8]) -> Value {
+        self.greengrass.sign_detached(ARTIFACT_TYPE, manifest)
     }
 
     fn send<'a>(
@@ -100,6 +152,11 @@ impl GreengrassTarget for GreengrassFlows {
             Ok(Some(Sent { deployment_id, revision }))
         })
     }
+}
+
+/// The members of a request for one object.
+fn place(bucket: &str, key: &str) -> Value {
+    json!({ "bucketName": bucket, "key": key })
 }
 
 /// The component's entry of the next deployment; `None`: nothing is left to configure.

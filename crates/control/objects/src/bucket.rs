@@ -1,7 +1,7 @@
 //! Buckets: their names, their place and their policies (control-plane-api 9.1).
 
 use marram_aws_api::ApiError;
-use marram_identity::CallError;
+use marram_identity::{CallContext, CallError, Grant};
 use marram_store::params;
 use marram_types::{AccountId, Timestamp};
 
@@ -53,8 +53,14 @@ pub(crate) async fn create(call: &mut Call<'_>) -> Result<Reply, ApiError> {
             return Err(fault::illegal_location());
         }
     }
-    let (account, region, now) = (ctx.account.clone(), ctx.region.clone(), ctx.now);
     let location = format!("/{name}");
+    insert(ctx, grant, name).await?;
+    Ok(Reply::empty(200).with("location", location))
+}
+
+/// Makes the row of a bucket nobody has.
+pub(crate) async fn insert(ctx: &CallContext, grant: Grant, name: String) -> Result<(), ApiError> {
+    let (account, region, now) = (ctx.account.clone(), ctx.region.clone(), ctx.now);
     ctx.commit(grant, move |tx| {
         let owner = tx.query_opt("SELECT account FROM s3_bucket WHERE name = $1", params![name], |row| {
             Ok::<_, CallError>(row.parse::<AccountId>(0)?)
@@ -79,8 +85,7 @@ pub(crate) async fn create(call: &mut Call<'_>) -> Result<Reply, ApiError> {
         )?;
         Ok(())
     })
-    .await?;
-    Ok(Reply::empty(200).with("location", location))
+    .await
 }
 
 /// Only what is the case anyhow may be asked for: access control lists are off.

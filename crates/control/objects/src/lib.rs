@@ -17,6 +17,7 @@ mod bucket;
 mod checksum;
 mod chunked;
 mod fault;
+mod inside;
 mod list;
 mod multipart;
 mod object;

@@ -8,7 +8,7 @@ mod remove;
 pub(crate) use condition::range;
 pub(crate) use get::get;
 pub(crate) use put::{Stored, column, copy, put, stored_headers, write};
-pub(crate) use remove::{delete, delete_many};
+pub(crate) use remove::{delete, delete_many, remove};
 
 use marram_identity::CallError;
 use marram_store::{Snapshot, params};

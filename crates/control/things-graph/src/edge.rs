@@ -3,6 +3,7 @@
 //! Everything deployed to one target stands in one member of the flow component's configuration, written anew each time:
 //! a core that slept through ten revisions is right after the last one.
 
+pub(crate) mod artifact;
 mod group;
 mod report;
 mod topics;
@@ -54,11 +55,75 @@ pub(crate) async fn undeploy(
     group: &Group,
 ) -> Result<(), ApiError> {
     send(service, ctx, realm, urn, group, false).await?;
+    discard(service, ctx, realm, urn, group).await;
     let held = ctx.read(|s| report::is_held(s, realm, urn))?;
     if !held {
         note(service, realm, urn, Status::DeletedInTarget).await?;
     }
     Ok(())
+}
+
+/// Puts the artifact of a deployment into its bucket, as the caller (TG 7.3).
+pub(crate) async fn store(
+    service: &ThingsGraph,
+    ctx: &CallContext,
+    realm: &Realm,
+    group: &Group,
+    packed: Packed,
+) -> Result<(), ApiError> {
+    let port = service.inner.greengrass.get().ok_or_else(unavailable)?;
+    let Packed { urn, key, bytes } = packed;
+    port.store(ctx, &group.bucket, &key, bytes).await.map_err(|error| not_writable(&group.bucket, &error))?;
+    let row_realm = realm.clone();
+    service
+        .system(realm)
+        .commit_unrecorded(move |tx| {
+            tx.execute(
+                "UPDATE tg_instance SET artifact = $4 WHERE account = $1 AND region = $2 AND urn_key = $3",
+                params![row_realm.account, row_realm.region, urn.key(), key],
+            )?;
+            Ok::<_, CallError>(())
+        })
+        .await
+}
+
+/// An artifact on its way.
+pub(crate) struct Packed {
+    pub(crate) urn: Urn,
+    pub(crate) key: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Removes the artifact of an undeployed deployment, unless another one has put its own there. A bucket that cannot be
+/// written any more holds nobody up: the object is the customer's.
+async fn discard(service: &ThingsGraph, ctx: &CallContext, realm: &Realm, urn: &Urn, group: &Group) {
+    let Some(port) = service.inner.greengrass.get() else { return };
+    let owned = ctx.read(|s| {
+        s.query_opt(
+            "SELECT i.artifact FROM tg_instance i WHERE i.account = $1 AND i.region = $2 AND i.urn_key = $3
+             AND i.artifact IS NOT NULL AND NOT EXISTS (SELECT 1 FROM tg_instance o WHERE o.account = $1
+             AND o.region = $2 AND o.bucket = i.bucket AND o.artifact = i.artifact AND o.urn_key <> $3 AND o.in_target = 1)",
+            params![realm.account, realm.region, urn.key()],
+            |row| Ok::<_, CallError>(row.get::<String>(0)?),
+        )
+    });
+    let removed = match owned {
+        Ok(Some(key)) => port.discard(ctx, &group.bucket, &key).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = removed {
+        tracing::warn!(deployment = %urn, %error, "the artifact of a deployment stays in its bucket");
+    }
+}
+
+/// What the caller hears of a bucket that does not take artifacts.
+pub(crate) fn not_writable(bucket: &str, error: &ApiError) -> ApiError {
+    ApiError::invalid_request(format!("The bucket {bucket} cannot be written: {}", error.message))
+}
+
+fn unavailable() -> ApiError {
+    ApiError::invalid_request("The target GREENGRASS is not available: no cores are served here")
 }
 
 /// A start found a deployment that was stored but not sent.
@@ -84,7 +149,6 @@ async fn send(
     group: &Group,
     is_in_target: bool,
 ) -> Result<Option<Sent>, ApiError> {
-    let unavailable = || ApiError::invalid_request("The target GREENGRASS is not available: no cores are served here");
     let port = service.inner.greengrass.get().ok_or_else(unavailable)?;
     // One at a time for each target: a deployment is made of what all instances of the target are.
     let lock = service.instance_lock(realm, &group.resource);
@@ -183,6 +247,7 @@ fn devices(
         params![realm.account, realm.region, resource],
         |row| Ok::<_, CallError>((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<i64>(2)? != 0)),
     )?;
+    let place = realm.registry();
     let mut devices = Map::new();
     for (key, snapshot, was_in_target) in rows {
         let is_wanted = if key == urn.key() { is_in_target } else { was_in_target };
@@ -192,15 +257,9 @@ fn devices(
             continue;
         };
         for thing in deployment.snapshot.site.things.keys() {
-            let ids = s.query_all(
-                "SELECT c.id FROM iot_thing_principal p
-                 JOIN iot_certificate c ON c.account = p.account AND c.region = p.region AND c.id = p.principal
-                 WHERE p.account = $1 AND p.region = $2 AND p.thing = $3 AND c.status = 'ACTIVE' ORDER BY c.id",
-                params![realm.account, realm.region, thing.as_str()],
-                |row| Ok::<_, CallError>(Value::String(row.get(0)?)),
-            )?;
+            let ids = marram_registry::active_certificates_of_thing(s, &place, thing)?;
             if !ids.is_empty() {
-                devices.insert(thing.to_string(), Value::Array(ids));
+                devices.insert(thing.to_string(), ids.into());
             }
         }
     }

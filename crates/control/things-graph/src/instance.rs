@@ -3,7 +3,7 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod deploy;
-mod prepare;
+pub(crate) mod prepare;
 pub(crate) mod read;
 pub(crate) mod undeploy;
 

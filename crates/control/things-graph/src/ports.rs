@@ -82,6 +82,32 @@ pub trait GreengrassTarget: Send + Sync + Debug {
     /// The store's failure.
     fn includes(&self, snapshot: &Snapshot<'_>, realm: &Realm, resource: &str, thing: &str) -> Result<bool, CallError>;
 
+    /// Whether the caller may put an artifact there.
+    ///
+    /// # Errors
+    /// What the object store answers.
+    fn may_store(&self, ctx: &CallContext, bucket: &str, key: &str) -> Result<(), ApiError>;
+
+    /// Puts an artifact into a bucket, as the caller.
+    fn store<'a>(
+        &'a self,
+        ctx: &'a CallContext,
+        bucket: &'a str,
+        key: &'a str,
+        bytes: Vec<u8>,
+    ) -> BoxFuture<'a, Result<(), ApiError>>;
+
+    /// Removes an artifact, as the caller; one that is gone is no error.
+    fn discard<'a>(
+        &'a self,
+        ctx: &'a CallContext,
+        bucket: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<(), ApiError>>;
+
+    /// The signature of an artifact's manifest by the deployment key: a DSSE envelope without its payload.
+    fn sign(&self, manifest: &[u8]) -> Value;
+
     /// Makes a new deployment of `target`, as the caller: everything the latest one has stays, the flow component becomes
     /// what `component` says. `None`: there was nothing to take away.
     fn send<'a>(

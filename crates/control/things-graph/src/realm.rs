@@ -22,6 +22,15 @@ impl Realm {
         Self { partition: ctx.partition.clone(), account: ctx.account.clone(), region: ctx.region.clone() }
     }
 
+    /// The same place as the registry says it.
+    pub(crate) fn registry(&self) -> marram_registry::Realm {
+        marram_registry::Realm {
+            partition: self.partition.clone(),
+            account: self.account.clone(),
+            region: self.region.clone(),
+        }
+    }
+
     /// The account's private namespace.
     pub fn namespace(&self) -> Namespace {
         Namespace::private(self.region.as_str(), self.account.as_str())

@@ -12,11 +12,7 @@ pub struct RegistryThings;
 
 impl Things for RegistryThings {
     fn find(&self, snapshot: &Snapshot<'_>, realm: &Realm, name: &str) -> Result<Option<ThingFacts>, CallError> {
-        let place = marram_registry::Realm {
-            partition: realm.partition.clone(),
-            account: realm.account.clone(),
-            region: realm.region.clone(),
-        };
+        let place = realm.registry();
         let thing = marram_registry::find_thing(snapshot, &place, name)?;
         Ok(thing.map(|thing| ThingFacts { arn: thing.arn, attributes: thing.attributes }))
     }

@@ -6,6 +6,7 @@ use marram_store::Migration;
 pub const MIGRATIONS: &[Migration] = &[
     Migration { component: "things-graph", number: 1, sql: VERSION_1 },
     Migration { component: "things-graph", number: 2, sql: VERSION_2 },
+    Migration { component: "things-graph", number: 3, sql: VERSION_3 },
 ];
 
 const VERSION_1: &str = "
@@ -127,3 +128,6 @@ CREATE TABLE tg_core_report (
 ) WITHOUT ROWID;
 CREATE INDEX tg_core_report_thing ON tg_core_report (account, region, thing, urn_key);
 ";
+
+/// The artifact of a deployment to cores, in its bucket.
+const VERSION_3: &str = "ALTER TABLE tg_instance ADD COLUMN artifact TEXT;";

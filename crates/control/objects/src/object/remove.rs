@@ -14,7 +14,13 @@ use crate::{fault, xml};
 /// Most keys of one request.
 const MAX_KEYS: usize = 1000;
 
-fn remove(tx: &mut Tx<'_>, blobs: &Blobs, account: &AccountId, bucket: &str, key: &str) -> Result<(), CallError> {
+pub(crate) fn remove(
+    tx: &mut Tx<'_>,
+    blobs: &Blobs,
+    account: &AccountId,
+    bucket: &str,
+    key: &str,
+) -> Result<(), CallError> {
     let Some(object) = find(tx, account, bucket, key)? else { return Ok(()) };
     tx.execute("DELETE FROM s3_object WHERE account = $1 AND bucket = $2 AND key = $3", params![account, bucket, key])?;
     drop_uses(tx, blobs, account, &object.segments)

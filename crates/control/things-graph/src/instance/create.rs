@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::prepare::prepare;
 use super::{CLOUD, GREENGRASS, Group, Instance, Status, find, summary};
+use crate::edge;
 use crate::input::{Document, Tag, read};
 use crate::language::{self, refusal};
 use crate::realm::Realm;
@@ -96,6 +97,10 @@ pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Val
     .map_err(|_| ApiError::internal())??;
     let prepared = prepared.map_err(refusal)?;
     let source_arn = realm.arn(&prepared.deployment.id);
+    if let (Some(group), Some(target)) = (&group, service.inner.greengrass.get()) {
+        let key = edge::artifact::key(&prepared.flows);
+        target.may_store(ctx, &group.bucket, &key).map_err(|error| edge::not_writable(&group.bucket, &error))?;
+    }
     for role in roles {
         if !service.inner.roles.trusts(&realm, role, &source_arn) {
             let message = format!("The role {role} does not exist or does not trust {SERVICE_PRINCIPAL}");

@@ -11,7 +11,7 @@ use smol_str::SmolStr;
 
 use super::prepare::prepare;
 use super::{Instance, Status, authorized_target, find, not_found, set_status, summary};
-use crate::edge;
+use crate::edge::{self, Packed};
 use crate::input::{ById, read};
 use crate::language::refusal;
 use crate::realm::Realm;
@@ -51,6 +51,15 @@ pub(crate) async fn deploy(service: &ThingsGraph, ctx: &CallContext, input: &Val
         ApiError::internal()
     })?;
     let sha256 = hash(&stored);
+    let packed = match (&instance.group, service.inner.greengrass.get()) {
+        (Some(_), Some(target)) => {
+            let sign = |manifest: &[u8]| target.sign(manifest);
+            let bytes = ctx
+                .read(|s| edge::artifact::build(s, &realm, &prepared, &instance.definition, &order, ctx.now, &sign))?;
+            Some(Packed { urn: instance.id.clone(), key: edge::artifact::key(&prepared.flows), bytes })
+        }
+        _ => None,
+    };
     let (version, dependencies) = (prepared.view.version, prepared.dependencies.to_string());
     let (row_realm, row_urn, now) = (realm.clone(), instance.id.clone(), ctx.now);
     ctx.commit(grant, move |tx| {
@@ -69,6 +78,12 @@ pub(crate) async fn deploy(service: &ThingsGraph, ctx: &CallContext, input: &Val
     })
     .await?;
     if let Some(group) = &instance.group {
+        if let Some(packed) = packed
+            && let Err(error) = edge::store(service, ctx, &realm, group, packed).await
+        {
+            note(service, &realm, &instance.id, Status::Failed).await?;
+            return Err(error);
+        }
         let sent = edge::deploy(service, ctx, &realm, &instance.id, group).await?;
         let instance = ctx.read(|s| find(s, &realm, &urn))?.ok_or_else(|| not_found(&urn))?;
         return Ok(json!({ "summary": summary(&realm, &instance), "greengrassDeploymentId": sent.deployment_id }));

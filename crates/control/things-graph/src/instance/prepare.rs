@@ -24,15 +24,15 @@ const MODBUS_ATTRIBUTE: &str = "modbusTcp";
 const CORE_ENDPOINT: &str = "core";
 
 /// A checked deployment and all it needs.
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     is_cloud: bool,
-    pub(super) deployment: Deployment,
-    pub(super) system: Arc<System>,
+    pub(crate) deployment: Deployment,
+    pub(crate) system: Arc<System>,
     /// Role and flow, in document order.
-    pub(super) flows: Vec<(SmolStr, Compiled<Flow>)>,
+    pub(crate) flows: Vec<(SmolStr, Compiled<Flow>)>,
     /// By name: the bound things and their devices.
-    pub(super) things: BTreeMap<String, (ThingFacts, Urn)>,
-    pub(super) view: View,
+    pub(crate) things: BTreeMap<String, (ThingFacts, Urn)>,
+    pub(crate) view: View,
     /// `validatedDependencyRevisions`.
     pub(super) dependencies: Value,
 }

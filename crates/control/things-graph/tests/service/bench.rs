@@ -214,11 +214,11 @@ impl Bench {
         self.registry_ok("CreateThing", input).await;
     }
 
-    /// A call of the registry that succeeds.
-    pub async fn registry_ok(&self, operation: &str, input: Value) {
+    /// The answer of a call of the registry that succeeds.
+    pub async fn registry_ok(&self, operation: &str, input: Value) -> Value {
         let operation = ServiceId::Iot.operation(operation).unwrap();
         let ctx = self.context(Principal::root(ACCOUNT.parse().unwrap(), "aws"), operation);
-        self.registry.call(&ctx, operation, input).await.unwrap();
+        self.registry.call(&ctx, operation, input).await.unwrap()
     }
 
     /// Uploads and waits for the end; answers the status.

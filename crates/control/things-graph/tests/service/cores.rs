@@ -1,5 +1,6 @@
 //! The target GREENGRASS: what is sent to a group of cores, what they report, the history they send up (TG 7.1 to 7.5, 6.10).
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use marram_aws_api::ApiError;
@@ -16,9 +17,16 @@ use serde_json::{Value, json};
 use crate::bench::{ACCOUNT, Bench, DEPLOYMENT, ns, urn};
 use crate::deployments::{bed, prepared};
 
-/// Greengrass as a list of what was sent.
+/// Greengrass as a list of what was sent, with one bucket.
 #[derive(Debug, Default)]
-struct Sends(Mutex<Vec<FlowComponent>>);
+struct Sends(Mutex<Vec<FlowComponent>>, Mutex<BTreeMap<String, Vec<u8>>>);
+
+/// The bucket that is there.
+const BUCKET: &str = "flows";
+
+fn in_bucket(bucket: &str) -> Result<(), ApiError> {
+    (bucket == BUCKET).then_some(()).ok_or_else(|| ApiError::new("NoSuchBucket", 404, "The bucket is not there"))
+}
 
 impl GreengrassTarget for Sends {
     fn resolve(&self, s: &Snapshot<'_>, realm: &Realm, name: &str) -> Result<Option<FlowTarget>, CallError> {
@@ -26,6 +34,26 @@ impl GreengrassTarget for Sends {
     }
     fn includes(&self, s: &Snapshot<'_>, realm: &Realm, resource: &str, thing: &str) -> Result<bool, CallError> {
         GroupMembers.includes(s, realm, resource, thing)
+    }
+    fn may_store(&self, _: &CallContext, bucket: &str, _: &str) -> Result<(), ApiError> {
+        in_bucket(bucket)
+    }
+    fn store<'a>(
+        &'a self,
+        _: &'a CallContext,
+        bucket: &'a str,
+        key: &'a str,
+        bytes: Vec<u8>,
+    ) -> BoxFuture<'a, Result<(), ApiError>> {
+        self.1.lock().unwrap().insert(key.to_owned(), bytes);
+        Box::pin(std::future::ready(in_bucket(bucket)))
+    }
+    fn discard<'a>(&'a self, _: &'a CallContext, bucket: &'a str, key: &'a str) -> BoxFuture<'a, Result<(), ApiError>> {
+        self.1.lock().unwrap().remove(key);
+        Box::pin(std::future::ready(in_bucket(bucket)))
+    }
+    fn sign(&self, manifest: &[u8]) -> Value {
+        json!({ "signed": manifest.len() })
     }
     fn send<'a>(
         &'a self,
@@ -168,7 +196,25 @@ async fn the_cores_word_moves_the_status() {
     cores.bench.ok("DeleteSystemInstance", bed()).await;
 }
 
-/// TG 7.4: several instances of a group live side by side; undeploying one leaves the other. TG 7.5: a core that is away
+/// TG 7.4: bound things bring the ids of their active certificates along, so that a core lets them in without a line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bound_things_bring_their_certificates() {
+    let dir = tempfile::tempdir().unwrap();
+    let cores = Cores::open(dir.path()).await;
+    let mut ids = Vec::new();
+    for is_active in [true, false] {
+        let made = cores.bench.registry_ok("CreateKeysAndCertificate", json!({ "setAsActive": is_active })).await;
+        let input = json!({ "thingName": "valve-1", "principal": made["certificateArn"] });
+        cores.bench.registry_ok("AttachThingPrincipal", input).await;
+        ids.push(made["certificateId"].clone());
+    }
+    cores.bench.ok("CreateSystemInstance", Cores::create("Bed")).await;
+    cores.bench.ok("DeploySystemInstance", bed()).await;
+    let sent = cores.sends.0.lock().unwrap().last().unwrap().value.clone().unwrap();
+    assert_eq!(sent["devices"], json!({ "valve-1": [ids[0]] }));
+}
+
+/// TG 7.3, 7.4: several instances of a group live side by side; undeploying one leaves the other and its artifact. TG 7.5: a core that is away
 /// does not hold up an undeploy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_of_a_group_do_not_disturb_each_other() {
@@ -180,16 +226,26 @@ async fn instances_of_a_group_do_not_disturb_each_other() {
         cores.bench.ok("DeploySystemInstance", id).await;
     }
     assert_eq!(cores.sends.packages().len(), 2);
+    // Both have the same flow, and so the same object.
+    let stored = || cores.sends.1.lock().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(stored(), ["flow-Irrigate.tar.gz"]);
     assert_eq!(cores.sends.0.lock().unwrap()[1].member, "thinggroup/building");
     let gone = cores.bench.ok("UndeploySystemInstance", bed()).await;
     assert_eq!(gone["summary"]["status"], "DELETED_IN_TARGET", "no core ever had it");
     let left = cores.sends.packages();
     assert_eq!((left.len(), &left[0]["id"]), (1, &json!(urn("Deployment", "Other"))));
+    assert_eq!(stored(), ["flow-Irrigate.tar.gz"], "it is the other one's");
+    cores.bench.ok("UndeploySystemInstance", other).await;
+    assert!(stored().is_empty());
 
     let mut wrong = Cores::create("Third");
     wrong["greengrassGroupName"] = json!("attic");
     let message = cores.bench.refused("CreateSystemInstance", wrong, "InvalidRequest").await;
     assert!(message.contains("attic"), "{message}");
+    let mut wrong = Cores::create("Third");
+    wrong["s3BucketName"] = json!("cellar");
+    let message = cores.bench.refused("CreateSystemInstance", wrong, "InvalidRequest").await;
+    assert!(message.contains("bucket cellar cannot be written"), "{message}");
 }
 
 /// TG 6.10: pages are stored once, whatever comes twice; the execution is terminal with its last message; a core adds
