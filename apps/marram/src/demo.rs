@@ -1,4 +1,5 @@
-//! The demo of `marram up`: mock devices, a Modbus controller, two flows that use them, and a view of it all.
+//! The demo of `marram up`: mock devices, a Modbus controller, flows that use them in the control plane and on the local
+//! core, and a view of it all.
 //!
 //! Nothing here is a shortcut: devices are processes of their own that connect with certificates, flows are TDM documents
 //! that went through the services, and every call is authorized and audited like a user's.
@@ -61,6 +62,21 @@ pub struct DemoOptions {
     pub mqtt_endpoint: String,
     /// Show the live view: a table on a terminal, lines elsewhere.
     pub view: bool,
+    /// The local core, if one runs.
+    pub core: Option<DemoCore>,
+}
+
+/// A core that the demo's lobby is deployed to as well.
+#[derive(Debug, Clone)]
+pub struct DemoCore {
+    /// Its thing name.
+    pub thing: String,
+    /// `host:port` of its local broker; the host stands in the broker's certificate.
+    pub endpoint: String,
+    /// Its certificate authority, PEM; made when the core first starts.
+    pub ca_file: PathBuf,
+    /// A bucket for artifacts of deployments, which exists.
+    pub bucket: String,
 }
 
 /// The running demo.
@@ -82,7 +98,13 @@ pub async fn start(options: DemoOptions, caller: Caller) -> anyhow::Result<Demo>
     let bootstrap = Bootstrap::new(&caller, &options.folder);
     bootstrap.run(&modbus).await.context("cannot set up the demo")?;
     for device in bootstrap::MQTT_DEVICES {
-        children.supervise(Program::device(&options, device));
+        children.supervise(Program::device(&options, device, &options.mqtt_endpoint, &options.ca_file));
+    }
+    if let Some(core) = &options.core {
+        bootstrap.run_on_core(&core.thing, &core.bucket).await.context("cannot set up the demo on the local core")?;
+        for device in bootstrap::CORE_DEVICES {
+            children.supervise(Program::device(&options, device, &core.endpoint, &core.ca_file));
+        }
     }
     let view = options.view.then(|| tokio::spawn(view::run(Arc::clone(&caller), children.board())));
     Ok(Demo { children, view })

@@ -1,12 +1,15 @@
 //! The local core of `marram up`: provisioned once, run as a process of its own, restarted when it dies.
 
 use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
+use marram_aws_api::ServiceId::GreengrassV2;
 use marram_pki::RequestedKey;
+use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,6 +17,11 @@ use tokio::task::JoinHandle;
 use crate::command::core::write_folder;
 use crate::demo::Caller;
 use crate::provision::{self, CoreEndpoints, first_configuration};
+
+/// File below the core's credentials that remembers where its broker listens.
+const BROKER_FILE: &str = "local-broker";
+/// The certificate authority that the core's broker is known by, below its root.
+const BROKER_CA: &str = "work/aws.greengrass.clientdevices.Auth/ca.pem";
 
 /// Thing name of the local core.
 pub const THING: &str = "marram-local-core";
@@ -36,6 +44,28 @@ pub fn program() -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(own.with_file_name("marram-core")).filter(|path| path.is_file()))
 }
 
+/// Where the core's broker is to listen: where it did before if that is free, else at a free port.
+///
+/// # Errors
+/// No port is free, or the address cannot be remembered.
+pub fn broker_address(credentials: &Path, ip: IpAddr) -> anyhow::Result<SocketAddr> {
+    let file = credentials.join(BROKER_FILE);
+    let before = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<SocketAddr>().ok());
+    let before = before.filter(|address| address.ip() == ip && TcpListener::bind(address).is_ok());
+    if let Some(address) = before {
+        return Ok(address);
+    }
+    let free = TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr());
+    let address = free.with_context(|| format!("no port is free at {ip}"))?;
+    crate::data_dir::write_private(&file, address.to_string().as_bytes())?;
+    Ok(address)
+}
+
+/// The certificate authority that devices around the core at `root` trust.
+pub fn broker_ca(root: &Path) -> PathBuf {
+    root.join(BROKER_CA)
+}
+
 /// Provisions the core below `folder` when that was not done, and starts it.
 ///
 /// # Errors
@@ -46,6 +76,7 @@ pub async fn start(
     credentials: &Path,
     ca_file: &Path,
     endpoints: &CoreEndpoints,
+    broker: SocketAddr,
     caller: &Caller,
 ) -> anyhow::Result<LocalCore> {
     if !credentials.join("private.pem.key").exists() {
@@ -57,6 +88,8 @@ pub async fn start(
     }
     // Ports may be others than at the last start; a core keeps its first configuration, so it is told anew.
     let mut configuration = first_configuration(THING, &absolute(credentials)?.display().to_string(), endpoints);
+    // Below `marram`, where the configuration ends.
+    configuration.push_str(&format!("        localBroker: \"{broker}\"\n"));
     if rustix::process::geteuid().is_root() {
         // The data directory is its owner's alone: other users could not enter a component's folder.
         configuration.push_str("      runWithDefault:\n        posixUser: \"0:0\"\n");
@@ -66,6 +99,7 @@ pub async fn start(
     if moved {
         crate::data_dir::write_private(&file, configuration.as_bytes())?;
     }
+    announce(caller, &endpoints.host, broker).await?;
     let (stop, stopped) = watch::channel(false);
     let arguments = vec![
         "run".into(),
@@ -77,6 +111,17 @@ pub async fn start(
     ];
     let task = tokio::spawn(keep(program, arguments, moved, stopped));
     Ok(LocalCore { stop, task })
+}
+
+/// Tells the control plane where devices find the core, as an operator would.
+async fn announce(caller: &Caller, host: &str, broker: SocketAddr) -> anyhow::Result<()> {
+    let place = json!([{ "id": host, "hostAddress": host, "portNumber": broker.port(), "metadata": "" }]);
+    let known = caller.must(GreengrassV2, "GetConnectivityInfo", json!({ "thingName": THING })).await?;
+    if known["connectivityInfo"] != place {
+        let input = json!({ "thingName": THING, "connectivityInfo": place });
+        caller.must(GreengrassV2, "UpdateConnectivityInfo", input).await?;
+    }
+    Ok(())
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {

@@ -12,8 +12,27 @@ use super::caller::Caller;
 use super::policy;
 use crate::data_dir::write_private;
 
+/// With whose broker a device speaks, and where the flow that uses it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The control plane's.
+    Cloud,
+    /// The local core's.
+    Core,
+}
+
+impl Place {
+    /// As the view shows it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Cloud => "cloud",
+            Self::Core => "core",
+        }
+    }
+}
+
 /// A device of the demo that speaks MQTT. Topics are written without the leading thing name.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct MqttDevice {
     /// Thing name and client id.
     pub(super) thing: &'static str,
@@ -25,6 +44,8 @@ pub(super) struct MqttDevice {
     pub(super) publishes: &'static [&'static str],
     /// What it listens to.
     pub(super) subscribes: &'static [&'static str],
+    /// Where it connects.
+    pub(super) place: Place,
 }
 
 /// The lobby (things-graph.md 7.9).
@@ -35,6 +56,7 @@ pub(super) const MQTT_DEVICES: &[MqttDevice] = &[
         entity: "urn:tdm:aws/examples:Device:HCSR501MotionSensor",
         publishes: &["motion"],
         subscribes: &[],
+        place: Place::Cloud,
     },
     MqttDevice {
         thing: "demo-camera",
@@ -42,6 +64,7 @@ pub(super) const MQTT_DEVICES: &[MqttDevice] = &[
         entity: "urn:tdm:aws/examples:Device:RaspberryPiCamera",
         publishes: &["capture/finished"],
         subscribes: &["capture"],
+        place: Place::Cloud,
     },
     MqttDevice {
         thing: "demo-screen",
@@ -49,8 +72,19 @@ pub(super) const MQTT_DEVICES: &[MqttDevice] = &[
         entity: "urn:tdm:aws/examples:Device:RaspberryPiScreen",
         publishes: &[],
         subscribes: &["display"],
+        place: Place::Cloud,
     },
 ];
+
+/// The same lobby around the local core.
+pub(super) const CORE_DEVICES: &[MqttDevice] = &[
+    MqttDevice { thing: "demo-core-motion", place: Place::Core, ..MQTT_DEVICES[0] },
+    MqttDevice { thing: "demo-core-camera", place: Place::Core, ..MQTT_DEVICES[1] },
+    MqttDevice { thing: "demo-core-screen", place: Place::Core, ..MQTT_DEVICES[2] },
+];
+
+/// The group of cores that the flow is deployed to.
+const CORE_GROUP: &str = "demo-floor";
 
 /// The bed's controller.
 const SPRINKLER_THING: &str = "demo-sprinkler";
@@ -74,9 +108,11 @@ pub(super) struct Example {
     pub(super) deployment: &'static str,
     /// Name of the deployment: the last part of its id.
     pub(super) name: &'static str,
+    /// Where it runs.
+    pub(super) place: Place,
 }
 
-/// Both examples.
+/// All examples; the one for the core uses flow and system of the first.
 pub(super) const EXAMPLES: &[Example] = &[
     Example {
         entities: None,
@@ -84,6 +120,7 @@ pub(super) const EXAMPLES: &[Example] = &[
         system: include_str!("../../demo/motion/system.tdm"),
         deployment: include_str!("../../demo/motion/deployment.tdm"),
         name: "Lobby",
+        place: Place::Cloud,
     },
     Example {
         entities: Some(include_str!("../../demo/sprinkler/entities.tdm")),
@@ -91,6 +128,15 @@ pub(super) const EXAMPLES: &[Example] = &[
         system: include_str!("../../demo/sprinkler/system.tdm"),
         deployment: include_str!("../../demo/sprinkler/deployment.tdm"),
         name: "HerbBed",
+        place: Place::Cloud,
+    },
+    Example {
+        entities: None,
+        flow: include_str!("../../demo/motion/flow.tdm"),
+        system: include_str!("../../demo/motion/system.tdm"),
+        deployment: include_str!("../../demo/motion/core-deployment.tdm"),
+        name: "LobbyOnCore",
+        place: Place::Core,
     },
 ];
 
@@ -113,23 +159,42 @@ impl<'b> Bootstrap<'b> {
         Self { caller, folder }
     }
 
-    /// Makes what is missing. `modbus`: `host:port` of the sprinkler controller.
+    /// Makes what is missing in the control plane. `modbus`: `host:port` of the sprinkler controller.
     pub(super) async fn run(&self, modbus: &str) -> anyhow::Result<()> {
+        let examples = || EXAMPLES.iter().filter(|example| example.place == Place::Cloud);
         for device in MQTT_DEVICES {
             self.device(device).await.with_context(|| format!("device {}", device.thing))?;
         }
         let has_moved = self.sprinkler(modbus).await?;
         let role = self.flow_role().await?;
-        for example in EXAMPLES {
+        for example in examples() {
             self.example(example).await.with_context(|| format!("example {}", example.name))?;
         }
         for device in MQTT_DEVICES {
             self.associate(device.thing, device.entity.to_owned()).await?;
         }
         self.associate(SPRINKLER_THING, self.id("Device", "BedController")).await?;
-        for example in EXAMPLES {
+        for example in examples() {
             let again = has_moved && example.name == "HerbBed";
-            self.deployment(example, &role, again).await.with_context(|| format!("deployment {}", example.name))?;
+            let target = json!({ "target": "CLOUD", "flowActionsRoleArn": role });
+            self.deployment(example, target, again).await.with_context(|| format!("deployment {}", example.name))?;
+        }
+        Ok(())
+    }
+
+    /// Makes what is missing around a core: its devices, its group, the flow on it. `bucket` must exist.
+    pub(super) async fn run_on_core(&self, core: &str, bucket: &str) -> anyhow::Result<()> {
+        for device in CORE_DEVICES {
+            self.device(device).await.with_context(|| format!("device {}", device.thing))?;
+            self.associate(device.thing, device.entity.to_owned()).await?;
+        }
+        self.caller.ensure(Iot, "CreateThingGroup", json!({ "thingGroupName": CORE_GROUP })).await?;
+        let member = json!({ "thingGroupName": CORE_GROUP, "thingName": core });
+        self.caller.must(Iot, "AddThingToThingGroup", member).await?;
+        for example in EXAMPLES.iter().filter(|example| example.place == Place::Core) {
+            self.example(example).await.with_context(|| format!("example {}", example.name))?;
+            let target = json!({ "target": "GREENGRASS", "greengrassGroupName": CORE_GROUP, "s3BucketName": bucket });
+            self.deployment(example, target, false).await.with_context(|| format!("deployment {}", example.name))?;
         }
         Ok(())
     }
@@ -214,17 +279,14 @@ impl<'b> Bootstrap<'b> {
         Ok(())
     }
 
-    async fn deployment(&self, example: &Example, role: &str, again: bool) -> anyhow::Result<()> {
+    async fn deployment(&self, example: &Example, mut target: Value, again: bool) -> anyhow::Result<()> {
         let id = self.id("Deployment", example.name);
-        let input = json!({
-            "definition": self.definition(example.deployment),
-            "target": "CLOUD",
-            "flowActionsRoleArn": role,
-        });
-        self.caller.ensure(ThingsGraph, "CreateSystemInstance", input).await?;
+        target["definition"] = self.definition(example.deployment);
+        self.caller.ensure(ThingsGraph, "CreateSystemInstance", target).await?;
         let instance = self.caller.must(ThingsGraph, "GetSystemInstance", json!({"id": id})).await?;
         let status = text(&instance, "/description/summary/status")?;
-        if again || status != "DEPLOYED_IN_TARGET" {
+        // A core that has not answered yet is on its way.
+        if again || matches!(status, "NOT_DEPLOYED" | "FAILED" | "DELETED_IN_TARGET") {
             self.caller.must(ThingsGraph, "DeploySystemInstance", json!({"id": id})).await?;
         }
         Ok(())
@@ -274,7 +336,8 @@ mod tests {
 
     impl Things for House {
         fn thing(&self, name: &str) -> ThingDevice {
-            let known = MQTT_DEVICES.iter().find(|device| device.thing == name).map(|device| device.entity.to_owned());
+            let mut devices = MQTT_DEVICES.iter().chain(CORE_DEVICES);
+            let known = devices.find(|device| device.thing == name).map(|device| device.entity.to_owned());
             let sprinkler = (name == SPRINKLER_THING).then(|| format!("urn:tdm:{REALM}default:Device:BedController"));
             known.or(sprinkler).map_or(ThingDevice::Missing, |id| ThingDevice::Device(id.parse().unwrap()))
         }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use anyhow::Context;
-use marram_aws_api::{ApiError, ServiceId};
-use marram_identity::{CallFacts, Identity, Principal, Service, TlsDetails};
+use marram_aws_api::{ApiError, Operation, ServiceId};
+use marram_identity::{CallContext, CallFacts, Identity, Principal, Service, TlsDetails};
 use marram_types::{AccountId, Clock, Region, RequestId, SystemClock};
 use serde_json::Value;
 
@@ -42,6 +42,14 @@ impl Caller {
         let operation = service.operation(operation).ok_or_else(missing)?;
         let service =
             self.services.iter().find(|one| one.id() == service && one.offers(operation)).ok_or_else(missing)?;
+        let context = self.context(operation, &input);
+        let answer = service.call(&context, operation, input).await;
+        context.finish(&answer);
+        answer
+    }
+
+    /// The context of a call that is not made through a [`Service`].
+    pub fn context(&self, operation: &'static Operation, input: &Value) -> CallContext {
         let facts = CallFacts {
             region: self.region.clone(),
             request_id: RequestId::fresh(),
@@ -52,10 +60,7 @@ impl Caller {
             request_parameters: input.clone(),
             tls: TlsDetails::default(),
         };
-        let context = self.identity.context(self.principal.clone(), facts);
-        let answer = service.call(&context, operation, input).await;
-        context.finish(&answer);
-        answer
+        self.identity.context(self.principal.clone(), facts)
     }
 
     /// As [`Caller::call`]; the error names the operation.

@@ -1,6 +1,6 @@
 //! The demo's processes: started, listened to, restarted when they die, stopped with the demo.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::DemoOptions;
-use super::bootstrap::MqttDevice;
+use super::bootstrap::{MqttDevice, Place};
 
 /// How long a process has to say that it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,13 +25,19 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 const RESTART_FIRST: Duration = Duration::from_millis(500);
 const RESTART_MAX: Duration = Duration::from_secs(10);
 
+/// How often a file that is waited for is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// A process to run.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     name: String,
     kind: &'static str,
+    place: &'static str,
     path: PathBuf,
     arguments: Vec<String>,
+    /// It is not started before this file is there.
+    waits_for: Option<PathBuf>,
 }
 
 /// What is known of a process.
@@ -41,6 +47,8 @@ pub(super) struct Line {
     pub(super) name: String,
     /// `camera`, `modbus`, ..
     pub(super) kind: &'static str,
+    /// Whose device it is: `cloud` or `core`.
+    pub(super) place: &'static str,
     /// Running, in the sense that it said so.
     pub(super) is_ready: bool,
     /// Times it was started again.
@@ -70,21 +78,28 @@ impl Default for Children {
 }
 
 impl Program {
-    /// The process of one MQTT device.
-    pub(super) fn device(options: &DemoOptions, device: &MqttDevice) -> Self {
+    /// The process of one MQTT device that connects to `endpoint` and trusts `ca_file`.
+    pub(super) fn device(options: &DemoOptions, device: &MqttDevice, endpoint: &str, ca_file: &Path) -> Self {
         let folder = options.folder.join(device.thing);
         let file = |name: &str| folder.join(name).display().to_string();
         let arguments = [
             ("--kind", device.kind.to_owned()),
             ("--thing", device.thing.to_owned()),
-            ("--endpoint", options.mqtt_endpoint.clone()),
-            ("--ca", options.ca_file.display().to_string()),
+            ("--endpoint", endpoint.to_owned()),
+            ("--ca", ca_file.display().to_string()),
             ("--cert", file("certificate.pem")),
             ("--key", file("key.pem")),
         ];
         let mut all = vec!["demo".to_owned(), "device".to_owned(), "--until-stdin-closes".to_owned()];
         all.extend(arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
-        Self { name: device.thing.to_owned(), kind: device.kind, path: options.program.clone(), arguments: all }
+        Self {
+            name: device.thing.to_owned(),
+            kind: device.kind,
+            place: device.place.as_str(),
+            path: options.program.clone(),
+            arguments: all,
+            waits_for: Some(ca_file.to_owned()),
+        }
     }
 
     fn modbus(options: &DemoOptions, listen: &str) -> Self {
@@ -92,8 +107,10 @@ impl Program {
         Self {
             name: "sprinkler controller".to_owned(),
             kind: "modbus",
+            place: Place::Cloud.as_str(),
             path: options.program.clone(),
             arguments: arguments.map(str::to_owned).to_vec(),
+            waits_for: None,
         }
     }
 
@@ -164,7 +181,13 @@ impl Board {
 
     fn add(&self, program: &Program, is_ready: bool) -> usize {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.push(Line { name: program.name.clone(), kind: program.kind, is_ready, ..Line::default() });
+        lines.push(Line {
+            name: program.name.clone(),
+            kind: program.kind,
+            place: program.place,
+            is_ready,
+            ..Line::default()
+        });
         lines.len() - 1
     }
 
@@ -183,6 +206,12 @@ async fn keep(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut wait = RESTART_FIRST;
+    while program.waits_for.as_ref().is_some_and(|file| !file.exists()) {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stopped(&mut stop) => return,
+        }
+    }
     loop {
         let started = tokio::time::Instant::now();
         match running.take().map_or_else(|| program.spawn(), Ok) {

@@ -61,16 +61,17 @@ fn allow(action: &str, resources: &[String]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bootstrap::MQTT_DEVICES;
+    use super::super::bootstrap::{CORE_DEVICES, MQTT_DEVICES};
     use super::*;
 
     /// SEC 12.1: a device's policy names its own topics, without wildcards.
     #[test]
     fn device_policies_hold_no_wildcard_and_no_other_device() {
-        for one in MQTT_DEVICES {
+        let all = || MQTT_DEVICES.iter().chain(CORE_DEVICES);
+        for one in all() {
             let policy = device(one, &Region::default_region(), &AccountId::first()).to_string();
             assert!(!policy.contains('*'), "{policy}");
-            for other in MQTT_DEVICES.iter().filter(|other| other.thing != one.thing) {
+            for other in all().filter(|other| other.thing != one.thing) {
                 assert!(!policy.contains(other.thing), "{policy}");
             }
         }

@@ -23,6 +23,7 @@ const SHOWN_EXECUTIONS: usize = 4;
 #[derive(Debug, Clone, PartialEq)]
 struct Deployment {
     id: String,
+    target: String,
     status: String,
     executions: Vec<Execution>,
 }
@@ -67,7 +68,8 @@ async fn deployments(caller: &Caller) -> Vec<Deployment> {
             created: one["createdAt"].as_f64().unwrap_or_default(),
             updated: one["updatedAt"].as_f64().unwrap_or_default(),
         });
-        all.push(Deployment { status: text(summary, "status"), executions: executions.collect(), id });
+        let (status, target) = (text(summary, "status"), text(summary, "target"));
+        all.push(Deployment { status, target, executions: executions.collect(), id });
     }
     all
 }
@@ -78,21 +80,22 @@ fn text(value: &Value, member: &str) -> String {
 
 /// The whole screen: cursor home, each line cleared to its end, the rest below cleared.
 fn table(devices: &[Line], deployments: &[Deployment]) -> String {
-    let mut lines = vec![format!("{:<22} {:<14} {:<8} LAST", "DEVICE", "KIND", "STATE")];
+    let mut lines = vec![format!("{:<22} {:<14} {:<6} {:<8} LAST", "DEVICE", "KIND", "AT", "STATE")];
     for device in devices {
         lines.push(format!(
-            "{:<22} {:<14} {:<8} {}",
+            "{:<22} {:<14} {:<6} {:<8} {}",
             device.name,
             device.kind,
+            device.place,
             state(device),
             device.last.as_ref().map(sentence).unwrap_or_default()
         ));
     }
-    lines.extend([String::new(), format!("{:<22} {:<20} EXECUTIONS", "DEPLOYMENT", "STATUS")]);
+    lines.extend([String::new(), format!("{:<22} {:<12} {:<20} EXECUTIONS", "DEPLOYMENT", "TARGET", "STATUS")]);
     for deployment in deployments {
-        lines.push(format!("{:<22} {:<20}", short(&deployment.id), deployment.status));
+        lines.push(format!("{:<22} {:<12} {:<20}", short(&deployment.id), deployment.target, deployment.status));
         for execution in &deployment.executions {
-            lines.push(format!("{:<22} {:<20} {}", "", short(&execution.flow), outcome(execution)));
+            lines.push(format!("{:<22} {:<12} {:<20} {}", "", "", short(&execution.flow), outcome(execution)));
         }
     }
     let mut screen = String::from("\x1b[H");
@@ -124,11 +127,17 @@ impl Told {
         for deployment in deployments {
             let status = deployment.status.clone();
             if self.deployments.insert(deployment.id.clone(), status.clone()).as_ref() != Some(&status) {
-                let _ = writeln!(text, "deployment {} {status}", short(&deployment.id));
+                let _ = writeln!(text, "deployment {} {} {status}", short(&deployment.id), deployment.target);
             }
             for execution in deployment.executions.iter().rev() {
                 if self.executions.get(&execution.id) != Some(&execution.status) {
-                    let _ = writeln!(text, "execution {} {}", short(&execution.flow), outcome(execution));
+                    let _ = writeln!(
+                        text,
+                        "execution {} {} {}",
+                        short(&execution.flow),
+                        deployment.target,
+                        outcome(execution)
+                    );
                 }
                 executions.insert(execution.id.clone(), execution.status.clone());
             }
@@ -190,7 +199,8 @@ mod tests {
             updated: 1_772_439_242.018,
         };
         let id = "urn:tdm:r/a/default:Deployment:Lobby".to_owned();
-        Deployment { id, status: "DEPLOYED_IN_TARGET".to_owned(), executions: vec![execution] }
+        let (status, target) = ("DEPLOYED_IN_TARGET".to_owned(), "CLOUD".to_owned());
+        Deployment { id, status, target, executions: vec![execution] }
     }
 
     /// Elsewhere than on a terminal each change is one line, and nothing is said twice.
@@ -200,12 +210,13 @@ mod tests {
         let first = told.news(&[device(true)], &[deployment("RUNNING")]);
         assert_eq!(
             first,
-            "device demo-camera up\ndeployment Lobby DEPLOYED_IN_TARGET\nexecution MotionAlert RUNNING   08:14:02 18 ms\n"
+            "device demo-camera up\ndeployment Lobby CLOUD DEPLOYED_IN_TARGET\n\
+             execution MotionAlert CLOUD RUNNING   08:14:02 18 ms\n"
         );
         assert_eq!(told.news(&[device(true)], &[deployment("RUNNING")]), "");
         assert_eq!(
             told.news(&[device(true)], &[deployment("SUCCEEDED")]),
-            "execution MotionAlert SUCCEEDED 08:14:02 18 ms\n"
+            "execution MotionAlert CLOUD SUCCEEDED 08:14:02 18 ms\n"
         );
     }
 
