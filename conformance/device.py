@@ -74,6 +74,10 @@ class Connection:
         made.connect(device.host, device.port)
         made.loop_start()
         reason = self.expect("connect")
+        if reason.is_failure:
+            # It would go on trying, and take the place of a later connection.
+            made.disconnect()
+            made.loop_stop()
         assert not reason.is_failure, reason
 
     def __enter__(self):
