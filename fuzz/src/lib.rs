@@ -8,6 +8,7 @@ mod arn;
 mod aws_chunked;
 mod checkpoint;
 mod console;
+mod console_language;
 mod deployment;
 mod eventstream;
 mod expr;
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "aws_chunked", run: aws_chunked::run },
     Target { name: "checkpoint", run: checkpoint::run },
     Target { name: "console", run: console::run },
+    Target { name: "console_language", run: console_language::run },
     Target { name: "deployment", run: deployment::run },
     Target { name: "eventstream", run: eventstream::run },
     Target { name: "expr", run: expr::run },

@@ -33,8 +33,8 @@ pub(crate) fn answer(request: &Request<'_>, world: &dyn World) -> Result<Value, 
     };
     // an unclosed text ends its last definition early
     let flow = flows.iter().find(around).or_else(|| {
-        let before = flows.iter().filter(|flow| (flow.definition.place.0.start as usize) < at);
-        before.last().filter(|_| defined(&place) == Some(Metatype::Workflow))
+        let mut before = flows.iter().filter(|flow| (flow.definition.place.0.start as usize) < at);
+        before.next_back().filter(|_| defined(&place) == Some(Metatype::Workflow))
     });
     let types = Types::new(Entities { own: &checked.model, world });
     let completer = Completer { text, at, place: &place, flow, types: &types, world, checked: &checked };

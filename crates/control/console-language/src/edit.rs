@@ -12,7 +12,7 @@ use marram_tdm::model::Model;
 use marram_tdm::syntax::ast::Field;
 use serde_json::{Value, json};
 
-use crate::analysis::{self, Findings, Lazy};
+use crate::analysis::{self, Lazy};
 use crate::offsets::{Offsets, floor_boundary};
 use crate::outline::{self, Flow, Step};
 use crate::request::{Request, clip};
@@ -53,27 +53,27 @@ pub(crate) fn answer(request: &Request<'_>, world: &dyn World) -> Result<Value, 
     }
     let undo = undo(text, &edited);
     let mixed = analysis::check(&edited, world);
-    let diagnostics = Findings::new(&edited, mixed.diagnostics.clone()).to_json(&Offsets::new(&edited));
     let drawing = drawing::draw(&edited, mixed, world);
+    let diagnostics = drawing["diagnostics"].clone();
     Ok(json!({ "text": edited, "drawing": drawing, "diagnostics": diagnostics, "undo": undo }))
 }
 
 /// One edit, or a run of moves.
 fn round(text: &str, edits: &[Value], first: usize, before: &Lazy<'_>) -> Result<String, LanguageError> {
+    let at = |index: usize| move |error: LanguageError| error.within(&format!("edits[{}]", first + index));
+    let read = |index: usize| -> Result<(Request<'_>, &str), LanguageError> {
+        let edit = Request::new(&edits[index])?;
+        Ok((edit, edit.string("op")?))
+    };
+    let (edit, op) = read(0).map_err(at(0))?;
+    if op == "replace" {
+        return replace(text, &edit).map_err(at(0));
+    }
+    let sheet = Sheet::new(text).map_err(at(0))?;
+    let flows = outline::flows(&sheet.document);
     let mut patches: Vec<Patch> = Vec::new();
-    let mut sheet: Option<Sheet<'_>> = None;
-    for (index, edit) in edits.iter().enumerate() {
-        let within = |error: LanguageError| error.within(&format!("edits[{}]", first + index));
-        let edit = Request::new(edit).map_err(within)?;
-        let op = edit.string("op").map_err(within)?;
-        if op == "replace" {
-            return replace(text, &edit).map_err(within);
-        }
-        if sheet.is_none() {
-            sheet = Some(Sheet::new(text).map_err(within)?);
-        }
-        let Some(sheet) = &sheet else { continue };
-        let made = change(sheet, op, &edit, before).map_err(within)?;
+    for index in 0..edits.len() {
+        let made = read(index).and_then(|(edit, op)| change(&sheet, &flows, op, &edit, before)).map_err(at(index))?;
         // of several moves of one node the last counts
         patches.retain(|old| !made.iter().any(|new| new.range == old.range));
         patches.extend(made);
@@ -81,15 +81,20 @@ fn round(text: &str, edits: &[Value], first: usize, before: &Lazy<'_>) -> Result
     Ok(apply(text, patches))
 }
 
-fn change(sheet: &Sheet<'_>, op: &str, edit: &Request<'_>, before: &Lazy<'_>) -> Result<Vec<Patch>, LanguageError> {
+fn change(
+    sheet: &Sheet<'_>,
+    flows: &[Flow<'_>],
+    op: &str,
+    edit: &Request<'_>,
+    before: &Lazy<'_>,
+) -> Result<Vec<Patch>, LanguageError> {
     if edit.get("system").is_some() {
         return board::change_system(sheet, op, edit);
     }
     if edit.get("deployment").is_some() {
         return board::change_deployment(sheet, op, edit);
     }
-    let flows = outline::flows(&sheet.document);
-    let flow = &flows[scope::pick_flow(&flows, edit.optional("flow")?)?];
+    let flow = &flows[scope::pick_flow(flows, edit.optional("flow")?)?];
     let bench = Bench { sheet, flow, before };
     match op {
         "move" => bench.move_node(edit),

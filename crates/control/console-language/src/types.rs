@@ -76,13 +76,17 @@ impl Entities<'_> {
         self.entity(id).map_or_else(|| id.name().to_owned(), |entity| entity.name.to_string())
     }
 
-    /// Everything of these metatypes, own definitions first, by URN.
+    /// Everything of these metatypes: the text's, then the namespace's, then the public ones, in the order asked for.
     pub fn known(&self, metatypes: &[Metatype]) -> Vec<Known> {
         let mut known = crate::world::known_in(self.own, metatypes);
         let own: std::collections::BTreeSet<Urn> = known.iter().map(|known| known.urn.clone()).collect();
         let mut others = self.world.known(metatypes);
         others.retain(|other| !own.contains(&other.urn));
-        others.sort_by(|one, other| (one.urn.is_public(), &one.urn).cmp(&(other.urn.is_public(), &other.urn)));
+        let rank = |known: &Known| metatypes.iter().position(|metatype| *metatype == known.urn.metatype());
+        others.sort_by(|one, other| {
+            let key = |known: &Known| (known.urn.is_public(), rank(known));
+            key(one).cmp(&key(other)).then_with(|| one.urn.cmp(&other.urn))
+        });
         known.extend(others);
         known
     }

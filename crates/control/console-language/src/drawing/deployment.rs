@@ -82,6 +82,7 @@ impl Pen<'_> {
             set(&mut node, "position", position(directives, &definition.directives, role));
             nodes.push(Value::Object(node));
         }
+        let mut devices: Vec<String> = parts.bindings.iter().map(|(role, _)| role.clone()).collect();
         let mut flows: Vec<String> = Vec::new();
         for trigger in &parts.triggers {
             let (condition, actions) = trigger_texts(trigger);
@@ -98,21 +99,31 @@ impl Pen<'_> {
                 sources.push(trigger.name.text.to_string());
             } else if let Ok(marram_expr::TriggerCondition::Event(expr)) = marram_expr::parse_trigger_condition(&text) {
                 for (role, _) in expr.last_events() {
-                    if !sources.iter().any(|known| known.eq_ignore_ascii_case(role)) {
-                        sources.push(role.to_owned());
+                    let known = devices.iter().find(|known| known.eq_ignore_ascii_case(role)).cloned();
+                    let source = known.unwrap_or_else(|| {
+                        // a condition may name a role that nothing is bound to yet
+                        let mut node = self.node("device", role, trigger.place.0);
+                        set(&mut node, "thing", Value::Null);
+                        nodes.push(Value::Object(node));
+                        devices.push(role.to_owned());
+                        role.to_owned()
+                    });
+                    if !sources.contains(&source) {
+                        sources.push(source);
                     }
                 }
             }
             for action in &actions {
                 let Ok(start) = marram_expr::parse_start_flow(action) else { continue };
-                if !flows.iter().any(|known| known.eq_ignore_ascii_case(&start.flow)) {
+                let known = flows.iter().find(|known| known.eq_ignore_ascii_case(&start.flow)).cloned();
+                let flow = known.unwrap_or_else(|| {
+                    nodes.push(Value::Object(self.node("flow", &start.flow, trigger.place.0)));
                     flows.push(start.flow.to_string());
-                    let node = self.node("flow", &start.flow, trigger.place.0);
-                    nodes.push(Value::Object(node));
-                }
+                    start.flow.to_string()
+                });
                 for source in &sources {
                     if edges.len() < MAX_EDGES {
-                        edges.push(self.fire_edge(trigger, source, &start.flow, condition.as_deref()));
+                        edges.push(self.fire_edge(trigger, source, &flow, condition.as_deref()));
                     }
                 }
             }
