@@ -85,9 +85,9 @@ export function sentence(moment: Moment): string {
     case "STEP_STARTED":
       return `“${step}” starts.`;
     case "THING_ACTION_TASK":
-      return `“${step}” asks ${text(detail.thingName ?? detail.service ?? "its device")} to ${text(detail.action ?? "act")}.`;
+      return `${text(detail.thingName ?? detail.service ?? "the device")} is asked to ${text(detail.action ?? "act")}.`;
     case "THING_ACTION_TASK_SUCCEEDED":
-      return `“${step}” has its answer.`;
+      return "The answer is there.";
     case "ACTIVITY_FAILED":
       return `“${step}” failed with ${text(detail.error)}${detail.retryInMs === undefined ? "." : `; it tries again in ${String(detail.retryInMs)} ms.`}`;
     case "STEP_SUCCEEDED":

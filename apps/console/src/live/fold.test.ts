@@ -11,7 +11,9 @@ test("a step that fails, is tried again and is caught", () => {
     message(1, "EXECUTION_STARTED"),
     message(2, "STEP_STARTED", { ...STEP, activation: 1 }),
     message(2, "ACTIVITY_SCHEDULED", { ...STEP, attempt: 1, inputs: {} }),
-    message(3, "THING_ACTION_TASK", { ...STEP, thingName: "cam-1", protocol: "MQTT", topic: "cam-1/capture" }),
+    message(3, "ACTIVITY_STARTED", { ...STEP, attempt: 1 }),
+    // Requests of the runtime name a task, not a step.
+    message(3, "THING_ACTION_TASK", { taskId: "0", thingName: "cam-1", protocol: "MQTT", topic: "cam-1/capture" }),
     message(63, "ACTIVITY_FAILED", { ...STEP, error: "TG.Timeout", errorMessage: "no answer", retryInMs: 1000 }),
     message(1063, "ACTIVITY_SCHEDULED", { ...STEP, attempt: 2 }),
     message(1100, "ACTIVITY_FAILED", { ...STEP, error: "TG.Permission" }),

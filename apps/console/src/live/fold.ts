@@ -49,6 +49,8 @@ export interface RunView {
   readonly failedStep?: string;
   readonly trigger?: string;
   readonly parameters?: unknown;
+  /** The step whose activity started last, in lower case: requests do not name theirs. */
+  readonly active?: string;
   /** By step name in lower case. */
   readonly steps: ReadonlyMap<string, StepView>;
 }
@@ -186,13 +188,14 @@ export function foldMessage(run: RunView, message: Message): RunView {
         steps.set(key, { ...step, state: "failed", endedAt: at });
     return { ...run, ...told, steps, status: type === "EXECUTION_FAILED" ? "FAILED" : "ABORTED", endedAt: at };
   }
-  const name = string(payload.stepName);
+  const name = string(payload.stepName) ?? (type === "THING_ACTION_TASK" ? run.active : undefined);
   if (!name) return run;
   const key = name.toLowerCase();
   const before = run.steps.get(key) ?? fresh(name, at);
   const after = stepAfter(before, message);
-  if (after === run.steps.get(key)) return run;
-  return { ...run, startedAt: run.startedAt ?? at, steps: new Map(run.steps).set(key, after) };
+  const active = type === "ACTIVITY_STARTED" ? { active: key } : {};
+  if (after === run.steps.get(key)) return { ...run, ...active };
+  return { ...run, ...active, startedAt: run.startedAt ?? at, steps: new Map(run.steps).set(key, after) };
 }
 
 /** The run after all messages, in the order given. */
