@@ -77,7 +77,7 @@ pub(crate) async fn list(_: &Greengrass, ctx: &CallContext, input: Value) -> Res
     Ok(page.answer(ctx, "components", rows))
 }
 
-/// `ListComponentVersions`, newest first: GDK takes the first for its next patch.
+/// `ListComponentVersions`, newest first: GDK takes the first for its next patch (control-plane-api 7, `gdk component publish`).
 pub(crate) async fn list_versions(_: &Greengrass, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
     let realm = place::realm(ctx);
     let text = input["arn"].as_str().unwrap_or_default();
@@ -86,11 +86,9 @@ pub(crate) async fn list_versions(_: &Greengrass, ctx: &CallContext, input: Valu
     let Some((name, None)) = place::component_of(&realm, text) else {
         return Err(fault::not_found("component", text));
     };
-    let all = ctx.read(|snapshot| versions(snapshot, &realm, &name))?;
-    if all.is_empty() {
-        return Err(fault::not_found("component", text));
-    }
-    let items = all
+    // A component that nobody made yet has no versions: GDK asks so before it publishes the first.
+    let items = ctx
+        .read(|snapshot| versions(snapshot, &realm, &name))?
         .into_iter()
         .map(|component| {
             let arn = component.arn(&realm);
