@@ -98,8 +98,16 @@ pub(crate) async fn reconnected(connection: &mut tokio::sync::watch::Receiver<bo
     }
 }
 
+/// Resolves at `at`; the caller looks whether there is one.
+pub(crate) async fn due(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A tenth of the retry time, give or take: cores of a site do not knock together.
-fn jittered(inner: &Inner) -> Duration {
+pub(crate) fn jittered(inner: &Inner) -> Duration {
     let base = inner.settings.pace.retry / 10;
     let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
     base / 2 + base * random / 255

@@ -1,8 +1,9 @@
 //! Thing-group deployments through IoT jobs in their own namespace (CR 4.3).
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::{admit, connected, is_online, publish, reconnected, subscribe};
+use super::{admit, connected, due, is_online, jittered, publish, reconnected, subscribe};
 use crate::record::{Source, Stage};
 use crate::store::sha256_base64;
 use crate::{Inner, local, lock, trust};
@@ -21,40 +22,56 @@ pub(crate) async fn run(inner: &Inner) {
     connected(&mut connection).await;
     let mut notify = subscribe(inner, &format!("{base}/notify-{NAMESPACE}")).await;
     let mut next = subscribe(inner, &format!("{base}/$next/{NAMESPACE}/get/accepted")).await;
-    ask(inner, &base).await;
+    let mut is_done = ask(inner, &base).await;
+    let mut again: Option<Instant> = None;
     loop {
-        tokio::select! {
+        if !is_done {
+            again = Some(Instant::now() + jittered(inner));
+        }
+        is_done = tokio::select! {
             () = reconnected(&mut connection) => ask(inner, &base).await,
+            () = due(again), if again.is_some() => {
+                again = None;
+                ask(inner, &base).await
+            }
             message = notify.messages.recv() => match message {
                 Some(message) => notified(inner, &base, &message.payload).await,
-                None => notify = subscribe(inner, &format!("{base}/notify-{NAMESPACE}")).await,
+                None => {
+                    notify = subscribe(inner, &format!("{base}/notify-{NAMESPACE}")).await;
+                    true
+                }
             },
             message = next.messages.recv() => match message {
                 Some(message) => take(inner, &message.payload).await,
-                None => next = subscribe(inner, &format!("{base}/$next/{NAMESPACE}/get/accepted")).await,
+                None => {
+                    next = subscribe(inner, &format!("{base}/$next/{NAMESPACE}/get/accepted")).await;
+                    true
+                }
             },
-        }
+        };
     }
 }
 
-async fn ask(inner: &Inner, base: &str) {
+/// Asks for the next job. False: the question was not kept, a full disk for example, so it must be asked again.
+async fn ask(inner: &Inner, base: &str) -> bool {
     let request = json!({
         "jobId": "$next", "thingName": inner.settings.thing_name, "includeJobDocument": true,
         "clientToken": uuid::Uuid::new_v4().to_string(),
     });
-    if let Err(error) = publish(inner, &format!("{base}/$next/{NAMESPACE}/get"), &request).await {
+    let asked = publish(inner, &format!("{base}/$next/{NAMESPACE}/get"), &request).await;
+    if let Err(error) = &asked {
         tracing::warn!(%error, "the next deployment job cannot be asked for");
     }
+    asked.is_ok()
 }
 
 /// The list of jobs changed: nothing there means the current one was taken back.
-async fn notified(inner: &Inner, base: &str, payload: &[u8]) {
-    let Ok(message) = serde_json::from_slice::<Value>(payload) else { return };
+async fn notified(inner: &Inner, base: &str, payload: &[u8]) -> bool {
+    let Ok(message) = serde_json::from_slice::<Value>(payload) else { return true };
     let jobs = message.get("jobs").and_then(Value::as_object);
     let empty = jobs.is_some_and(|jobs| jobs.values().all(|list| list.as_array().is_none_or(Vec::is_empty)));
     if !empty {
-        ask(inner, base).await;
-        return;
+        return ask(inner, base).await;
     }
     let open: Vec<String> = lock(&inner.ledger)
         .all()
@@ -66,12 +83,14 @@ async fn notified(inner: &Inner, base: &str, payload: &[u8]) {
             tracing::info!(%error, key, "a removed job's deployment goes on");
         }
     }
+    true
 }
 
-async fn take(inner: &Inner, payload: &[u8]) {
-    let Ok(message) = serde_json::from_slice::<Value>(payload) else { return };
-    let Some(execution) = message.get("execution").filter(|execution| execution.is_object()) else { return };
-    let Some(job_id) = execution.get("jobId").and_then(Value::as_str) else { return };
+/// False: there is a job that could not be kept, so it must be asked for again.
+async fn take(inner: &Inner, payload: &[u8]) -> bool {
+    let Ok(message) = serde_json::from_slice::<Value>(payload) else { return true };
+    let Some(execution) = message.get("execution").filter(|execution| execution.is_object()) else { return true };
+    let Some(job_id) = execution.get("jobId").and_then(Value::as_str) else { return true };
     let queued_at = execution.get("queuedAt").and_then(Value::as_i64).unwrap_or(0);
     let source = Source::Job { job_id: job_id.to_owned(), queued_at };
     let document = execution.get("jobDocument").cloned().unwrap_or(Value::Null);
@@ -92,7 +111,7 @@ async fn take(inner: &Inner, payload: &[u8]) {
         if is_done && inner.update(&key, |record| record.unreported = true).await.is_ok() {
             inner.reports.notify_one();
         }
-        return;
+        return true;
     }
     // Before anything of it is used.
     let verdict = trust::judge(inner, &document);
@@ -106,6 +125,8 @@ async fn take(inner: &Inner, payload: &[u8]) {
     let key = uuid::Uuid::new_v4().to_string();
     let record = local::new_record(&key, &id, source, &arn, inner.now());
     if let Err(error) = admit(inner, record, bytes, verdict).await {
-        tracing::error!(%error, job_id, "a deployment job cannot be kept; it is asked for again on reconnection");
+        tracing::error!(%error, job_id, "a deployment job cannot be kept; it is asked for again");
+        return false;
     }
+    true
 }

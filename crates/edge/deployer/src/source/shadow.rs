@@ -2,8 +2,9 @@
 
 use marram_deploy::DeploymentStatus;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
-use super::{admit, connected, is_online, publish, reconnected, subscribe};
+use super::{admit, connected, due, is_online, jittered, publish, reconnected, subscribe};
 use crate::record::{Record, Source, Stage};
 use crate::store::sha256_base64;
 use crate::{Inner, local, lock, trust};
@@ -27,35 +28,52 @@ pub(crate) async fn run(inner: &Inner) {
     connected(&mut connection).await;
     let mut got = subscribe(inner, &got_topic).await;
     let mut updated = subscribe(inner, &updated_topic).await;
-    ask(inner).await;
+    let mut is_done = ask(inner).await;
+    let mut again: Option<Instant> = None;
     loop {
-        tokio::select! {
+        if !is_done {
+            again = Some(Instant::now() + jittered(inner));
+        }
+        is_done = tokio::select! {
             () = reconnected(&mut connection) => ask(inner).await,
+            () = due(again), if again.is_some() => {
+                again = None;
+                ask(inner).await
+            }
             message = got.messages.recv() => match message {
                 Some(message) => take(inner, &message.payload, true).await,
-                None => got = subscribe(inner, &got_topic).await,
+                None => {
+                    got = subscribe(inner, &got_topic).await;
+                    true
+                }
             },
             message = updated.messages.recv() => match message {
                 Some(message) => take(inner, &message.payload, false).await,
-                None => updated = subscribe(inner, &updated_topic).await,
+                None => {
+                    updated = subscribe(inner, &updated_topic).await;
+                    true
+                }
             },
-        }
+        };
     }
 }
 
-/// Asks for the whole shadow.
-pub(crate) async fn ask(inner: &Inner) {
-    if let Err(error) = publish(inner, &format!("{}/get", base(inner)), &Value::Null).await {
+/// Asks for the whole shadow. False: the question was not kept, a full disk for example, so it must be asked again.
+pub(crate) async fn ask(inner: &Inner) -> bool {
+    let asked = publish(inner, &format!("{}/get", base(inner)), &Value::Null).await;
+    if let Err(error) = &asked {
         tracing::warn!(%error, "the deployment shadow cannot be asked for");
     }
+    asked.is_ok()
 }
 
-async fn take(inner: &Inner, payload: &[u8], whole: bool) {
-    let Ok(message) = serde_json::from_slice::<Value>(payload) else { return };
+/// False: there is a deployment that could not be kept, so the shadow must be asked for again.
+async fn take(inner: &Inner, payload: &[u8], whole: bool) -> bool {
+    let Ok(message) = serde_json::from_slice::<Value>(payload) else { return true };
     if let Some(version) = message.get("version").and_then(Value::as_i64) {
         let mut seen = lock(&inner.shadow_version);
         if seen.is_some_and(|seen| version < seen) {
-            return;
+            return true;
         }
         *seen = Some(version);
     }
@@ -63,7 +81,7 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) {
     let part = |key: &str| message.pointer(&format!("/state/{key}")).and_then(Value::as_object).unwrap_or(&empty);
     let (desired, reported) = (part("desired"), part("reported"));
     if desired.is_empty() {
-        return;
+        return true;
     }
     let text = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
     let canceled = text(desired, "desiredStatus").as_deref() == Some("CANCELED");
@@ -77,9 +95,9 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) {
         if !whole && (canceled || desired.contains_key("fleetConfigurationArn") || desired.contains_key("fleetConfig"))
         {
             // an update names changed members only
-            ask(inner).await;
+            return ask(inner).await;
         }
-        return;
+        return true;
     };
     let sha256 = sha256_base64(document.as_bytes());
     let of_arn: Vec<Record> = lock(&inner.ledger)
@@ -94,16 +112,16 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) {
         {
             tracing::info!(%error, deployment = record.id, "a canceled deployment goes on");
         }
-        return;
+        return true;
     }
     if known.is_some() {
-        return;
+        return true;
     }
     let reported_status = text(reported, "status").and_then(|word| DeploymentStatus::from_word(&word));
     // What was told of a forged document says nothing of the true one.
     let over = reported_status.is_some_and(DeploymentStatus::is_terminal) && of_arn.is_empty();
     if over && text(reported, "fleetConfigurationArnForStatus").as_ref() == Some(&arn) {
-        return;
+        return true;
     }
     // Before anything of it is used.
     let parsed = serde_json::from_str(&document).unwrap_or(Value::Null);
@@ -115,8 +133,10 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) {
     let key = uuid::Uuid::new_v4().to_string();
     let record = local::new_record(&key, &id, Source::Shadow, &arn, inner.now());
     if let Err(error) = admit(inner, record, document.into_bytes(), verdict).await {
-        tracing::error!(%error, arn, "a thing deployment cannot be kept; it is asked for again on reconnection");
+        tracing::error!(%error, arn, "a thing deployment cannot be kept; it is asked for again");
+        return false;
     }
+    true
 }
 
 async fn cancel_older(inner: &Inner) {
