@@ -346,8 +346,10 @@ fn cost_of(message: &CloudPublish) -> u64 {
 
 /// The writer: everything that gathered is one write and one sync.
 fn write_batches(shared: &Shared) {
+    // marks that a full disk refused; they go with the next batch
+    let mut owed: Vec<u64> = Vec::new();
     loop {
-        let (batch, settled, stopping) = {
+        let (batch, mut settled, stopping) = {
             let mut state = lock(&shared.state);
             while state.pending.is_empty() && state.settled.is_empty() && !state.stopping {
                 state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -357,6 +359,7 @@ fn write_batches(shared: &Shared) {
         if batch.is_empty() && settled.is_empty() && stopping {
             return;
         }
+        settled.append(&mut owed);
         let outcome = lock(&shared.segments).write(batch.iter().map(|(record, _)| record), &settled, !batch.is_empty());
         let mut state = lock(&shared.state);
         match outcome {
@@ -382,6 +385,7 @@ fn write_batches(shared: &Shared) {
             }
             Err(error) => {
                 tracing::error!(%error, "the spool cannot be written");
+                owed = settled;
                 for (record, waiter) in batch {
                     let entry = Entry::of(&record, file::Place::default());
                     state.forget(&entry);

@@ -139,7 +139,10 @@ impl Segments {
             }
         }
         self.drop_front();
-        self.compact()?;
+        if let Err(error) = self.compact() {
+            // What the caller asked for is durable; the disk is only fuller than it need be.
+            tracing::warn!(%error, "an old spool segment cannot be written anew");
+        }
         Ok(places)
     }
 
@@ -194,8 +197,10 @@ impl Segments {
             let length = record.encode(&mut buffer);
             places.push((id, Place { segment: self.number, offset, length }));
         }
-        self.active.write_all(&buffer)?;
-        self.active.sync_data()?;
+        if let Err(error) = self.active.write_all(&buffer).and_then(|()| self.active.sync_data()) {
+            self.active.set_len(self.length)?;
+            return Err(error);
+        }
         self.length += buffer.len() as u64;
         for (id, place) in places {
             if let Some(live) = self.live.get_mut(&front) {
