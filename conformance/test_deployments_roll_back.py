@@ -55,8 +55,8 @@ class Site:
         """How it ended: status and error codes."""
         over = lambda: self.gg.get_deployment(deploymentId=deployment)["deploymentStatus"]
         status = until("the end of the deployment", lambda: over() != "ACTIVE" and over(), 90)
-        shown = self.gg.list_effective_deployments(coreDeviceThingName=self.core.thing)["effectiveDeployments"]
-        told = next(one for one in shown if one["deploymentId"] == deployment)
+        pages = self.gg.get_paginator("list_effective_deployments").paginate(coreDeviceThingName=self.core.thing)
+        told = next(one for page in pages for one in page["effectiveDeployments"] if one["deploymentId"] == deployment)
         return status, told.get("statusDetails", {}).get("errorStack", [])
 
     def running(self):

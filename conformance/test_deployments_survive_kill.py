@@ -93,7 +93,8 @@ class Site:
             self.state = wanted
 
     def effective(self):
-        shown = self.gg.list_effective_deployments(coreDeviceThingName=self.thing)["effectiveDeployments"]
+        pages = self.gg.get_paginator("list_effective_deployments").paginate(coreDeviceThingName=self.thing)
+        shown = (one for page in pages for one in page["effectiveDeployments"])
         return next((one for one in shown if one["deploymentId"] == self.deployment), {})
 
     def is_over(self):
@@ -114,7 +115,13 @@ class Site:
     def check(self):
         """Everybody tells the same, and it is so."""
         what = f"{self.thing}: {self.kind} {self.name} {self.version} ({self.deployment}, killed: {self.victim} at {self.at:.2f} s)"
-        until(f"{what}: its end", self.is_over, SECONDS)
+        try:
+            until(f"{what}: its end", self.is_over, SECONDS)
+            self.check_end(what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nprocesses {self.core.processes()}\ntold {self.told()}\nlog {self.core.tail()}") from None
+
+    def check_end(self, what):
         shown = self.effective()
         succeeded = shown["coreDeviceExecutionStatus"] in ("SUCCEEDED", "COMPLETED")
         assert succeeded == self.succeeds, (what, shown)
@@ -126,12 +133,9 @@ class Site:
             assert status in ("ACTIVE", "COMPLETED" if self.succeeds else "FAILED"), (what, status)
         if not self.succeeds:
             assert shown["statusDetails"]["errorStack"], (what, shown)
-        try:
-            until(f"{what}: processes of {self.state}", self.running, 30)
-            until(f"{what}: the truth about {self.state}", lambda: self.told() == (self.state, len(self.state)), 30)
-            until(f"{what}: health", lambda: self.gg.get_core_device(coreDeviceThingName=self.thing)["status"] == "HEALTHY", 30)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\nprocesses {self.core.processes()}\ntold {self.told()}\nlog {self.core.tail()}") from None
+        until(f"{what}: processes of {self.state}", self.running, 30)
+        until(f"{what}: the truth about {self.state}", lambda: self.told() == (self.state, len(self.state)), 30)
+        until(f"{what}: health", lambda: self.gg.get_core_device(coreDeviceThingName=self.thing)["status"] == "HEALTHY", 30)
 
     def kill(self, start):
         """Kills what the dice say at the instant they say."""

@@ -6,12 +6,15 @@
 //! marram-bench ipc latency --socket /greengrass/v2/ipc.socket --token TOKEN [--pid PID]
 //! ```
 //!
+//! `spool` and `chatter` need a real core: they are what components of tools/bench-edge run.
+//!
 //! The limit is a tokio server that does nothing but split frames by their length and answer prepared bytes.
 
 mod limit;
 mod load;
 mod many;
 mod serve;
+mod spool;
 mod wire;
 
 use std::path::PathBuf;
@@ -47,6 +50,10 @@ enum Mode {
     Stalled,
     /// Clients that subscribe and vanish.
     Leavers,
+    /// PublishToIoTCore with QoS 1 and `--window` requests under way (256 unless given): what the core takes durably.
+    Spool,
+    /// A modest component: two local messages and one for the control plane a second, until it is ended.
+    Chatter,
     /// The server under test; started by the other modes.
     #[command(hide = true)]
     Serve,
@@ -146,6 +153,8 @@ fn one(mode: Mode, options: &Options) -> anyhow::Result<()> {
         Mode::Subscriptions => ("subscriptions", many::subscriptions(&target, options)?),
         Mode::Stalled => ("stalled", many::stalled(&target, options)?),
         Mode::Leavers => ("leavers", many::leavers(&target, options)?),
+        Mode::Spool => ("spool", spool::spool(&target, options)?),
+        Mode::Chatter => ("chatter", spool::chatter(&target)?),
         Mode::All | Mode::Serve => unreachable!("handled by run"),
     };
     let mut line = json!({"bench": "ipc", "mode": name, "target": target.name});
