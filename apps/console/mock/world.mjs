@@ -210,6 +210,9 @@ function makeDeployments(world, now) {
       },
     },
   );
+  world.deployments[1].components["com.example.ModbusReader"].configurationUpdate = {
+    merge: JSON.stringify({ intervalSeconds: 1, retry: { attempts: 3 } }),
+  };
   for (const [name, core] of world.cores) {
     const broken = name === "gateway-hall-3";
     core.installed = [

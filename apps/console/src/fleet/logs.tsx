@@ -75,6 +75,7 @@ export function LogsPage() {
             <Select
               size="xs"
               w={320}
+              maw="100%"
               aria-label="Component"
               searchable
               allowDeselect={false}
