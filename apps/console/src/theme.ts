@@ -72,6 +72,6 @@ export const theme = createTheme({
     Tooltip: { defaultProps: { withArrow: true, openDelay: 250 } },
     Menu: { defaultProps: { shadow: "md", withinPortal: true } },
     Badge: { defaultProps: { variant: "light", radius: "sm", tt: "none", fw: 550 } },
-    Loader: { defaultProps: { size: "sm", type: "dots" } },
+    Loader: { defaultProps: { size: "sm", type: "dots", role: "status" } },
   },
 });
