@@ -88,6 +88,27 @@ def log(core):
     return file.read_text() if file.exists() else ""
 
 
+def processes(path):
+    """What the kernel says of processes with this path among their arguments."""
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if str(path).encode() in (folder / "cmdline").read_bytes():
+                found.append((folder / "status").read_text())
+        except OSError:
+            pass
+    return found
+
+
+def test_another_control_plane_is_tried_first(core, deploy):
+    """CR 4.10: endpoints that do not answer change nothing."""
+    merge = json.dumps({"iotDataEndpoint": "127.0.0.1:9"})
+    nucleus = {"componentVersion": "2.17.0", "configurationUpdate": {"merge": merge}}
+    status, told = deploy({"aws.greengrass.Nucleus": nucleus})
+    assert status == "FAILED" and "MQTT_CONNECTION_FAILED" in told["statusDetails"]["errorStack"], told
+    assert deploy({})[0] == "COMPLETED"
+
+
 def test_life_of_a_component(client, core, component, deploy):
     gg = client("greengrassv2")
     python = f"exec {sys.executable} -u {{artifacts:path}}/main.py"
@@ -98,6 +119,9 @@ def test_life_of_a_component(client, core, component, deploy):
     assert status == "COMPLETED"
     until("the component's words", lambda: "message from boto3" in log(core))
     until("credentials", lambda: "assumed-role/MarramCoreTokenExchange" in log(core))
+    # It does so inside its sandbox (SEC-130).
+    held = until("the process", lambda: processes(core / "packages/artifacts" / name))
+    assert all("NoNewPrivs:\t1" in status and "CapEff:\t0000000000000000" in status for status in held), held
     installed = lambda: {
         one["componentName"]: (one["componentVersion"], one["lifecycleState"])
         for one in gg.list_installed_components(coreDeviceThingName=THING, topologyFilter="ALL")["installedComponents"]

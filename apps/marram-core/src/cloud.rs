@@ -1,5 +1,7 @@
 //! The parts of a core that face the control plane: uplink, data plane, credentials, reports; told anew when the settings change.
 
+mod endpoints;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +21,8 @@ use marram_uplink::{
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
+
+pub(crate) use endpoints::Planes;
 
 use crate::token::DeviceIdentity;
 
@@ -45,6 +49,8 @@ pub(crate) struct Cloud {
     pub(crate) telemetry: Telemetry,
     /// The control plane's API, for calls signed with the core's role.
     pub(crate) api: Option<(Client, String)>,
+    /// Other control planes.
+    pub(crate) planes: Arc<Planes>,
     _tokens: Server,
 }
 
@@ -59,8 +65,7 @@ impl Cloud {
         identity: &DeviceIdentity,
         clock: SharedClock,
     ) -> anyhow::Result<Self> {
-        let settings =
-            Settings { nucleus: nucleus.clone(), identity: identity.clone(), unusable: AtomicBool::new(false) };
+        let settings = Settings::new(nucleus, identity, None);
         let first = settings.read();
         let spool = SpoolOptions {
             dir: root.join("work/aws.greengrass.DiskSpooler"),
@@ -95,8 +100,17 @@ impl Cloud {
             cadence,
             clock: clock.clone(),
         });
-        let telemetry = Telemetry::start(components, messages, facts, telemetry_settings, clock);
+        let telemetry = Telemetry::start(components, messages, facts, telemetry_settings, clock.clone());
+        let (taken_sender, taken) = watch::channel(settings.fingerprint());
+        let planes = Planes {
+            nucleus: nucleus.clone(),
+            identity: identity.clone(),
+            clock,
+            taken,
+            connection: uplink.connection(),
+        };
         let keeper = Keeper {
+            taken: taken_sender,
             settings,
             uplink: uplink.clone(),
             data_plane: Arc::clone(&data_plane),
@@ -107,7 +121,7 @@ impl Cloud {
             status: status.clone(),
         };
         tokio::spawn(keeper.run(nucleus.clone()));
-        Ok(Cloud { uplink, data_plane, credentials, status, telemetry, api, _tokens: tokens })
+        Ok(Cloud { uplink, data_plane, credentials, status, telemetry, api, planes: Arc::new(planes), _tokens: tokens })
     }
 }
 
@@ -160,6 +174,7 @@ struct Keeper {
     cadence: watch::Sender<Duration>,
     telemetry: watch::Sender<TelemetrySettings>,
     status: FleetStatus,
+    taken: watch::Sender<Value>,
 }
 
 impl Keeper {
@@ -220,6 +235,7 @@ impl Keeper {
         self.data_plane.reconfigure(all.as_ref().map(|all| all.data_plane.clone()));
         self.uplink.reconfigure(all.map(|all| all.line)).await;
         self.status.reconfigured();
+        self.taken.send_replace(self.settings.fingerprint());
     }
 }
 
@@ -235,10 +251,23 @@ struct Settings {
     identity: DeviceIdentity,
     /// What is configured could not be used at the last try: a file or a token was not there.
     unusable: AtomicBool,
+    /// A configuration of the nucleus to read in place of the one in force.
+    instead: Option<Value>,
 }
 
 impl Settings {
+    fn new(nucleus: &NucleusHandle, identity: &DeviceIdentity, instead: Option<Value>) -> Self {
+        Settings { nucleus: nucleus.clone(), identity: identity.clone(), unusable: AtomicBool::new(false), instead }
+    }
+
     fn value(&self, path: &[&str]) -> Option<Value> {
+        if let Some(instead) = &self.instead {
+            return path
+                .iter()
+                .try_fold(instead, |value, key| value.get(key))
+                .filter(|value| !value.is_null())
+                .cloned();
+        }
         let at: Vec<&str> = ["services", NUCLEUS, "configuration"].iter().chain(path).copied().collect();
         self.nucleus.get(&at).filter(|value| !value.is_null())
     }

@@ -24,8 +24,8 @@ use crate::doctor::Doctor;
 use crate::door::{self, Door};
 use crate::field::Field;
 use crate::local::{LateSecrets, LateShadows, LocalTopics, ShadowLine};
-use crate::root;
 use crate::token::{DeviceIdentity, path_of};
+use crate::{program, root};
 
 /// The running parts.
 pub(crate) struct Core {
@@ -58,7 +58,7 @@ impl Core {
             false => None,
         };
         let socket_group = door::socket_group(&store, own_users.as_ref());
-        let doctor = Doctor::new(supervisor.clone());
+        let doctor = Doctor::new(supervisor.clone(), &root);
         let options = NucleusOptions {
             root: root.clone(),
             ipc_socket: ipc_socket.clone(),
@@ -73,7 +73,14 @@ impl Core {
         let identity = DeviceIdentity::new(&nucleus);
         let cloud = Cloud::start(&root, &nucleus, &identity, SystemClock::shared()).await?;
         let restart = watch::Sender::new(None);
-        let deployer = deployments::start(&root, &nucleus, &cloud, SystemClock::shared(), restart.clone())?;
+        let deployer = deployments::start(
+            &root,
+            &nucleus,
+            &cloud,
+            SystemClock::shared(),
+            restart.clone(),
+            program::under_loader(&root, &ipc_socket),
+        )?;
         let field = Field::start(&root, &nucleus, &cloud, SystemClock::shared())?;
         let topics = Arc::new(LocalTopics::default());
         let door = Door::open(&nucleus, &root, ipc_socket.clone(), socket_group, |ports| {

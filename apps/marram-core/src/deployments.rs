@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use marram_deployer::{Deployer, FileDisk, News, OutcomeSource, Pace, Ports, Restart, Settings};
+use marram_deployer::{Deployer, FileDisk, News, OutcomeSource, Pace, Ports, Program, Restart, Settings};
 use marram_edge_ports::{CloudMessages, DeploymentReport, DeploymentReports, DeploymentSource, Nucleus};
 use marram_nucleus::NucleusHandle;
 use marram_recipe::Attributes;
@@ -23,6 +23,7 @@ pub(crate) fn start(
     cloud: &Cloud,
     clock: SharedClock,
     restart: watch::Sender<Option<Restart>>,
+    program: Option<Arc<dyn Program>>,
 ) -> anyhow::Result<Deployer> {
     let thing = nucleus.get(&["system", "thingName"]).and_then(|name| name.as_str().map(str::to_owned));
     let settings = Settings {
@@ -40,6 +41,8 @@ pub(crate) fn start(
         restart: Arc::new(move |wish| {
             restart.send_replace(Some(wish));
         }),
+        program,
+        endpoints: Some(Arc::clone(&cloud.planes) as Arc<_>),
     };
     let deployer = Deployer::open(settings, ports).context("cannot open the deployments")?;
     tokio::spawn(tell(deployer.news(), cloud.status.clone()));

@@ -1,28 +1,33 @@
-//! `marram-core doctor`: how components are held on this host.
+//! `marram-core doctor`: how components are held on this host, and which program runs.
+
+use std::path::Path;
 
 use marram_edge_ports::{Checks, Finding, Severity};
+use marram_loader::{Alts, LOADER_VARIABLE};
 use marram_nucleus::NucleusHandle;
 use marram_supervisor::{Mounting, Profile, Supervisor, lacking};
 
 /// Looks at the parts that other doctors do not see.
 pub(crate) struct Doctor {
     supervisor: Supervisor,
+    alts: Alts,
 }
 
 impl Doctor {
-    pub(crate) fn new(supervisor: Supervisor) -> Self {
-        Self { supervisor }
+    pub(crate) fn new(supervisor: Supervisor, root: &Path) -> Self {
+        Self { supervisor, alts: Alts::new(root) }
     }
 
     /// A doctor for a running core.
     pub(crate) fn of(self, nucleus: &NucleusHandle) -> Rounds {
-        Rounds { supervisor: self.supervisor, nucleus: nucleus.clone() }
+        Rounds { supervisor: self.supervisor, alts: self.alts, nucleus: nucleus.clone() }
     }
 }
 
 /// The checks of a running core.
 pub(crate) struct Rounds {
     supervisor: Supervisor,
+    alts: Alts,
     nucleus: NucleusHandle,
 }
 
@@ -32,6 +37,7 @@ impl Checks for Rounds {
         self.layers(&mut all);
         self.limits(&mut all);
         self.profiles(&mut all);
+        self.program(&mut all);
         all
     }
 }
@@ -86,6 +92,26 @@ impl Rounds {
                 what,
                 "run the core as root; it gives each component a user of its own",
             ));
+        }
+    }
+
+    fn program(&self, all: &mut Vec<Finding>) {
+        if std::env::var_os(LOADER_VARIABLE).is_none() {
+            let what = "the core was started without its loader: it cannot update itself";
+            all.push(Finding::new(
+                Severity::Note,
+                what,
+                "start it with `marram-core loader`, as the packaged unit does",
+            ));
+            return;
+        }
+        if let Some(trial) = self.alts.trial() {
+            let what = format!("the program {} did not confirm itself yet (start {})", trial.name, trial.starts);
+            all.push(Finding::new(Severity::Warning, what, "it has some minutes; then the loader goes back"));
+        }
+        if let Some((name, reason)) = self.alts.last_returned() {
+            let what = format!("the program {name} was given up: {reason}");
+            all.push(Finding::new(Severity::Warning, what, "deploy another version of marram.Core"));
         }
     }
 

@@ -69,7 +69,7 @@ mod tests {
     fn paths_that_mean_something_to_systemd_are_refused() {
         let (program, config) = (Path::new("/opt/core"), Path::new("/c.yaml"));
         let text = unit(program, Path::new("/data/core"), config).unwrap();
-        assert!(text.contains("ExecStart=/opt/core run --root /data/core --init-config /c.yaml"));
+        assert!(text.contains("ExecStart=/opt/core loader --root /data/core --init-config /c.yaml"));
         assert!(text.contains("ReadWritePaths=/data/core\n"));
         assert!(![PROGRAM, ROOT, CONFIG].iter().any(|path| text.contains(path)));
         for root in ["/a b", "/a%i", "/a$b", "/a\nExecStartPre=/evil", "/a\"b"] {

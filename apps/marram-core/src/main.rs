@@ -2,6 +2,7 @@
 //!
 //! Only wiring lives here: arguments (`cli`), the root directory (`root`), the parts and their order (`compose`), the life of
 //! the process (`run`). Called as `marram-jail`, or with `jail` as first argument, it is the launcher of component processes;
+//! with `loader` it keeps a core running and goes back when an update does not hold;
 //! called as `greengrass-cli`, or with `cli`, it is the command line, and verbs such as `status` ask the running core.
 
 mod claim;
@@ -14,6 +15,7 @@ mod door;
 mod field;
 mod install;
 mod local;
+mod program;
 mod root;
 mod run;
 mod token;
@@ -32,6 +34,9 @@ fn main() -> ExitCode {
     }
     if std::env::args_os().nth(1).as_deref() == Some(OsStr::new("jail")) {
         return marram_launch::main(arguments.skip(1));
+    }
+    if std::env::args_os().nth(1).as_deref() == Some(OsStr::new("loader")) {
+        return program::main(arguments.skip(1));
     }
     if marram_core_cli::is_cli_name(Path::new(&name)) {
         return marram_core_cli::run(std::env::args_os()).into();

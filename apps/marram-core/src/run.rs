@@ -46,6 +46,7 @@ pub(crate) fn run(flags: &Run) -> anyhow::Result<u8> {
     };
     marram_obs::init_log(format, &flags.log)?;
     raise_descriptors();
+    crate::program::tie_to_loader()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)

@@ -176,6 +176,43 @@ fn a_killed_core_leaves_no_orphans_to_the_next() {
     assert!(!new.iter().any(|pid| is_alive(pid)), "{new:?} survived the orderly stop");
 }
 
+/// Core-runtime 9.3, MA-COMP-12: without a configured user each component of a core that is root has one of its own, the same
+/// after a restart, which may open the socket; another core's components run as the core itself.
+#[test]
+fn components_have_users_of_their_own() {
+    let script =
+        "id -u > uid; test -w $AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT && echo yes > socket; sleep 300";
+    let app = json!({"version": "1.0.0", "lifecycle": {"run": script}});
+    let root = Root::new(&json!({"a": app, "b": app}));
+    let file = root.dir.path().join("init.yaml");
+    let mut configuration: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    configuration["services"]["aws.greengrass.Nucleus"]["configuration"]
+        .as_object_mut()
+        .unwrap()
+        .remove("runWithDefault");
+    fs::write(&file, configuration.to_string()).unwrap();
+    let own = rustix::process::geteuid();
+    let uids = || {
+        let mut core = root.start();
+        let found = ["a", "b"].map(|name| {
+            lines(&root.work(name, "socket"), 1);
+            lines(&root.work(name, "uid"), 1).remove(0)
+        });
+        core.signal(rustix::process::Signal::TERM);
+        assert!(core.wait().success());
+        for name in ["a", "b"] {
+            fs::remove_file(root.work(name, "uid")).unwrap();
+        }
+        found
+    };
+    let first = uids();
+    assert_eq!(first, uids());
+    match own.is_root() {
+        true => assert!(first[0] != first[1] && first.iter().all(|uid| uid != "0"), "{first:?}"),
+        false => assert_eq!(first, [own.as_raw().to_string(), own.as_raw().to_string()]),
+    }
+}
+
 /// CR 3.7: `--init-config` counts at the first start, later only with `--update-config`, and then takes nothing else away.
 #[test]
 fn the_first_configuration_can_be_updated() {

@@ -166,7 +166,10 @@ fn prober() {
         })
     };
     tell("signal-core", errno(rustix::process::test_kill_process(core)));
-    tell("mount", call(nix::mount::mount(None::<&str>, "/", None::<&str>, nix::mount::MsFlags::MS_PRIVATE, None::<&str>)));
+    tell(
+        "mount",
+        call(nix::mount::mount(None::<&str>, "/", None::<&str>, nix::mount::MsFlags::MS_PRIVATE, None::<&str>)),
+    );
     tell("namespace", call(nix::sched::unshare(CloneFlags::CLONE_NEWUSER)));
     tell("chroot", call(nix::unistd::chroot("/")));
     tell("hostname", call(nix::unistd::sethostname("marram-abuse")));
@@ -179,7 +182,8 @@ fn prober() {
         file(UnixStream::connect_addr(&address).map(drop))
     });
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+    let field =
+        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
     for (what, name) in [("capabilities", "CapPrm:"), ("bounding", "CapBnd:"), ("privileges", "NoNewPrivs:")] {
         tell(what, Err(field(name)));
     }
@@ -337,7 +341,8 @@ async fn what_would_open_the_core_is_not_started() {
 #[tokio::test]
 async fn a_shutdown_script_ends_what_run_started() {
     let fort = Fort::new();
-    let process = fort.host.supervisor.start(fort.launch(Profile::Standard, false, "echo $$ > pids; exec sleep 300")).unwrap();
+    let process =
+        fort.host.supervisor.start(fort.launch(Profile::Standard, false, "echo $$ > pids; exec sleep 300")).unwrap();
     let all = pids(&fort.host.dir.path().join("probe/pids"), 1).await;
     let mut shutdown = fort.launch(Profile::Standard, false, "kill $(cat pids)");
     shutdown.step = "shutdown";

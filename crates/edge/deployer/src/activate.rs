@@ -21,7 +21,7 @@ use crate::disk::{read_failure, write_failure};
 use crate::prepare::Activation;
 use crate::record::{Record, Stage, StoredFailure, folder_of};
 use crate::settings::Restart;
-use crate::{Inner, fault, lock};
+use crate::{Inner, endpoints, fault, lock, update};
 
 /// How a deployment ended.
 #[derive(Debug)]
@@ -162,26 +162,56 @@ async fn bootstrap(inner: &Inner, record: &Record, activation: &Activation) -> R
         }
         inner.update(&record.key, |record| record.bootstrapped.push(ran)).await?;
     }
+    if let Some(update) = &activation.update
+        && let Err(failure) = update::install(inner, update).await
+    {
+        let stored: StoredFailure = failure.report().into();
+        tracing::warn!(deployment = record.id, %failure, "the deployment failed");
+        let turn_back = |record: &mut Record| {
+            record.stage = Stage::RollingBack;
+            record.failure = Some(stored);
+        };
+        return Ok(inner.update(&record.key, turn_back).await?);
+    }
     inner
         .update(&record.key, |record| {
             record.stage = Stage::Activating;
             record.restarted = true;
         })
         .await?;
+    if let Some(update) = &activation.update
+        && let Err(failure) = update::turn(inner, update).await
+    {
+        // The stage repeats it, and then says what is wrong.
+        tracing::warn!(deployment = record.id, %failure, "the loader cannot be told");
+    }
     restart(inner, wanted).await;
     Ok(())
 }
 
 /// Asks for a restart and gives it time; an embedding that does not restart lets the deployment go on.
-async fn restart(inner: &Inner, how: Restart) {
+pub(crate) async fn restart(inner: &Inner, how: Restart) {
     inner.waiting("the restart of the runtime");
     (inner.ports.restart)(how);
     tokio::time::sleep(inner.settings.pace.restart_grace).await;
 }
 
+/// A core without a program that holds, or without its line, goes back whatever the document says.
+fn always_back(activation: &Activation) -> Activation {
+    Activation { rollback: true, ..activation.clone() }
+}
+
 /// One try at the new state; none when it turned to the rollback.
 async fn activate(inner: &Inner, record: &Record, activation: &Activation) -> Result<Option<End>, Interrupted> {
     let nucleus = &inner.ports.nucleus;
+    if let Some(update) = &activation.update
+        && let Err(failure) = update::settle(inner, update).await
+    {
+        return fail(inner, record, &always_back(activation), &failure).await;
+    }
+    if let Some(switch) = &activation.switch {
+        endpoints::remember(inner, &record.id, switch).await?;
+    }
     let mut changes = nucleus.changes();
     inner.waiting("the new configuration to be written");
     let provenance =
@@ -193,6 +223,11 @@ async fn activate(inner: &Inner, record: &Record, activation: &Activation) -> Re
                 if matches!(nucleus.state(name), Some((ComponentState::Broken, _))) {
                     nucleus.reinstall(name).await?;
                 }
+            }
+            if activation.switch.is_some()
+                && let Err(failure) = endpoints::settle(inner).await
+            {
+                return fail(inner, record, &always_back(activation), &failure).await;
             }
             match come_up(inner, &activation.tracked, &mut changes).await {
                 Ok(()) => remove(inner, &activation.removed).await,
@@ -253,9 +288,19 @@ async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> R
             Err(error) => return Ok(unable(error.to_string())),
         }
     }
-    if activation.restarts && !record.restarted {
+    let turned = match &activation.update {
+        Some(update) => match update::take_back(inner, update).await {
+            Ok(turned) => turned,
+            Err(failure) => return Ok(unable(failure.cause)),
+        },
+        None => false,
+    };
+    if turned || (activation.restarts && !record.restarted) {
         inner.update(key, |record| record.restarted = true).await?;
         restart(inner, Restart::Runtime).await;
+    }
+    if activation.update.is_some() {
+        update::settle_old(inner);
     }
     for name in &activation.old {
         if matches!(nucleus.state(name), Some((ComponentState::Broken, _))) {

@@ -11,6 +11,8 @@
 //! prepare     document -> groups -> resolve -> artifacts -> trees          (CR 4.8, phases 1 to 7)
 //! listeners   components' say: defer, validate                             (CR 3.6, 4.8)
 //! activate    bootstrap, apply, wait, remove, roll back                    (CR 4.9, 4.10)
+//! endpoints   another control plane: tried, settled, the old one told          (CR 4.10)
+//! update      the program of the runtime itself                           (CR 4.10)
 //! report      status to jobs and shadow until it is acknowledged           (CR 4.1)
 //! scrub       were deployed artifacts changed?                             (SEC-157)
 //! store/      recipes, artifacts, local imports, retention                 (CR 1.6, 4.12)
@@ -18,6 +20,7 @@
 
 mod activate;
 mod disk;
+mod endpoints;
 mod fault;
 mod listeners;
 mod local;
@@ -29,6 +32,7 @@ mod settings;
 mod source;
 mod store;
 mod trust;
+mod update;
 mod worker;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -38,7 +42,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 pub use disk::{Disk, FileDisk};
 pub use record::{News, Outcome, OutcomeSource};
-pub use settings::{Pace, Ports, Restart, Settings};
+pub use settings::{EndpointError, Endpoints, Pace, Ports, Program, Restart, Settings};
 
 /// Deployments of one core; a cheap clone.
 #[derive(Clone)]

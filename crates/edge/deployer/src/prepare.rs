@@ -16,10 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
 
+use crate::endpoints::{self, Switch};
 use crate::fault::{self, Call};
 use crate::record::{Record, Source, folder_of};
 use crate::store::{artifacts, import, recipes};
 use crate::trust::{self, Trust};
+use crate::update::{self, Update};
 use crate::{Inner, listeners, local, lock};
 
 /// Services of the runtime itself, which no deployment lists or removes (CR 3.2).
@@ -65,6 +67,12 @@ pub(crate) struct Activation {
     pub bootstrap: Vec<String>,
     /// The runtime restarts before the tree is applied.
     pub restarts: bool,
+    /// The runtime's own program changes with it.
+    #[serde(default)]
+    pub update: Option<Update>,
+    /// The control plane changes with it.
+    #[serde(default)]
+    pub switch: Option<Switch>,
     /// Components of the old state that a rollback waits for.
     pub old: Vec<String>,
     /// `DefaultConfiguration` by component, to tell defaults from what was deployed.
@@ -113,9 +121,11 @@ pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation
     let now = deployed(inner);
     let plan = Plan::new(PlanInput { now: &now, new: &trees })
         .map_err(|cycle| Failure::new(ErrorCode::ComponentCircularDependency, cycle.to_string()))?;
-    if document.update_action == UpdateAction::Notify && !plan.is_empty() {
+    let update = update::wanted(inner, &set).await?;
+    let restarts = plan.restarts() || update.is_some();
+    if document.update_action == UpdateAction::Notify && (restarts || !plan.is_empty()) {
         let timeout = Duration::from_secs(document.update_timeout_secs);
-        listeners::ask_to_update(inner, &record.id, plan.restarts(), timeout).await;
+        listeners::ask_to_update(inner, &record.id, restarts, timeout).await;
     }
     let judged = judged(&now, &trees);
     listeners::validate(inner, &record.id, judged, Duration::from_secs(document.validation_timeout_secs)).await?;
@@ -124,7 +134,9 @@ pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation
             artifacts::verify(inner, recipe, manifest(recipe, &platform)?).await?;
         }
     }
-    Ok(activation(inner, record, document, &groups, &set, trees, &now, &plan))
+    let switch = endpoints::attempt(inner, &now, &trees).await?;
+    let activation = activation(inner, record, document, &groups, &set, trees, &now, &plan);
+    Ok(Activation { restarts, update, switch, ..activation })
 }
 
 async fn read_wish(inner: &Inner, record: &Record) -> Result<Wish, Refusal> {
@@ -459,6 +471,8 @@ fn activation(
             .collect(),
         bootstrap: owned(&plan.bootstrap),
         restarts: plan.restarts(),
+        update: None,
+        switch: None,
         old: now.keys().filter(is_component).filter(|name| !broken_before(name)).map(ToString::to_string).collect(),
         defaults: set
             .components

@@ -4,6 +4,7 @@ use marram_deploy::{DetailedStatus, FailureReport, NUCLEUS_VERSION, StatusDetail
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::endpoints;
 use crate::record::{Record, Source};
 use crate::source::{connected, is_online, jobs, publish, shadow, subscribe};
 use crate::{Inner, lock};
@@ -74,9 +75,14 @@ async fn report_job(inner: &Inner, record: &Record, job_id: &str) -> Answer {
     if record.status() == marram_deploy::DeploymentStatus::Canceled {
         return Answer::Accepted;
     }
+    let source = endpoints::source_of(inner, record);
     let details = details(record).map(|details| details.job).unwrap_or_default();
     let token = uuid::Uuid::new_v4().to_string();
     let update = json!({"status": record.status, "statusDetails": details, "clientToken": token});
+    if let Some(before) = source {
+        endpoints::tell(inner, before, topic, &update).await;
+        return Answer::Accepted;
+    }
     if let Err(error) = publish(inner, &topic, &update).await {
         tracing::info!(%error, job_id, "a job's status is told later");
         return Answer::Again;
@@ -135,6 +141,10 @@ async fn report_shadow(inner: &Inner, record: &Record) -> Answer {
         }},
         "clientToken": token,
     });
+    if let Some(before) = endpoints::source_of(inner, record) {
+        endpoints::tell(inner, before, topic, &update).await;
+        return Answer::Accepted;
+    }
     if let Some(version) = *lock(&inner.shadow_version) {
         update["version"] = json!(version);
     }

@@ -1,11 +1,13 @@
 //! What a deployer is given.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use marram_edge_ports::{CloudMessages, DataPlane, Nucleus};
+use marram_edge_ports::{CloudMessages, CloudPublish, DataPlane, Later, Nucleus};
 use marram_recipe::Attributes;
+use serde_json::Value;
 
 use crate::disk::Disk;
 
@@ -79,4 +81,59 @@ pub struct Ports {
     pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// Asks the program to end and be started again.
     pub restart: Arc<dyn Fn(Restart) + Send + Sync>,
+    /// The program itself and its loader; none when it was started without one.
+    pub program: Option<Arc<dyn Program>>,
+    /// Other control planes; none takes changed endpoints without trying them.
+    pub endpoints: Option<Arc<dyn Endpoints>>,
+}
+
+/// What is wrong with a control plane.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// The settings cannot be used.
+    #[error("{0}")]
+    Settings(String),
+    /// MQTT.
+    #[error("{0}")]
+    Messages(String),
+    /// The credentials provider.
+    #[error("{0}")]
+    Credentials(String),
+}
+
+/// Control planes other than the one in use (CR 4.10, endpoint switch).
+pub trait Endpoints: Send + Sync {
+    /// Connects to what `configuration` of the nucleus names, beside the line.
+    fn attempt(&self, configuration: Value) -> Later<'_, (), EndpointError>;
+    /// Waits until the line is up with the settings now in force.
+    fn settle(&self, limit: Duration) -> Later<'_, (), EndpointError>;
+    /// Sends a message to what `configuration` names, beside the line, until it is acknowledged.
+    fn tell(&self, configuration: Value, message: CloudPublish) -> Later<'_, (), EndpointError>;
+}
+
+/// The program, and what its loader keeps of others (CR 4.10).
+pub trait Program: Send + Sync {
+    /// Place of the running program.
+    fn running(&self) -> Option<String>;
+    /// Place of the one before it.
+    fn previous(&self) -> Option<String>;
+    /// Copies a program into a place of its own, durably.
+    ///
+    /// # Errors
+    /// The file system's.
+    fn install(&self, name: &str, file: &Path) -> io::Result<()>;
+    /// The next start is that of `name`, which then has `limit` to confirm itself.
+    ///
+    /// # Errors
+    /// The file system's; there is no such place.
+    fn turn_to(&self, name: &str, limit: Duration) -> io::Result<()>;
+    /// The running program holds.
+    ///
+    /// # Errors
+    /// The file system's.
+    fn confirm(&self) -> io::Result<()>;
+    /// Why the loader gave `name` up, if it did.
+    fn returned(&self, name: &str) -> Option<String>;
+    /// Components and operators can connect.
+    fn is_up(&self) -> bool;
 }

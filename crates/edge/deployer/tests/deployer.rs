@@ -4,6 +4,8 @@
 
 #[path = "deployer/signatures.rs"]
 mod signatures;
+#[path = "deployer/switch.rs"]
+mod switch;
 #[path = "deployer/world.rs"]
 mod world;
 

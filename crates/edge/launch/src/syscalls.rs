@@ -399,8 +399,7 @@ fn programs(left: Syscalls, no_network: bool) -> Result<[BpfProgram; 2], Backend
     };
     let absent = Rules::from([(CLONE3, Vec::new())]);
     // The newest filter has the word where two refuse, so this one comes last.
-    let absent =
-        SeccompFilter::new(absent, SeccompAction::Allow, SeccompAction::Errno(ENOSYS.cast_unsigned()), arch)?;
+    let absent = SeccompFilter::new(absent, SeccompAction::Allow, SeccompAction::Errno(ENOSYS.cast_unsigned()), arch)?;
     Ok([list.try_into()?, absent.try_into()?])
 }
 
@@ -440,10 +439,7 @@ fn allowed(no_network: bool) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_socket, families(no_network).iter().map(ours).collect::<Result<_, _>>()?);
     let any = NAMESPACES.iter().fold(0, |all, bit| all | flag(*bit));
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![argument(0, SeccompCmpOp::MaskedEq(any), 0)?])?]);
-    let typing = vec![
-        argument(1, SeccompCmpOp::Ne, TIOCSTI as u64)?,
-        argument(1, SeccompCmpOp::Ne, TIOCLINUX)?,
-    ];
+    let typing = vec![argument(1, SeccompCmpOp::Ne, TIOCSTI as u64)?, argument(1, SeccompCmpOp::Ne, TIOCLINUX)?];
     rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(typing)?]);
     Ok(rules)
 }

@@ -113,8 +113,7 @@ impl OwnUsers {
 
     fn write(&self, given: &BTreeMap<String, u32>) -> io::Result<()> {
         let fresh = self.file.with_extension("new");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         let lines: String = given.iter().map(|(name, uid)| format!("{name} {uid}\n")).collect();
         file.write_all(format!("base {}\n{lines}", self.base).as_bytes())?;
         file.sync_all()?;

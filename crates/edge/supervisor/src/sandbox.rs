@@ -40,7 +40,9 @@ impl Profile {
 
     /// Reads [`Profile::as_str`], in any case.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Off, Self::Standard, Self::Strict].into_iter().find(|profile| word.eq_ignore_ascii_case(profile.as_str()))
+        [Self::Off, Self::Standard, Self::Strict]
+            .into_iter()
+            .find(|profile| word.eq_ignore_ascii_case(profile.as_str()))
     }
 }
 
@@ -135,7 +137,9 @@ pub(crate) fn apply(
         variables.push(("TMPDIR", private.tmp.clone()));
     }
     let home = paths::home(launch, sandbox, core_uid);
-    if home.is_none() && launch.environment.iter().any(|(name, value)| name == "HOME" && Path::new(value) == launch.user.home) {
+    if home.is_none()
+        && launch.environment.iter().any(|(name, value)| name == "HOME" && Path::new(value) == launch.user.home)
+    {
         variables.push(("HOME", launch.work_dir.clone()));
     }
     let network = sandbox.network.unwrap_or(sandbox.profile == Profile::Standard);
@@ -171,17 +175,21 @@ const PASSABLE: u32 = 0o711;
 
 /// Makes a folder that only `user` can enter.
 fn make_own(folder: &Path, user: &Identity) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let make = || DirBuilder::new().mode(0o700).create(folder);
+    let is_new = match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        made => made.map(|()| true)?,
+    };
     let found = folder.symlink_metadata()?;
-    if rustix::process::geteuid().is_root() && found.uid() != user.uid {
-        if found.uid() != 0 {
-            // Left over from another user: nobody's business any more.
-            fs::remove_dir_all(folder)?;
-            DirBuilder::new().mode(0o700).create(folder)?;
-        }
-        lchown(folder, Some(user.uid), Some(user.gid))?;
+    if !rustix::process::geteuid().is_root() || found.uid() == user.uid {
+        return Ok(());
     }
-    Ok(())
+    if !is_new {
+        // Left over from another user: nobody's business any more.
+        fs::remove_dir_all(folder)?;
+        make()?;
+    }
+    lchown(folder, Some(user.uid), Some(user.gid))
 }
 
 /// Folders that stand in for public ones.
@@ -206,7 +214,8 @@ impl Private {
             .into_iter()
             .filter(|(_, place)| {
                 let place = Path::new(place);
-                place.is_dir() && !protected.iter().map(PathBuf::as_path).chain([work_dir]).any(|own| own.starts_with(place))
+                place.is_dir()
+                    && !protected.iter().map(PathBuf::as_path).chain([work_dir]).any(|own| own.starts_with(place))
             })
             .map(|(folder, place)| (folder.clone(), PathBuf::from(place)))
             .collect()

@@ -380,7 +380,8 @@ fn prepare_work_dir(launch: &StepLaunch) -> io::Result<()> {
 
 /// The component's group may read its artifacts, which stay the core's own (CR 1.6: the owner is the user of the component).
 fn give_artifacts(launch: &StepLaunch) {
-    let folders = launch.sandbox.iter().flat_map(|sandbox| &sandbox.artifacts).filter(|_| rustix::process::geteuid().is_root());
+    let folders =
+        launch.sandbox.iter().flat_map(|sandbox| &sandbox.artifacts).filter(|_| rustix::process::geteuid().is_root());
     // The first group that all components of their own user share, else the user's.
     let identity = &launch.user.identity;
     let shared = launch.sandbox.as_ref().is_some_and(|sandbox| sandbox.own_user);

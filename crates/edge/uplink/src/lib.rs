@@ -10,9 +10,11 @@ mod messages;
 mod road;
 mod shadows;
 mod spool;
+mod standalone;
 
 pub use data_plane::{DataPlaneSettings, Greengrass};
 pub use line::LineSettings;
 pub use messages::{PublishLimits, Uplink};
 pub use road::{DeviceTls, Proxy, Purpose, Road, Via, split_port};
 pub use spool::{Spool, SpoolError, SpoolOptions, Spooled};
+pub use standalone::{StandaloneError, standalone};

@@ -28,7 +28,7 @@ use crate::road::{Purpose, Road};
 /// Time for TCP, proxy, TLS and CONNACK together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest packet from the control plane, bytes.
-const PACKET_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const PACKET_MAX: usize = 4 * 1024 * 1024;
 /// Most requests unanswered at a time, subscriptions included.
 const WINDOW: usize = 100;
 /// Pause before a refused subscription is tried again (CR 5.2), without its jitter.
@@ -84,7 +84,7 @@ impl LineSettings {
         }
     }
 
-    fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> Version {
         if self.mqtt5 { Version::V5 } else { Version::V4 }
     }
 }
@@ -111,7 +111,7 @@ enum Over {
     Stopped,
 }
 
-type Wire = Io<Box<dyn marram_http::Stream>>;
+pub(crate) type Wire = Io<Box<dyn marram_http::Stream>>;
 
 pub(crate) struct Line {
     pub(crate) shared: Arc<Shared>,
@@ -573,7 +573,7 @@ fn qos_of(qos: u8) -> QoS {
     if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce }
 }
 
-fn publish_of(message: &CloudPublish, elapsed_secs: u32) -> Option<Publish> {
+pub(crate) fn publish_of(message: &CloudPublish, elapsed_secs: u32) -> Option<Publish> {
     let topic = Topic::new(&message.topic).ok()?;
     let mut publish = Publish::new(topic, message.payload.clone());
     publish.qos = qos_of(message.qos);
@@ -615,7 +615,7 @@ fn message_of(publish: Publish) -> Option<CloudMessage> {
     })
 }
 
-async fn connect(settings: &LineSettings, fresh: bool) -> Result<(Wire, ConnAck), ConnectError> {
+pub(crate) async fn connect(settings: &LineSettings, fresh: bool) -> Result<(Wire, ConnAck), ConnectError> {
     let version = settings.version();
     let mut connect = Connect::new(version, settings.client_id.as_str());
     connect.clean_start = fresh;
@@ -649,7 +649,7 @@ async fn connect(settings: &LineSettings, fresh: bool) -> Result<(Wire, ConnAck)
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-enum ConnectError {
+pub(crate) enum ConnectError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("the control plane broke the protocol: {0}")]

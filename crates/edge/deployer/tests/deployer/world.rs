@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use marram_configuration::{Behavior, Mode, Origin, Tree, Write};
 use marram_deploy::{DOCUMENT_TYPE, RECIPE_TYPE, SIGNATURE_MEMBER, canonical, pre_authentication, recipe_statement};
-use marram_deployer::{Deployer, Disk, FileDisk, Pace, Ports, Restart, Settings};
+use marram_deployer::{Deployer, Disk, EndpointError, Endpoints, FileDisk, Pace, Ports, Restart, Settings};
 use marram_edge_ports::{
     ApplyMode, ArtifactPlace, BootstrapOutcome, Candidate, CloudMessage, CloudMessages, CloudPublish,
     CloudSubscription, ComponentState, DataPlane, DataPlaneError, Later, Nucleus, Resolved, StateChange,
@@ -48,6 +48,18 @@ pub struct World {
     /// Once set, every write fails as on a full disk.
     pub disk_full: Mutex<bool>,
     pub free_bytes: Mutex<u64>,
+    pub planes: Mutex<Planes>,
+}
+
+/// Other control planes, and what was asked of them.
+#[derive(Default)]
+pub struct Planes {
+    pub refuses: Option<EndpointError>,
+    pub unsettled: Option<EndpointError>,
+    /// Hosts.
+    pub attempted: Vec<String>,
+    /// Hosts and messages.
+    pub told: Vec<(String, CloudPublish)>,
 }
 
 #[derive(Default, Clone)]
@@ -112,6 +124,7 @@ impl World {
             bootstrapped: Mutex::default(),
             disk_full: Mutex::new(false),
             free_bytes: Mutex::new(u64::MAX),
+            planes: Mutex::default(),
         })
     }
 
@@ -137,6 +150,7 @@ impl World {
             bootstrapped: Mutex::default(),
             disk_full: Mutex::new(false),
             free_bytes: Mutex::new(u64::MAX),
+            planes: Mutex::default(),
         })
     }
 
@@ -251,6 +265,8 @@ impl World {
             disk: Arc::new(FakeDisk { world: self.clone(), crash: crash.clone() }),
             clock,
             restart: Arc::new(move |_: Restart| asked.notify_one()),
+            program: None,
+            endpoints: Some(Arc::new(FakePlanes { world: self.clone() })),
         };
         let settings = Settings {
             root: self.folder.path().to_owned(),
@@ -738,4 +754,32 @@ pub fn stored(world: &World) -> BTreeSet<PathBuf> {
     let mut all = BTreeSet::new();
     below(&world.folder.path().join("packages"), world.folder.path(), &mut all);
     all
+}
+
+struct FakePlanes {
+    world: Arc<World>,
+}
+
+fn host(configuration: &Value) -> String {
+    configuration["iotDataEndpoint"].as_str().unwrap_or_default().to_owned()
+}
+
+impl Endpoints for FakePlanes {
+    fn attempt(&self, configuration: Value) -> Later<'_, (), EndpointError> {
+        let mut planes = self.world.planes.lock().unwrap();
+        planes.attempted.push(host(&configuration));
+        let answer = planes.refuses.clone().map_or(Ok(()), Err);
+        Box::pin(async { answer })
+    }
+    fn settle(&self, _: Duration) -> Later<'_, (), EndpointError> {
+        let answer = self.world.planes.lock().unwrap().unsettled.clone().map_or(Ok(()), Err);
+        Box::pin(async { answer })
+    }
+    fn tell(&self, configuration: Value, message: CloudPublish) -> Later<'_, (), EndpointError> {
+        let update: Value = serde_json::from_slice(&message.payload).unwrap();
+        let status = update["status"].as_str().unwrap().to_owned();
+        self.world.cloud.lock().unwrap().told.push((status, update["statusDetails"].clone()));
+        self.world.planes.lock().unwrap().told.push((host(&configuration), message));
+        Box::pin(async { Ok(()) })
+    }
 }

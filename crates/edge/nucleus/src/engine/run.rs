@@ -86,7 +86,9 @@ pub(super) fn launch(
         let configured = settings::users(&tree, service);
         let own = !plan.privileged && shared.own_users.is_some() && sandbox::has_own_user(&tree, &configured);
         let mut user = match shared.own_users.as_ref().filter(|_| own) {
-            Some(users) => users.of(name, &work_dir).map_err(|error: OwnUsersError| Failure::io(step, &error.to_string()))?,
+            Some(users) => {
+                users.of(name, &work_dir).map_err(|error: OwnUsersError| Failure::io(step, &error.to_string()))?
+            }
             None => {
                 let configured = configured.each_ref().map(Option::as_deref);
                 shared.users.resolve(&configured, plan.privileged).map_err(|error| match error {

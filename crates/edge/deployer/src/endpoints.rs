@@ -1,0 +1,101 @@
+//! Changing the control plane: the new one is tried before anything is touched, and must hold afterwards (core-runtime
+//! 4.10). The terminal status goes to the old one, which asked for it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use marram_deploy::{ErrorCode, Failure, NUCLEUS};
+use marram_edge_ports::CloudPublish;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+
+use crate::Inner;
+use crate::record::Record;
+use crate::settings::EndpointError;
+
+/// Settings of the nucleus that name a control plane.
+const KEYS: [&str; 3] = ["iotDataEndpoint", "iotCredEndpoint", "awsRegion"];
+/// Where the old one is kept until it was told: `services/DeploymentService/runtime`.
+const PLACE: [&str; 3] = ["services", "DeploymentService", "runtime"];
+/// How long the line may take to come up at the new control plane.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// The old control plane's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Switch {
+    /// The nucleus' configuration before.
+    pub before: Value,
+}
+
+fn trouble(error: &EndpointError) -> Failure {
+    let (code, cause) = match error {
+        EndpointError::Settings(cause) => (ErrorCode::IotDataEndpointFormatNotValid, cause),
+        EndpointError::Messages(cause) => (ErrorCode::MqttConnectionFailed, cause),
+        EndpointError::Credentials(cause) => (ErrorCode::CredentialEndpointAuthFailure, cause),
+    };
+    Failure::of(&[code], format!("the new control plane cannot be used: {cause}"))
+}
+
+/// Whether the deployment changes the control plane. One that cannot be connected to fails it here.
+pub(crate) async fn attempt(
+    inner: &Inner,
+    now: &BTreeMap<SmolStr, Value>,
+    trees: &BTreeMap<SmolStr, Value>,
+) -> Result<Option<Switch>, Failure> {
+    let configuration =
+        |all: &BTreeMap<SmolStr, Value>| all.get(NUCLEUS).and_then(|tree| tree.get("configuration").cloned());
+    let (Some(port), Some(new), Some(before)) = (&inner.ports.endpoints, configuration(trees), configuration(now))
+    else {
+        return Ok(None);
+    };
+    let named = KEYS.iter().any(|key| before.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty()));
+    if !named || KEYS.iter().all(|key| before.get(key) == new.get(key)) {
+        return Ok(None);
+    }
+    inner.waiting("the new control plane to answer");
+    port.attempt(new).await.map_err(|error| trouble(&error))?;
+    inner.waiting_over();
+    Ok(Some(Switch { before }))
+}
+
+/// Remembers whom to tell, before the new settings take effect.
+pub(crate) async fn remember(inner: &Inner, id: &str, switch: &Switch) -> Result<(), marram_edge_ports::PortError> {
+    let host = switch.before.get("iotDataEndpoint").cloned().unwrap_or_default();
+    for (key, value) in [
+        ("sourceConfiguration", Value::String(switch.before.to_string())),
+        ("sourceIotDataEndpoint", host),
+        ("sourceDeploymentId", json!(id)),
+    ] {
+        inner.ports.disk.step("old control plane").await;
+        inner.ports.nucleus.put(&[PLACE[0], PLACE[1], PLACE[2], key], value).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the line is up with the new settings.
+pub(crate) async fn settle(inner: &Inner) -> Result<(), Failure> {
+    let Some(port) = &inner.ports.endpoints else { return Ok(()) };
+    inner.waiting("the line to the new control plane");
+    let settled = port.settle(SETTLE).await.map_err(|error| trouble(&error));
+    inner.waiting_over();
+    settled
+}
+
+/// The old control plane's settings, when `record` is the deployment that left it.
+pub(crate) fn source_of(inner: &Inner, record: &Record) -> Option<Value> {
+    let text = |key: &str| inner.ports.nucleus.get(&[PLACE[0], PLACE[1], PLACE[2], key]);
+    let ours = text("sourceDeploymentId").is_some_and(|id| id == record.id.as_str());
+    let succeeded = record.status() == marram_deploy::DeploymentStatus::Succeeded;
+    let source = text("sourceConfiguration").filter(|_| ours && succeeded)?;
+    serde_json::from_str(source.as_str()?).ok()
+}
+
+/// A last word to the old control plane. What it does not take is lost: it may be gone for good.
+pub(crate) async fn tell(inner: &Inner, before: Value, topic: String, update: &Value) {
+    let Some(port) = &inner.ports.endpoints else { return };
+    let message = CloudPublish { topic, payload: update.to_string().into(), qos: 1, ..CloudPublish::default() };
+    if let Err(error) = port.tell(before, message).await {
+        tracing::warn!(%error, "the old control plane was not told how the deployment ended");
+    }
+}
