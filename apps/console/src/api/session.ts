@@ -112,6 +112,9 @@ export function useSignOut() {
   });
 }
 
-export function reauthenticate(input: { password: string; code: string }): Promise<unknown> {
-  return postJson("reauthenticate", input);
+/** The session goes on under another cookie, so what follows needs the CSRF token of that one. */
+export async function reauthenticate(input: { password: string; code: string }): Promise<unknown> {
+  const session = await postJson<Partial<SignedIn>>("reauthenticate", input);
+  if (session.csrf) setCsrf(session.csrf);
+  return session;
 }

@@ -1,8 +1,10 @@
 //! One request of a browser: page, or cookie, proof of origin, session, verb, answer.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use hyper::{Method, StatusCode};
 use marram_aws_api::{ApiError, ServiceId};
@@ -99,7 +101,11 @@ impl Console {
     async fn api(&self, asked: &Asked<'_>, verb: &str, body: RequestBody) -> (StreamResponse, bool) {
         let session = self.session(asked);
         let known = session.as_ref().is_some_and(|session| session.state == State::SignedIn);
-        let outcome = self.verb(asked, verb, session, body).await;
+        let work = AssertUnwindSafe(self.verb(asked, verb, session, body)).catch_unwind();
+        let outcome = work.await.unwrap_or_else(|_| {
+            tracing::error!(verb, request = %asked.request_id, "a call of the console panicked");
+            Err(ApiError::internal())
+        });
         (respond(outcome), known)
     }
 

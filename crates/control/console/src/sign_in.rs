@@ -123,10 +123,14 @@ impl Console {
         let state = State::Enrolling(sealed);
         let session = Arc::new(Session::new(&token, &principal, state, asked.now, address(asked)));
         let step = inner.identity.sign_in(principal, facts);
-        let stored = Arc::clone(&session);
+        let (stored, sessions, old) = (Arc::clone(&session), inner.sessions.clone(), self.session(asked));
         step.commit(LINK, move |tx| {
             link::spend(tx, &hash)?;
             stored.insert(tx)?;
+            if let Some(old) = old {
+                tx.execute("DELETE FROM console_session WHERE hash = $1", params![old.hash])?;
+                tx.after_commit(move || sessions.dismiss(&old.hash));
+            }
             Ok(())
         })
         .await?;
@@ -205,7 +209,7 @@ impl Console {
         };
         let user = text(members, "user", MAX_NAME)?.trim().to_lowercase();
         let proof = self.prove(asked, LOGIN, &account, &user, members).await?;
-        self.replace_session(asked, LOGIN, proof, None).await
+        self.replace_session(asked, LOGIN, proof, self.session(asked).as_deref()).await
     }
 
     /// `reauthenticate`: the same person proves to be there, and gets a session with another token.

@@ -101,6 +101,10 @@ async fn tokens_change_whenever_rights_do() {
     let again = json!({"password": PASSWORD, "code": bench.next_code(&secret)});
     assert_eq!(browser.post("reauthenticate", again).await.status, 200);
     assert_eq!(browser.call("sts", "GetCallerIdentity", json!({})).await.status, 200);
+    seen.push((browser.cookie.clone(), browser.csrf.clone()));
+    let anew = json!({"user": "administrator", "password": PASSWORD, "code": bench.next_code(&secret)});
+    assert_eq!(browser.post("sign-in/password", anew).await.status, 200);
+    assert_eq!(browser.call("sts", "GetCallerIdentity", json!({})).await.status, 200);
     assert!(seen.iter().all(|(cookie, csrf)| *cookie != browser.cookie && *csrf != browser.csrf));
     for (cookie, csrf) in seen {
         let mut old = bench.browser().await;
