@@ -58,9 +58,9 @@ def test_password_and_code_sign_in(fresh, administrator, browser):
     assert signed_in.document["endpoints"]["mqtt"] == fresh.environment["MARRAM_MQTT_ENDPOINT"]
     stranger = console.Browser(fresh.environment["AWS_ENDPOINT_URL"], fresh.environment["AWS_CA_BUNDLE"])
     assert stranger.sign_in(code=code).status == 403, "a code works once"
-    cookie = browser.cookie
+    kept = browser.cookie, browser.csrf
     assert browser.post("sign-out", {}).document["state"] == "signed-out"
-    browser.cookie = cookie
+    browser.cookie, browser.csrf = kept
     assert browser.call("sts", "GetCallerIdentity").status == 401
 
 
