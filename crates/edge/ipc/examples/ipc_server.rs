@@ -35,6 +35,7 @@ fn main() -> anyhow::Result<()> {
             client_devices: Some(core.clone()),
             metrics: Some(core.clone()),
             debug_passwords: Some(core),
+            checks: None,
         };
         let socket = Socket::bind(&SocketOptions { path, open: false, group: None })?;
         println!("{}", json!({"socket": socket.path()}));

@@ -422,7 +422,7 @@ fn denied(no_network: bool) -> Result<Rules, BackendError> {
     let made = |bit| SeccompRule::new(vec![argument(0, SeccompCmpOp::MaskedEq(bit), bit)?]);
     rules.insert(libc::SYS_clone, NAMESPACES.iter().map(|bit| made(flag(*bit))).collect::<Result<_, _>>()?);
     let asked = |request| SeccompRule::new(vec![argument(1, SeccompCmpOp::Eq, request)?]);
-    rules.insert(libc::SYS_ioctl, vec![asked(TIOCSTI as u64)?, asked(TIOCLINUX)?]);
+    rules.insert(libc::SYS_ioctl, vec![asked(TIOCSTI)?, asked(TIOCLINUX)?]);
     #[cfg(target_arch = "x86_64")]
     {
         let doubled: Rules = rules.iter().map(|(number, chain)| (number | X32, chain.clone())).collect();
@@ -439,7 +439,7 @@ fn allowed(no_network: bool) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_socket, families(no_network).iter().map(ours).collect::<Result<_, _>>()?);
     let any = NAMESPACES.iter().fold(0, |all, bit| all | flag(*bit));
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![argument(0, SeccompCmpOp::MaskedEq(any), 0)?])?]);
-    let typing = vec![argument(1, SeccompCmpOp::Ne, TIOCSTI as u64)?, argument(1, SeccompCmpOp::Ne, TIOCLINUX)?];
+    let typing = vec![argument(1, SeccompCmpOp::Ne, TIOCSTI)?, argument(1, SeccompCmpOp::Ne, TIOCLINUX)?];
     rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(typing)?]);
     Ok(rules)
 }
@@ -502,7 +502,7 @@ mod tests {
             (libc::SYS_socket, [inet, 1, 0, 0, 0, 0], ALLOW, REFUSE),
             (libc::SYS_socket, [libc::AF_PACKET as u64, 3, 0, 0, 0, 0], REFUSE, REFUSE),
             (libc::SYS_socket, [libc::AF_ALG as u64, 5, 0, 0, 0, 0], REFUSE, REFUSE),
-            (libc::SYS_ioctl, [0, TIOCSTI as u64, 0, 0, 0, 0], REFUSE, REFUSE),
+            (libc::SYS_ioctl, [0, TIOCSTI, 0, 0, 0, 0], REFUSE, REFUSE),
             (libc::SYS_ioctl, [0, 0x5413, 0, 0, 0, 0], ALLOW, ALLOW),
             (libc::SYS_bpf, [0; 6], REFUSE, REFUSE),
             (libc::SYS_perf_event_open, [0; 6], REFUSE, REFUSE),

@@ -221,7 +221,7 @@ impl Reporter {
             return true;
         }
         !self.deploying
-            && !(self.changed.is_empty() && self.gone.is_empty())
+            && (!self.changed.is_empty() || !self.gone.is_empty())
             && self.shown().iter().all(|details| {
                 self.parts
                     .nucleus
