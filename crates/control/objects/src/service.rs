@@ -273,7 +273,7 @@ impl Objects {
         signed: &SignedRequest<'_>,
         peer: &Peer,
         now: Timestamp,
-    ) -> Result<(marram_identity::Principal, Verified, SigningKey, Presented), (AuthFailure, Option<Presented>)> {
+    ) -> Result<(marram_identity::Principal, Verified, SigningKey, Presented), (AuthFailure, Option<Box<Presented>>)> {
         let presented = Presented::parse(signed).map_err(|failure| (failure, None))?;
         let regions = [self.inner.options.region.as_str()];
         let expect = Expectation { regions: &regions, services: &["s3"], unsigned_payload: true };
@@ -287,7 +287,7 @@ impl Objects {
         };
         match self.inner.identity.admit_stream(&asked) {
             Ok((principal, verified, key)) => Ok((principal, verified, key, presented)),
-            Err(failure) => Err((failure, Some(presented))),
+            Err(failure) => Err((failure, Some(Box::new(presented)))),
         }
     }
 

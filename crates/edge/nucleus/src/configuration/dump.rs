@@ -69,7 +69,7 @@ pub(super) fn write(dir: &Path, value: &Value) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     let file = dir.join(FILE);
     match fs::remove_file(&file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => fs::rename(fresh, file),
     }
 }
