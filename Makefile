@@ -39,7 +39,7 @@ package: tools/ready ## a Debian package of marram-core with its systemd unit, i
 up: build ## build what is needed, then run everything on this machine, data in ./var, in the foreground
 	$(BIN) up --data $(DATA) $(ARGS)
 
-test: tools/ready ## every test that runs on one machine; installs what it needs
+test: tools/ready console ## every test that runs on one machine; installs what it needs
 	$(MAKE) test-rust
 	$(MAKE) conformance
 	$(MAKE) console-test
@@ -54,7 +54,7 @@ conformance: tools/ready console ## foreign clients (boto3, AWS CLI, device SDKs
 	  MARRAM_IPC_SERVER=$(abspath $(TARGET_DIR)/debug/examples/ipc_server) $(PY) -m pytest conformance -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/conformance.xml
 
 console-test: tools/ready console ## the console: types, lint, unit tests, and a browser against a scripted server and against marram itself
-	$(CARGO) build --locked -p marram
+	$(CARGO) nextest run --locked --workspace --no-run
 	cd $(CONSOLE) && MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) MARRAM_JUNIT_DIR=$(abspath $(TARGET_DIR))/console npm test --silent
 
 .PHONY: tools/ready
