@@ -304,6 +304,7 @@ def test_a_device_discovers_its_core(marram, client, core, tmp_path):
     """CC 2.1, 2.2, 2.5, 2.6; CP 6.2, 6.5: association, discovery with the SDK's client, MQTT with what it answered; devices
     that are not associated any more are refused."""
     from awscrt import mqtt
+    from awscrt.exceptions import AwsCrtError
     from awsiot import greengrass_discovery, mqtt_connection_builder
 
     gg, iot = client("greengrassv2"), client("iot")
@@ -358,7 +359,7 @@ def test_a_device_discovers_its_core(marram, client, core, tmp_path):
     line.disconnect().result(20)
 
     gg.batch_disassociate_client_device_from_core_device(coreDeviceThingName=core.thing, entries=entry)
-    with pytest.raises(Exception, match="NOT_AUTHORIZED|CONNECTION_REFUSED|REFUSED|UNEXPECTED_HANGUP"):
+    with pytest.raises(AwsCrtError):
         connection().connect().result(20)
     stranger = Device(marram, iot, tmp_path, "floor-stranger", may_discover)
     with pytest.raises(AssertionError, match="Not authorized"):

@@ -10,7 +10,7 @@ use marram_objects::Objects;
 use marram_store::Snapshot;
 use marram_things_graph::{FlowComponent, FlowTarget, GreengrassTarget, GroupMembers, Realm, Sent};
 use marram_types::RequestId;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Members of a deployment that the next one of the target takes over.
 const KEPT: [&str; 5] = ["deploymentName", "deploymentPolicies", "iotJobConfiguration", "parentTargetArn", "tags"];
@@ -136,9 +136,7 @@ impl GreengrassTarget for GreengrassFlows {
             if component.value.is_none() && own.is_none() {
                 return Ok(None);
             }
-            if let Some(next) = merged(own, &component) {
-                components.insert(component.name.to_owned(), next);
-            }
+            components.insert(component.name.to_owned(), merged(own, &component));
             let mut input = json!({ "targetArn": target.arn, "components": components });
             for member in KEPT {
                 if !before[member].is_null() {
@@ -159,8 +157,9 @@ fn place(bucket: &str, key: &str) -> Value {
     json!({ "bucketName": bucket, "key": key })
 }
 
-/// The component's entry of the next deployment; `None`: nothing is left to configure.
-fn merged(own: Option<Value>, component: &FlowComponent) -> Option<Value> {
+/// The component's entry of the next deployment. It stays when nothing is left: a part of the runtime that is listed no more keeps
+/// its configuration on the core, and the reset would never arrive.
+fn merged(own: Option<Value>, component: &FlowComponent) -> Value {
     let mut entry = own.unwrap_or_else(|| json!({}));
     let update = &entry["configurationUpdate"];
     let merge = update["merge"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -180,14 +179,11 @@ fn merged(own: Option<Value>, component: &FlowComponent) -> Option<Value> {
     } else {
         merge["targets"] = Value::Object(targets);
     }
-    if component.value.is_none() && merge.as_object().is_none_or(Map::is_empty) {
-        return None;
-    }
     if entry["componentVersion"].is_null() {
         entry["componentVersion"] = component.version.into();
     }
     entry["configurationUpdate"] = json!({ "merge": merge.to_string(), "reset": resets });
-    Some(entry)
+    entry
 }
 
 #[cfg(test)]
@@ -198,22 +194,23 @@ mod tests {
         FlowComponent { name: "marram.FlowRuntime", version: "1.0.0", member: "thinggroup/a".to_owned(), value }
     }
 
-    /// TG 7.4: what somebody configured by hand stays; the target's member is replaced as a whole, and the component goes
-    /// when nothing is left.
+    /// TG 7.4: what somebody configured by hand stays; the target's member is replaced as a whole, and taken back when nothing
+    /// is left.
     #[test]
     fn the_entry_of_the_component_keeps_what_is_not_ours() {
-        let first = merged(None, &component(Some(json!({"k": 1})))).unwrap();
+        let first = merged(None, &component(Some(json!({"k": 1}))));
         assert_eq!(first["componentVersion"], "1.0.0");
         assert_eq!(first["configurationUpdate"]["reset"], json!(["/targets/thinggroup~1a"]));
         let merge: Value = serde_json::from_str(first["configurationUpdate"]["merge"].as_str().unwrap()).unwrap();
         assert_eq!(merge, json!({"targets": {"thinggroup/a": {"k": 1}}}));
-        assert_eq!(merged(Some(first), &component(None)), None);
+        let gone = merged(Some(first), &component(None));
+        assert_eq!(gone["configurationUpdate"], json!({"merge": "{}", "reset": ["/targets/thinggroup~1a"]}));
 
         let by_hand = json!({"componentVersion": "1.0.1", "configurationUpdate":
             {"merge": r#"{"modbus":{"default":"rtu:/dev/ttyS0"}}"#, "reset": ["/x"]}});
-        let next = merged(Some(by_hand), &component(Some(json!({"k": 2})))).unwrap();
+        let next = merged(Some(by_hand), &component(Some(json!({"k": 2}))));
         assert_eq!(next["componentVersion"], "1.0.1");
-        let gone = merged(Some(next), &component(None)).unwrap();
+        let gone = merged(Some(next), &component(None));
         assert_eq!(gone["configurationUpdate"]["merge"], r#"{"modbus":{"default":"rtu:/dev/ttyS0"}}"#);
         assert_eq!(gone["configurationUpdate"]["reset"], json!(["/x", "/targets/thinggroup~1a"]));
     }

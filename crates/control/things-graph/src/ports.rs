@@ -55,7 +55,7 @@ pub struct FlowComponent {
     pub version: &'static str,
     /// Member of the component's configuration below `targets` that is replaced as a whole.
     pub member: String,
-    /// What it becomes; `None`: it goes, and the component with it when nothing else is configured.
+    /// What it becomes; `None`: it goes.
     pub value: Option<Value>,
 }
 
