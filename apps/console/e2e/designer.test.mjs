@@ -1,7 +1,7 @@
 // The integrator's day: model a device, draw a flow with it, simulate, deploy, watch it fail, mend it, watch it go on.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { axeFindings, settled, shoot, visit } from "./browser.mjs";
+import { axeFindings, paint, settled, shoot, visit } from "./browser.mjs";
 import { call, choose, namespace, openConsole, openFlow, SERVERS, step } from "./graph.mjs";
 
 const FLOW = "Watch";
@@ -24,9 +24,13 @@ for (const server of SERVERS)
     });
 
     async function clean(name) {
-      assert.deepEqual(await axeFindings(page), [], `axe: ${name}`);
+      const shot = `${server === "Marram" ? "real-" : ""}build-${name}`;
+      for (const scheme of ["dark", "light"]) {
+        await paint(page, scheme);
+        assert.deepEqual(await axeFindings(page), [], `axe: ${name} in ${scheme}`);
+        await shoot(page, `${shot}-1280-${scheme}`, { fullPage: false });
+      }
       assert.deepEqual(opened.faults, [], `console: ${name}`);
-      await shoot(page, `${server === "Marram" ? "real-" : ""}build-${name}`, { fullPage: false });
     }
 
     test("a device model is made with the wizard, uploaded, and drawn with what it offers", async () => {

@@ -104,20 +104,6 @@ export function PlanStep({
           </Table>
         </div>
       </section>
-      <Tabs defaultValue="deployment">
-        <Tabs.List>
-          <Tabs.Tab value="deployment">Deployment text</Tabs.Tab>
-          {system && <Tabs.Tab value="system">System text</Tabs.Tab>}
-        </Tabs.List>
-        <Tabs.Panel value="deployment" className={classes.text}>
-          <TdmEditor value={deployment} label="Text of the deployment" readOnly />
-        </Tabs.Panel>
-        {system && (
-          <Tabs.Panel value="system" className={classes.text}>
-            <TdmEditor value={system} label="Text of the system" readOnly />
-          </Tabs.Panel>
-        )}
-      </Tabs>
       {run.steps.length > 0 && <Progress run={run} />}
       <Group>
         {run.state === "done" && run.deployment ? (
@@ -140,6 +126,20 @@ export function PlanStep({
           </Text>
         )}
       </Group>
+      <Tabs defaultValue="deployment">
+        <Tabs.List>
+          <Tabs.Tab value="deployment">Deployment text</Tabs.Tab>
+          {system && <Tabs.Tab value="system">System text</Tabs.Tab>}
+        </Tabs.List>
+        <Tabs.Panel value="deployment" className={classes.text}>
+          <TdmEditor value={deployment} label="Text of the deployment" readOnly />
+        </Tabs.Panel>
+        {system && (
+          <Tabs.Panel value="system" className={classes.text}>
+            <TdmEditor value={system} label="Text of the system" readOnly />
+          </Tabs.Panel>
+        )}
+      </Tabs>
     </Stack>
   );
 }
