@@ -112,15 +112,23 @@ def test_only_signed_deployments_are_carried_out(marram, client, provisioned, tm
     assert "deployments are accepted without a signature" not in findings()
     target = iot.describe_thing(thingName=name)["thingArn"]
 
-    def deploy(**settings):
-        made = gg.create_deployment(targetArn=target, components={
+    def create(**settings):
+        return gg.create_deployment(targetArn=target, components={
             "aws.greengrass.Nucleus": {"componentVersion": "2.17.0", "configurationUpdate": {"merge": json.dumps(settings)}}})["deploymentId"]
+
+    def ended(made):
         status = lambda: gg.get_deployment(deploymentId=made)["deploymentStatus"]
         until("the end", lambda: status() in ("COMPLETED", "FAILED"))
         assert status() == "COMPLETED"
         return reported(client, name)["desired"]
 
-    first, second = deploy(envStage="one"), deploy(envStage="two")
+    ended(create(envStage="one"))
+    core.stop()
+    create(envStage="missed")
+    missed = reported(client, name)["desired"]
+    made = create(envStage="two")
+    core.start()
+    second = ended(made)
     stage = lambda: core.ask("config", "explain", "aws.greengrass.Nucleus/envStage")["value"]
     assert stage() == "two"
 
@@ -139,7 +147,7 @@ def test_only_signed_deployments_are_carried_out(marram, client, provisioned, tm
         "FAILED", "DEPLOYMENT_DOCUMENT_NOT_VALID", "the deployment document is refused: it was changed after it was signed")
     del changed["marramSignature"]
     assert forge(json.dumps(changed), arn + "2")[2] == "the deployment document is refused: it bears no signature"
-    assert forge(first["fleetConfig"], first["fleetConfigurationArn"])[:2] == ("REJECTED", "REJECTED_STALE_DEPLOYMENT")
+    assert forge(missed["fleetConfig"], missed["fleetConfigurationArn"])[:2] == ("REJECTED", "REJECTED_STALE_DEPLOYMENT")
     assert stage() == "two"
     core.stop()
 

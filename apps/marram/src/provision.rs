@@ -98,12 +98,12 @@ fn core_policy(region: &Region, account: &AccountId) -> Value {
                   "greengrass:PutCertificateAuthorities", "greengrass:VerifyClientDeviceIdentity"],
                 &["*".to_owned()],
             ),
-            // Variables of the thing have no value for these actions, as in the original; the services themselves refuse a
-            // thing that is not attached to the calling certificate.
             allow(
                 &["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow"],
                 &[iot("thing", OWN), iot("thing", &format!("{OWN}/*"))],
             ),
+            // Variables of the thing have no value for these actions, as in the original; the services themselves refuse a
+            // thing that is not attached to the calling certificate.
             allow(
                 &["greengrass:ListThingGroupsForCoreDevice", "greengrass:GetConnectivityInfo", "greengrass:UpdateConnectivityInfo",
                   "greengrass:VerifyClientDeviceIoTCertificateAssociation"],
