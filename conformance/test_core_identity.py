@@ -195,14 +195,13 @@ def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
     good = secrets.create_secret(Name=f"greengrass/{name}", SecretString="opened")["ARN"]
     tagged = secrets.create_secret(Name=f"{name}-tagged", SecretString="opened", Tags=[{"Key": "marram:for-cores", "Value": "true"}])["ARN"]
     other = secrets.create_secret(Name=f"{name}-other", SecretString="closed")["ARN"]
-    script = tmp_path / "reader.py"
-    script.write_text(READER.replace("SECRET", tagged))
+    script = READER.replace("SECRET", tagged)
     configuration["services"] |= {
         "aws.greengrass.crypto.Pkcs11Provider": {"configuration": {
             "name": "softhsm", "library": next(path for path in LIBRARIES if os.path.exists(path)), "slot": int(slot), "userPin": "4711"}},
         "aws.greengrass.SecretManager": {"version": "2.2.9", "configuration": {"cloudSecrets": [{"arn": one} for one in (good, tagged, other)]}},
         "Reader": {
-            "version": "1.0.0", "dependencies": [], "lifecycle": {"run": f"exec {sys.executable} -u {script}"},
+            "version": "1.0.0", "dependencies": [], "lifecycle": {"run": f"exec {sys.executable} -u - <<'END'\n{script}\nEND"},
             "configuration": {"accessControl": {"aws.greengrass.SecretManager": {"p": {"operations": ["*"], "resources": ["*"]}}}}},
         "main": {"dependencies": ["Reader:HARD"]},
     }
