@@ -188,8 +188,16 @@ def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
     run = lambda *command: subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | environment).stdout
     said = run("softhsm2-util", "--init-token", "--free", "--label", "core", "--so-pin", "1234", "--pin", "4711")
     slot = re.search(r"slot (\d+)", said.splitlines()[-1]).group(1)
-    run("softhsm2-util", "--import", str(folder / "private.pem.key"), "--slot", slot, "--label", "core-key", "--id", "a1", "--pin", "4711")
-    (folder / "private.pem.key").unlink()
+    # An RSA key: what is imported may sign, and an EC key needs the right to derive as well.
+    key, request = folder / "private.pem.key", folder / "request.pem"
+    run("openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(request), "-subj", "/CN=core")
+    iot = client("iot")
+    made = iot.create_certificate_from_csr(certificateSigningRequest=request.read_text(), setAsActive=True)
+    iot.attach_policy(policyName="MarramCorePolicy", target=made["certificateArn"])
+    iot.attach_thing_principal(thingName=name, principal=made["certificateArn"])
+    (folder / "device.pem.crt").write_text(made["certificatePem"])
+    run("softhsm2-util", "--import", str(key), "--slot", slot, "--label", "core-key", "--id", "a1", "--pin", "4711")
+    key.unlink()
     configuration["system"]["privateKeyPath"] = "pkcs11:object=core-key;type=private"
     secrets = client("secretsmanager")
     good = secrets.create_secret(Name=f"greengrass/{name}", SecretString="opened")["ARN"]
@@ -212,8 +220,9 @@ def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
     heard = lambda: log.read_text() if log.exists() else ""
     until("the secret", lambda: "secret opened" in heard())
     vault = core.root / "work/aws.greengrass.SecretManager"
-    text = b"".join(path.read_bytes() for path in vault.rglob("*") if path.is_file())
-    assert b"greengrass/" in text and b"opened" not in text
+    kept = lambda: b"".join(path.read_bytes() for path in vault.rglob("*") if path.is_file())
+    text = until("the vault", lambda: kept() if b"greengrass/" in kept() and b"-tagged" in kept() else None)
+    assert b"opened" not in text
     assert f"{name}-other" not in text.decode(), "the role may not read it"
     # Without the control plane: what was sealed is opened with the token.
     core.stop()
@@ -275,7 +284,7 @@ def test_a_core_provisions_itself(marram, client, tmp_path, name):
         key = credentials / "privKey.key"
         assert key.stat().st_mode & 0o777 == 0o600 and "PRIVATE KEY" in key.read_text()
         assert list((credentials / "claim").iterdir()) == []
-        assert core.ask("status")["connected"]
+        until("the line", lambda: core.ask("status")["connected"])
         core.stop()
         # The identity stays.
         core.start()
