@@ -4,4 +4,4 @@ mod audit;
 mod who;
 
 pub(crate) use audit::Proofs;
-pub use who::{Devices, SurveyedDevices};
+pub use who::{Devices, Reasons, SurveyedDevices};

@@ -37,7 +37,7 @@ mod token;
 mod totp;
 
 pub use console::{Console, ConsoleOptions, Endpoints};
-pub use desk::{Devices, SurveyedDevices};
+pub use desk::{Devices, Reasons, SurveyedDevices};
 pub use language::Language;
 pub use link::FirstLink;
 pub use request::fuzz_request;

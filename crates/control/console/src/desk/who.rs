@@ -23,11 +23,14 @@ const MAX_CERTIFICATES: usize = 500;
 /// Rows answered to `can`.
 const MAX_ROWS: usize = 2_000;
 
-/// What a certificate answered: its ARN, whether it may, and the statements `(policy, statement)` that decided.
+/// Policy and statement of each statement that decided.
+pub type Reasons = Vec<(String, String)>;
+
+/// What certificates answered: ARN, whether it may, and why.
 #[derive(Clone, Debug)]
 pub struct SurveyedDevices {
     /// ARN of each certificate that a statement speaks of.
-    pub devices: Vec<(String, bool, Vec<(String, String)>)>,
+    pub devices: Vec<(String, bool, Reasons)>,
     /// There are more certificates than were asked.
     pub more: bool,
 }

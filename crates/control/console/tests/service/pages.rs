@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::support::{Bench, Pages};
+use crate::support::{Bench, Headers, Pages};
 
 fn pages() -> Pages {
     Pages(HashMap::from([
@@ -112,7 +112,7 @@ async fn signed_requests_pass_the_console_by() {
     let bench = Bench::with_pages(pages()).await;
     let signature = "AWS4-HMAC-SHA256 Credential=AKIDNOBODY0000000000/20260101/us-east-1/iot/aws4_request, \
                      SignedHeaders=host, Signature=00";
-    let rows: [(&str, &str, &[(&str, &str)]); 4] = [
+    let rows: [(&str, &str, Headers<'_>); 4] = [
         ("GET", "/console/key", &[("authorization", signature)]),
         ("GET", "/", &[("authorization", signature)]),
         ("POST", "/", &[("content-type", "application/x-amz-json-1.1")]),

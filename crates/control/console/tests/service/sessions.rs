@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, PASSWORD, nothing, token_of};
+use crate::support::{Bench, Headers, PASSWORD, nothing, token_of};
 
 const REFUSED: (u16, &str) = (403, "AccessDeniedException");
 
@@ -127,7 +127,7 @@ async fn requests_of_other_pages_are_refused() {
     let own = format!("https://{}", bench.address);
     let body = || json!({"service": "iam", "operation": "CreateUser", "input": {"UserName": "mallory"}});
     let csrf = (403, "InvalidCsrfTokenException");
-    let rows: [(&[(&str, &str)], (u16, &str)); 12] = [
+    let rows: [(Headers<'_>, (u16, &str)); 12] = [
         (&[("x-marram-csrf", "")], csrf),
         (&[("x-marram-csrf", "AAAA")], csrf),
         (&[("x-marram-csrf", &stranger.csrf)], csrf),

@@ -32,6 +32,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// Headers of a request, by name.
+pub type Headers<'h> = &'h [(&'h str, &'h str)];
+
 /// A policy that gives nothing of what tests ask for.
 pub fn nothing() -> Value {
     json!({"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "iot:Nothing", "Resource": "*"}})
