@@ -122,6 +122,23 @@ describe("Marram itself", { skip: !given && !program && "needs MARRAM_CONSOLE_UR
     await shoot(page, "real-mqtt-1280");
   });
 
+  it("says who may do what, and that the record of it is whole", async () => {
+    await visit(page, "/access?action=iot:Publish&resource=arn:aws:iot:us-east-1:000000000000:topic/hall");
+    await page.getByRole("cell", { name: `user/${person.user}` }).waitFor();
+    await page.getByText("Allowed").first().waitFor();
+    await shoot(page, "real-who-can-1280");
+    await visit(page, `/access?principal=arn:aws:iam::000000000000:user/${person.user}`);
+    await page.getByText("Allowed").first().waitFor();
+    await visit(page, "/audit");
+    await page.getByText("The log is whole").waitFor();
+    await page.getByRole("cell", { name: "CreateThingGroup" }).first().waitFor();
+    await shoot(page, "real-audit-1280", { fullPage: false });
+    await visit(page, "/");
+    await page.getByRole("img", { name: /^API calls per second: now Calls/ }).waitFor();
+    await shoot(page, "real-home-1280");
+    assert.deepEqual(faults.splice(0), []);
+  });
+
   it("signs out, and in again with the second factor", async () => {
     await page.getByTitle("Account menu").click();
     await page.getByRole("menuitem", { name: "Sign out" }).click();
