@@ -81,7 +81,7 @@ class Site:
             try:
                 return self.gg.create_deployment(
                     targetArn=self.targets[self.name], components=components, clientToken=token)["deploymentId"]
-            except botocore.exceptions.HTTPClientError:
+            except botocore.exceptions.BotoCoreError:
                 return None  # the control plane is being killed
 
         self.deployment = until("the deployment to be taken", ask, SECONDS)
@@ -100,7 +100,7 @@ class Site:
     def is_over(self):
         try:
             return self.effective().get("coreDeviceExecutionStatus") in ("SUCCEEDED", "COMPLETED", "FAILED", "REJECTED")
-        except botocore.exceptions.HTTPClientError:
+        except botocore.exceptions.BotoCoreError:
             return False
 
     def told(self):
