@@ -309,6 +309,29 @@ async fn a_core_that_may_not_list_its_groups_keeps_them() {
     assert_eq!(world.versions().into_keys().collect::<Vec<_>>(), ["app", "own"]);
 }
 
+/// CR 4.1: a deployment that cannot be kept, because the disk is full when it comes, is asked for until it can.
+#[tokio::test]
+async fn a_deployment_that_cannot_be_kept_is_asked_for_again() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    world.deploy("a", &[("app", "1.0.0")], json!({}));
+    *world.disk_full.lock().unwrap() = true;
+    let life = world.start(Arc::new(Crash::default()));
+    let room = async {
+        let folder = world.folder.path().join("deployments");
+        while std::fs::read_dir(&folder).is_ok_and(|mut tries| tries.next().is_none()) {
+            tokio::task::yield_now().await;
+        }
+        *world.disk_full.lock().unwrap() = false;
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        over = life.until_over() => assert!(over),
+        () = room => {}
+    }
+    assert_eq!(world.told().0, "SUCCEEDED");
+}
+
 /// CR 4.11, 3.4: a disk that fills up before activation changes nothing and is told.
 #[tokio::test]
 async fn a_full_disk_changes_nothing() {
