@@ -1,5 +1,5 @@
 // The audit log with the state of its proof: who did what, was it allowed, and was the log left alone.
-import { Alert, Button, Code, Group, Select, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Code, Group, SegmentedControl, Select, Text, TextInput } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { FileCheck2, ShieldAlert, ShieldCheck, ShieldEllipsis } from "lucide-react";
 import { useState } from "react";
@@ -28,7 +28,8 @@ export function AuditPage() {
   const userName = useParam("user");
   const setParams = useSetParams();
   const [open, setOpen] = useState<string | null>(null);
-  const filter = { ...(eventName && { eventName }), ...(userName && { userName }) };
+  const reads = useParam("reads") === "yes";
+  const filter = { ...(!reads && { readOnly: false }), ...(eventName && { eventName }), ...(userName && { userName }) };
   const log = useInfiniteQuery({
     queryKey: ["audit", filter],
     queryFn: ({ pageParam, signal }) =>
@@ -48,19 +49,28 @@ export function AuditPage() {
   const proof = log.data?.pages[0]?.proof;
   const chosen = records.find((one) => one.eventID === open);
   return (
-    <Page
-      title="Audit log"
-      description="Every call that changed something or was refused, chained by hash as it was written."
-    >
+    <Page title="Audit log" description="Every call, allowed or refused, chained by hash as it was written.">
       {proof && <ProofState proof={proof} />}
       <Panel
         flush
         aside={
-          <Filters
-            event={eventName ?? ""}
-            user={userName ?? ""}
-            onChange={(event, user) => setParams({ event: event || undefined, user: user || undefined })}
-          />
+          <>
+            <SegmentedControl
+              size="xs"
+              aria-label="Which calls"
+              value={reads ? "yes" : "no"}
+              onChange={(value) => setParams({ reads: value === "yes" ? "yes" : undefined })}
+              data={[
+                { value: "no", label: "Changes" },
+                { value: "yes", label: "With reads" },
+              ]}
+            />
+            <Filters
+              event={eventName ?? ""}
+              user={userName ?? ""}
+              onChange={(event, user) => setParams({ event: event || undefined, user: user || undefined })}
+            />
+          </>
         }
       >
         <DataTable
@@ -70,10 +80,11 @@ export function AuditPage() {
           source={log}
           columns={[
             { key: "when", header: "When", width: 140, cell: (one) => <When at={epochOf(one)} /> },
-            { key: "who", header: "Who", width: 170, cell: (one) => who(one) },
+            { key: "who", header: "Who", width: 130, cell: (one) => who(one) },
             {
               key: "what",
               header: "What",
+              width: 230,
               cell: (one) => (
                 <>
                   <Text size="sm" fw={550}>
@@ -122,7 +133,7 @@ export function AuditPage() {
           ]}
           empty={
             <Empty icon={FileCheck2} title="No record">
-              {Object.keys(filter).length > 0 ? "Nothing of this kind happened." : "Nothing has happened yet."}
+              {eventName || userName ? "Nothing of this kind happened." : "Nothing has happened yet."}
             </Empty>
           }
         />
