@@ -76,7 +76,7 @@ for (const server of SERVERS)
       await editor.click();
       await page.keyboard.press("Control+End");
       for (let left = 0; left < 2; left += 1) await page.keyboard.press("Backspace");
-      await page.getByText("No problems").waitFor();
+      await page.getByText(/TDM200\d/).first().waitFor({ state: "detached" });
       await clean("editor");
     });
 
@@ -122,7 +122,7 @@ for (const server of SERVERS)
         .getByRole("option", { name: /^picture\b/ })
         .first()
         .click();
-      await page.keyboard.type("}");
+      await page.keyboard.type(".lastClickedImage}");
       await page.keyboard.press("Enter");
       await page.waitForFunction(() => document.querySelector('[role="status"][data-busy]') === null);
       // Undo the argument, redo it.
