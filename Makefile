@@ -20,8 +20,9 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE)/src $(CONSOLE)/public $(CONSOLE)/tool
 
 console: $(CONSOLE)/dist/index.html ## the web console's pages, which marram carries inside
 
+# Not `npm ci`: it refuses a lock without entries for optional packages of other platforms that a registry does not have.
 $(CONSOLE)/node_modules/.package-lock.json: $(CONSOLE)/package-lock.json
-	cd $(CONSOLE) && npm ci --no-fund --no-audit --loglevel=error
+	cd $(CONSOLE) && npm install --no-save --no-fund --no-audit --loglevel=error
 	@touch $@
 
 # Cargo sees new contents of embedded files but not new files, so it is told.
