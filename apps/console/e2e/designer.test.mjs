@@ -76,7 +76,10 @@ for (const server of SERVERS)
       await editor.click();
       await page.keyboard.press("Control+End");
       for (let left = 0; left < 2; left += 1) await page.keyboard.press("Backspace");
-      await page.getByText(/TDM200\d/).first().waitFor({ state: "detached" });
+      await page
+        .getByText(/TDM200\d/)
+        .first()
+        .waitFor({ state: "detached" });
       await clean("editor");
     });
 
