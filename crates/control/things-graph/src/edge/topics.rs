@@ -112,7 +112,8 @@ impl Request {
         }
         let topic = Topic::new(&replica::accepted_topic(&self.thing)).map_err(|error| error.to_string())?;
         let body = serde_json::to_vec(&accepted).map_err(|error| error.to_string())?;
-        reply.deliver(Message::new(topic, body).with_qos(QoS::AtLeastOnce));
+        // Nobody publishes it: a core that subscribed to its answers gets them this way only.
+        reply.deliver_privately(Message::new(topic, body).with_qos(QoS::AtLeastOnce));
         Ok(())
     }
 
