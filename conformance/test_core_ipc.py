@@ -38,15 +38,13 @@ def core(tmp_path_factory):
     folder = tmp_path_factory.mktemp("real-core")
     folder.chmod(0o755)
     program = os.environ.get("MARRAM_CORE_BIN", str(ROOT / "target/debug/marram-core"))
-    script = folder / "echo.py"
-    script.write_text(SCRIPT)
     policy = {"echo": {"operations": ["*"], "resources": ["echo/*"]}}
     component = {
         "componentType": "GENERIC",
         "version": "1.0.0",
         "dependencies": [],
         "configuration": {"rate": 7, "accessControl": {"aws.greengrass.ipc.pubsub": policy}},
-        "lifecycle": {"run": {"Script": f"{sys.executable} {script}"}},
+        "lifecycle": {"run": {"Script": f"exec {sys.executable} - <<'END'\n{SCRIPT}\nEND"}},
     }
     services = {NAME: component, "main": {"dependencies": [f"{NAME}:HARD"]}}
     if os.geteuid() == 0:
