@@ -224,7 +224,7 @@ def _greengrass():
     for operation in ("CreateComponentVersion", "ResolveComponentCandidates", "AssociateServiceRoleToAccount",
                       "GetConnectivityInfo", "UpdateConnectivityInfo"):
         rows[operation] = (None, invalid)
-    for operation in ("ListComponents", "ListDeployments", "ListCoreDevices"):
+    for operation in ("ListComponents", "ListComponentVersions", "ListDeployments", "ListCoreDevices"):
         rows[operation] = ({"nextToken": BAD_TOKEN}, invalid)
     return rows
 

@@ -66,7 +66,7 @@ SPECIAL = {
     ("secretsmanager", "tags"): [{"Key": "absent", "Value": "absent"}],
     ("greengrassv2", "arn"): "arn:aws:greengrass:{region}:{account}:components:Absent:versions:1.0.0",
     ("greengrassv2", "resourcearn"): "arn:aws:greengrass:{region}:{account}:components:Absent:versions:1.0.0",
-    ("greengrassv2", "ListComponentVersions", "arn"): "arn:aws:greengrass:{region}:{account}:components:Absent:versions:1.0.0",
+    ("greengrassv2", "ListComponentVersions", "arn"): "arn:aws:greengrass:{region}:{account}:components:Absent",
     ("greengrassv2", "tags"): {"absent": "absent"},
     ("greengrassv2", "targetarn"): "arn:aws:iot:{region}:{account}:thinggroup/absent",
     ("greengrassv2", "rolearn"): "nothing",

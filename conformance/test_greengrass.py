@@ -98,7 +98,7 @@ def test_component_life(marram, gg, name):
     for call in (gg.describe_component, gg.get_component, gg.delete_component):
         assert refused(call, arn=first["arn"]) == (404, "ResourceNotFoundException")
     assert gg.list_component_versions(arn=family + "x")["componentVersions"] == []
-    assert refused(gg.list_component_versions, arn=first["arn"]) == (404, "ResourceNotFoundException")
+    assert refused(gg.list_component_versions, arn=first["arn"]) == (400, "ValidationException")
     for call, more in ((gg.tag_resource, {"tags": {"a": "b"}}), (gg.untag_resource, {"tagKeys": ["a"]}), (gg.list_tags_for_resource, {})):
         assert refused(call, resourceArn=first["arn"], **more) == (404, "ResourceNotFoundException")
 
