@@ -18,7 +18,7 @@ import classes from "./deploy-page.module.css";
 import { type DeployForm, firstForm, stepProblems } from "./form.ts";
 import { PlanStep } from "./plan-step.tsx";
 import { useRun } from "./run.ts";
-import { SystemStep } from "./system-step.tsx";
+import { type StepProps, SystemStep } from "./system-step.tsx";
 import { TargetStep } from "./target-step.tsx";
 import { ThingsStep } from "./things-step.tsx";
 import { TriggersStep } from "./triggers-step.tsx";
@@ -63,7 +63,8 @@ function Deploy({ flow }: { flow: Flow }) {
   const [step, setStep] = useState(0);
   const [form, setForm] = useState<DeployForm>(() => firstForm(flow, rolesOf(flow)));
   const run = useRun(form, flow, namespace);
-  const change = (part: Partial<DeployForm>) => setForm((before) => ({ ...before, ...part }));
+  const change: StepProps["onChange"] = (part) =>
+    setForm((before) => ({ ...before, ...(typeof part === "function" ? part(before) : part) }));
   const settled = run.state === "idle";
   const taken = useMemo(
     () => new Set(settled ? deployments.items.map((one) => urnKey(one.id)) : []),

@@ -14,7 +14,8 @@ export interface StepProps {
   form: DeployForm;
   flow: Flow;
   library: readonly Entity[];
-  onChange: (change: Partial<DeployForm>) => void;
+  /** A function sees the form as it is then: answers may come after other changes. */
+  onChange: (change: Partial<DeployForm> | ((form: DeployForm) => Partial<DeployForm>)) => void;
 }
 
 export function SystemStep({ form, flow, library, onChange }: StepProps) {

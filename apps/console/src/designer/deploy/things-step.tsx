@@ -32,7 +32,7 @@ export function ThingsStep({ form, library, onChange }: StepProps) {
           role={role}
           thing={form.things[role.name] ?? ""}
           library={library}
-          onThing={(thing) => onChange({ things: { ...form.things, [role.name]: thing } })}
+          onThing={(thing) => onChange((now) => ({ things: { ...now.things, [role.name]: thing } }))}
         />
       ))}
     </Stack>
