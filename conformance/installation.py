@@ -34,12 +34,12 @@ class Keys:
 class Installation:
     """Started with the built binary on free ports, in a directory of its own."""
 
-    def __init__(self, data, *flags):
+    def __init__(self, data, *flags, demo=False):
         self.data = pathlib.Path(data)
         self.program = os.environ.get("MARRAM_BIN", str(ROOT / "target/debug/marram"))
         #: Every answer a client of ours got: {(service, operation): [Answer]}
         self.answers = collections.defaultdict(list)
-        self.flags = flags
+        self.flags = flags if demo else ("--no-demo", *flags)
         # One session: reading the service models is most of the cost of a client.
         self.session = botocore.session.Session()
         self.start()
@@ -47,7 +47,7 @@ class Installation:
     def start(self):
         listen = [f"--{name}=127.0.0.1:0" for name in ("api", "device-api", "mqtt")]
         self.log = open(self.data.parent / (self.data.name + ".log"), "ab")
-        command = [self.program, "up", "--data", str(self.data), "--no-demo", "--no-view", *listen, *self.flags]
+        command = [self.program, "up", "--data", str(self.data), "--no-view", *listen, *self.flags]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
         self.ready = self._ready_line()
         self.environment = self._environment()
