@@ -17,7 +17,7 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use crate::facts::Facts;
-use crate::policy::{Effect, Policy, PolicyKind, Question};
+use crate::policy::{Action, Effect, Policy, PolicyKind, Question};
 use crate::principal::{Naming, Requester};
 
 /// A layer of policies.
@@ -225,7 +225,7 @@ impl Request<'_> {
         mut missing: Option<&mut Vec<SmolStr>>,
     ) -> Said {
         let question = Question {
-            action: self.action,
+            action: Action::new(self.action),
             resource: self.resource,
             facts: self.facts,
             strict_variables: self.strict_variables,

@@ -12,7 +12,7 @@ use smol_str::SmolStr;
 use crate::decide::{Layer, Outcome};
 use crate::facts::Facts;
 use crate::pattern::{Match, Pattern, Token};
-use crate::policy::{Effect, Policy, Question};
+use crate::policy::{Action, Effect, Policy, Question};
 
 /// What a device does over MQTT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,7 +102,7 @@ impl DevicePolicies {
             for (index, statement) in policy.statements.iter().enumerate() {
                 let conditions = (!statement.conditions.is_empty()).then(|| (Arc::clone(policy), index));
                 for (action, rules) in DeviceAction::ALL.into_iter().zip(bound.rules.iter_mut()) {
-                    if !statement.action_matches(action.name()) {
+                    if !statement.action_matches(Action::new(action.name())) {
                         continue;
                     }
                     let fixed = format!("{prefix}{}", action.resource_type());
@@ -173,8 +173,12 @@ impl DevicePolicies {
         }
         let Some((policy, index)) = &rule.conditions else { return true };
         let arn = self.arn(action, name);
-        let question =
-            Question { action: action.name(), resource: &arn, facts, strict_variables: self.strict_variables };
+        let question = Question {
+            action: Action::new(action.name()),
+            resource: &arn,
+            facts,
+            strict_variables: self.strict_variables,
+        };
         policy.statements.get(*index).is_some_and(|statement| statement.conditions_hold(&question, None))
     }
 

@@ -1,6 +1,6 @@
 //! Remarks about policies that are valid but say less, or more, than they seem to.
 
-use crate::policy::{Effect, Policy};
+use crate::policy::{Action, Effect, Policy};
 
 /// A remark about one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Policy {
             let for_all = statement.conditions.iter().any(|condition| condition.is_for_all_values());
             let everything = statement.conditions.is_empty()
                 && !statement.not_actions
-                && statement.action_matches("any:Thing")
+                && statement.action_matches(Action::new("any:Thing"))
                 && !statement.not_resources
                 && statement.resources.iter().any(|resource| resource.pattern.is_any());
             for (present, kind) in [

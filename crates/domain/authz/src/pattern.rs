@@ -10,6 +10,10 @@ use smol_str::{SmolStr, StrExt};
 
 use crate::facts::{Fact, Facts};
 
+mod glob;
+
+use glob::{AsPart, Case, Part};
+
 /// How a pattern's text is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
@@ -56,34 +60,24 @@ enum Piece<'a> {
     One,
 }
 
-trait AsPiece {
-    /// The text of a literal; `None` for wildcards.
-    fn literal(&self) -> Option<&str>;
-    /// Whether this is `*`.
-    fn is_star(&self) -> bool;
-}
-
-impl AsPiece for Token {
-    fn literal(&self) -> Option<&str> {
+impl AsPart for Token {
+    /// A variable that has not been replaced may be anything.
+    fn part(&self) -> Part<'_> {
         match self {
-            Token::Text(text) => Some(text),
-            _ => None,
+            Token::Text(text) => Part::Literal(text.as_bytes()),
+            Token::One => Part::One,
+            Token::Star | Token::Variable { .. } => Part::Star,
         }
-    }
-    fn is_star(&self) -> bool {
-        *self == Token::Star
     }
 }
 
-impl AsPiece for Piece<'_> {
-    fn literal(&self) -> Option<&str> {
+impl AsPart for Piece<'_> {
+    fn part(&self) -> Part<'_> {
         match self {
-            Piece::Text(text) => Some(text),
-            _ => None,
+            Piece::Text(text) => Part::Literal(text.as_bytes()),
+            Piece::Star => Part::Star,
+            Piece::One => Part::One,
         }
-    }
-    fn is_star(&self) -> bool {
-        matches!(self, Piece::Star)
     }
 }
 
@@ -154,26 +148,32 @@ impl Pattern {
                 None => return Match::Unresolved,
             }
         } else {
-            glob(&self.tokens, text, false)
+            glob::matches(&self.tokens, text, Case::Exact)
         };
         if matched { Match::Yes } else { Match::No }
+    }
+
+    /// Whether it matches `text` for some values of its variables; exact when it has none. Asks for no value, so it is the
+    /// cheap way to find out that a pattern does not matter.
+    pub(crate) fn may_match(&self, text: &str) -> bool {
+        glob::matches(&self.tokens, text, Case::Exact)
     }
 
     /// Matches with the variables replaced, on the stack where the pattern is as short as patterns are.
     fn matches_resolved(&self, text: &str, facts: &dyn Facts) -> Option<bool> {
         let mut room = [const { Piece::Star }; PIECES_ON_STACK];
         let Some(pieces) = room.get_mut(..self.tokens.len()) else {
-            return self.resolve(facts).map(|pieces| glob(&pieces, text, false));
+            return self.resolve(facts).map(|pieces| glob::matches(&pieces, text, Case::Exact));
         };
         for (piece, token) in pieces.iter_mut().zip(&self.tokens) {
             *piece = self.piece(token, facts)?;
         }
-        Some(glob(pieces, text, false))
+        Some(glob::matches(pieces, text, Case::Exact))
     }
 
     /// Matches the whole of `text` without regard to ASCII case. Variables never match here.
     pub(crate) fn matches_ignore_case(&self, text: &str) -> bool {
-        !self.has_variables && glob(&self.tokens, text, true)
+        !self.has_variables && glob::matches(&self.tokens, text, Case::IgnoreAscii)
     }
 
     /// The text with its variables replaced, wildcards as written; `None` when one has no value.
@@ -274,77 +274,6 @@ fn flush(tokens: &mut Vec<Token>, literal: &mut String) {
         tokens.push(Token::Text(SmolStr::new(&literal)));
         literal.clear();
     }
-}
-
-/// Whole-text match. Only the last `*` ever needs another try, so the cost is at most text times pattern.
-fn glob<P: AsPiece>(pieces: &[P], text: &str, ignore_case: bool) -> bool {
-    let mut at = 0;
-    let mut rest = text;
-    let mut retry: Option<(usize, &str)> = None;
-    loop {
-        let advanced = match pieces.get(at) {
-            None if rest.is_empty() => return true,
-            None => None,
-            Some(piece) if piece.is_star() => {
-                at = at.saturating_add(1);
-                if at == pieces.len() {
-                    return true;
-                }
-                retry = Some((at, rest));
-                continue;
-            }
-            Some(piece) => match piece.literal() {
-                Some(literal) => strip(rest, literal, ignore_case),
-                None => skip_char(rest),
-            },
-        };
-        match (advanced, retry) {
-            (Some(remaining), _) => {
-                rest = remaining;
-                at = at.saturating_add(1);
-            }
-            (None, Some((star, from))) => {
-                let Some(from) = skip_char(from) else { return false };
-                // Behind a `*` stands mostly a literal: straight to where it comes next.
-                let literal = pieces.get(star).and_then(AsPiece::literal).filter(|_| !ignore_case);
-                let Some(from) = literal.map_or(Some(from), |literal| from_next(from, literal)) else { return false };
-                retry = Some((star, from));
-                at = star;
-                rest = from;
-            }
-            (None, None) => return false,
-        }
-    }
-}
-
-fn strip<'t>(text: &'t str, literal: &str, ignore_case: bool) -> Option<&'t str> {
-    if !ignore_case {
-        return text.strip_prefix(literal);
-    }
-    let start = text.get(..literal.len())?;
-    if start.eq_ignore_ascii_case(literal) { text.get(literal.len()..) } else { None }
-}
-
-/// `text` from the first place on where `literal` stands. Literals are short: looking for their first byte beats preparing
-/// a search.
-fn from_next<'t>(text: &'t str, literal: &str) -> Option<&'t str> {
-    // The value of a variable may be empty, and stands anywhere.
-    let Some(&first) = literal.as_bytes().first() else { return Some(text) };
-    let mut from = 0_usize;
-    loop {
-        let tail = text.as_bytes().get(from..)?;
-        from = from.checked_add(tail.iter().position(|byte| *byte == first)?)?;
-        // A place inside a character is not one where a literal begins.
-        if let Some(found) = text.get(from..).filter(|rest| rest.starts_with(literal)) {
-            return Some(found);
-        }
-        from = from.checked_add(1)?;
-    }
-}
-
-fn skip_char(text: &str) -> Option<&str> {
-    let first = text.chars().next()?;
-    text.get(first.len_utf8()..)
 }
 
 #[cfg(test)]

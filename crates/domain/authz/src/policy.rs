@@ -68,10 +68,21 @@ pub(crate) struct ResourcePattern {
     pub legacy: bool,
 }
 
+/// An action, split at its first colon once for all statements; without a colon only `*` matches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Action<'a>(Option<(&'a str, &'a str)>);
+
+impl<'a> Action<'a> {
+    /// `iot:Publish`, in any case.
+    pub(crate) fn new(text: &'a str) -> Action<'a> {
+        Action(text.split_once(':'))
+    }
+}
+
 /// What is asked of a statement.
 #[derive(Clone, Copy)]
 pub(crate) struct Question<'a> {
-    pub action: &'a str,
+    pub action: Action<'a>,
     pub resource: &'a str,
     pub facts: &'a dyn Facts,
     /// A variable without a value makes a `Deny` match instead of fail.
@@ -104,11 +115,11 @@ impl Policy {
 }
 
 impl ActionPattern {
-    /// Whether it matches an action, which comes split at its colon.
-    fn matches(&self, action: Option<(&str, &str)>) -> bool {
+    fn matches(&self, action: Action<'_>) -> bool {
         match self {
             ActionPattern::Everything => true,
             ActionPattern::Named { service, name } => action
+                .0
                 .is_some_and(|(prefix, rest)| prefix.eq_ignore_ascii_case(service) && name.matches_ignore_case(rest)),
         }
     }
@@ -131,9 +142,8 @@ impl Statement {
             && self.conditions_hold(question, missing)
     }
 
-    pub(crate) fn action_matches(&self, action: &str) -> bool {
-        let split = action.split_once(':');
-        self.actions.iter().any(|pattern| pattern.matches(split)) != self.not_actions
+    pub(crate) fn action_matches(&self, action: Action<'_>) -> bool {
+        self.actions.iter().any(|pattern| pattern.matches(action)) != self.not_actions
     }
 
     fn resource_matches(&self, question: &Question<'_>, missing: Option<&mut Vec<SmolStr>>) -> bool {
@@ -141,12 +151,20 @@ impl Statement {
             // Trust policies: the resource is the role the policy hangs on.
             return true;
         }
+        let counted = || self.resources.iter().filter(|resource| !resource.legacy || self.legacy_counts());
+        // A variable without value decides only where it makes a `Deny` match; everywhere else a statement whose patterns
+        // match for no value at all needs none.
+        let value_decides = question.strict_variables && self.effect == Effect::Deny;
+        if missing.is_none()
+            && !self.not_resources
+            && !value_decides
+            && !counted().any(|resource| resource.pattern.may_match(question.resource))
+        {
+            return false;
+        }
         let mut listed = false;
         let mut unresolved = false;
-        for resource in &self.resources {
-            if resource.legacy && !self.legacy_counts() {
-                continue;
-            }
+        for resource in counted() {
             match resource.pattern.matches(question.resource, question.facts) {
                 Match::Yes => listed = true,
                 Match::No => {}
