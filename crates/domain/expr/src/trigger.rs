@@ -30,7 +30,7 @@ pub struct ClockCondition {
 }
 
 /// Units of a clock trigger. Days and longer are calendar arithmetic in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClockUnit {
     /// Monotonic.
     Second,

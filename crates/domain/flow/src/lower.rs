@@ -12,7 +12,7 @@ use marram_tdm::model::{Deployment, Entity, Flow as CheckedFlow, TriggerConditio
 use smol_str::SmolStr;
 
 use crate::program::{Flow, Site, Thing};
-use crate::snapshot::{Binding, ClockUnit, Condition, FlowRole, Snapshot, StartFlow, Trigger};
+use crate::snapshot::{Binding, Condition, FlowRole, Snapshot, StartFlow, Trigger};
 
 /// Finds an entity of the deployment's closure.
 pub type Lookup<'l> = &'l dyn Fn(&Urn) -> Option<Arc<Entity>>;
@@ -160,20 +160,8 @@ pub fn place(
 }
 
 fn trigger(trigger: &marram_tdm::model::Trigger) -> Trigger {
-    use marram_tdm::model::ClockUnit as Unit;
     let condition = match &trigger.condition {
-        TriggerCondition::Clock { count, unit } => Condition::Clock {
-            count: *count,
-            unit: match unit {
-                Unit::Second => ClockUnit::Second,
-                Unit::Minute => ClockUnit::Minute,
-                Unit::Hour => ClockUnit::Hour,
-                Unit::Day => ClockUnit::Day,
-                Unit::Week => ClockUnit::Week,
-                Unit::Month => ClockUnit::Month,
-                Unit::Year => ClockUnit::Year,
-            },
-        },
+        TriggerCondition::Clock { count, unit } => Condition::Clock { count: *count, unit: *unit },
         TriggerCondition::Event { expr, events } => Condition::Event {
             expr: expr.clone(),
             events: events.iter().map(|event| (event.role.clone(), event.event.clone())).collect(),

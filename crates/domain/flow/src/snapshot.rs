@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use marram_expr::ClockUnit;
 use marram_expr::Expr;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -67,19 +68,6 @@ pub enum Condition {
         /// (role, event), first mention first.
         events: Vec<(SmolStr, SmolStr)>,
     },
-}
-
-/// Units of a clock condition: up to `Hour` monotonic, from `Day` calendar units in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)] // the names are the documentation
-pub enum ClockUnit {
-    Second,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    Year,
 }
 
 /// `ThingsGraph.startFlow('role', ...)`.

@@ -28,11 +28,9 @@ pub use flow::{
     Flow, MappingHop, Output, Parameter, ParameterType, Retry, SetVariable, Statement, Step, Variable,
 };
 pub use mapping::{Direction, Mapping, MappingEnd, MappingRule};
-pub use marram_expr::Primitive;
+pub use marram_expr::{ClockUnit, Primitive};
 pub use resolve::Model;
-pub use system::{
-    Binding, ClockUnit, Deployment, EventReference, Role, RoleKind, StartFlow, System, Trigger, TriggerCondition,
-};
+pub use system::{Binding, Deployment, EventReference, Role, RoleKind, StartFlow, System, Trigger, TriggerCondition};
 pub(crate) use types::MadeTypes;
 pub use types::TypeTable;
 pub use urn::{MAX_URN_CHARS, Metatype, Namespace, Urn, UrnError};

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 use smol_str::SmolStr;
 
 use crate::fault::Fault;
-use crate::snapshot::{ClockUnit, Condition, StartFlow, Trigger};
+use crate::snapshot::{Condition, StartFlow, Trigger};
 
 /// Longest script, bytes.
 pub const MAX_SCRIPT_BYTES: usize = 16 * 1024 * 1024;
@@ -240,20 +240,8 @@ fn answer(row: AnswerRow) -> Result<Answer, String> {
 }
 
 fn trigger(row: TriggerRow) -> Result<Trigger, String> {
-    use marram_expr::ClockUnit as Unit;
     let condition = match marram_expr::parse_trigger_condition(&row.condition).map_err(|error| error.to_string())? {
-        TriggerCondition::Clock(clock) => Condition::Clock {
-            count: clock.count,
-            unit: match clock.unit {
-                Unit::Second => ClockUnit::Second,
-                Unit::Minute => ClockUnit::Minute,
-                Unit::Hour => ClockUnit::Hour,
-                Unit::Day => ClockUnit::Day,
-                Unit::Week => ClockUnit::Week,
-                Unit::Month => ClockUnit::Month,
-                Unit::Year => ClockUnit::Year,
-            },
-        },
+        TriggerCondition::Clock(clock) => Condition::Clock { count: clock.count, unit: clock.unit },
         TriggerCondition::Event(expr) => {
             let events = expr.last_events().iter().map(|(role, event)| ((*role).into(), (*event).into())).collect();
             Condition::Event { expr, events }

@@ -14,7 +14,7 @@ use super::document::{Outcome, Target, Templates, ThingDevice, Things};
 use super::scope::Scope;
 use super::{CheckOptions, EntitySource};
 use crate::codes::*;
-use crate::model::{Binding, ClockUnit, Deployment, EntityKind, EventReference, Flow, Metatype, Protocol, Role};
+use crate::model::{Binding, Deployment, EntityKind, EventReference, Flow, Metatype, Protocol, Role};
 use crate::model::{RoleKind, StartFlow, System, Trigger, TriggerCondition, Urn};
 use crate::syntax::ast::{Body, Selection, Value};
 
@@ -247,7 +247,7 @@ impl DeploymentChecker<'_, '_> {
         };
         match parsed {
             marram_expr::TriggerCondition::Clock(clock) => {
-                Some(TriggerCondition::Clock { count: clock.count, unit: clock_unit(clock.unit) })
+                Some(TriggerCondition::Clock { count: clock.count, unit: clock.unit })
             }
             marram_expr::TriggerCondition::Event(expr) => {
                 self.context.check_expr(&expr, scope, value, TDM3019);
@@ -359,16 +359,4 @@ fn role_events(context: &Context<'_>, id: &Urn) -> Option<RoleEvents> {
         events.insert(member.name.to_lowercase(), (member.name.clone(), payload));
     }
     Some(events)
-}
-
-fn clock_unit(unit: marram_expr::ClockUnit) -> ClockUnit {
-    match unit {
-        marram_expr::ClockUnit::Second => ClockUnit::Second,
-        marram_expr::ClockUnit::Minute => ClockUnit::Minute,
-        marram_expr::ClockUnit::Hour => ClockUnit::Hour,
-        marram_expr::ClockUnit::Day => ClockUnit::Day,
-        marram_expr::ClockUnit::Week => ClockUnit::Week,
-        marram_expr::ClockUnit::Month => ClockUnit::Month,
-        marram_expr::ClockUnit::Year => ClockUnit::Year,
-    }
 }

@@ -1,6 +1,6 @@
 //! Systems and deployments (TG 3.12 to 3.14).
 
-use marram_expr::Expr;
+use marram_expr::{ClockUnit, Expr};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -139,19 +139,6 @@ pub enum TriggerCondition {
         /// At least one, first mention first.
         events: Vec<EventReference>,
     },
-}
-
-/// Units of a clock condition. Up to `Hour` they are monotonic, from `Day` calendar units in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)] // the names are the documentation
-pub enum ClockUnit {
-    Second,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    Year,
 }
 
 /// An event of a role.
