@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use marram_tdm::syntax::ast::{Argument, Arguments, Document, Selection, Value as Written, ValueKind};
-use marram_tdm::syntax::{TokenKind, parse};
+use marram_tdm::syntax::{TokenKind, parse, quote};
 use marram_tdm::{LineIndex, Span};
 use serde_json::Value;
 
@@ -102,23 +102,7 @@ impl<'t> Sheet<'t> {
 
     /// A string literal in the author's quotes; in the others when that saves escapes.
     pub fn quoted(&self, value: &str) -> String {
-        let other = if self.quote == '"' { '\'' } else { '"' };
-        let quote = if value.contains(self.quote) && !value.contains(other) { other } else { self.quote };
-        let mut text = String::with_capacity(value.len() + 2);
-        text.push(quote);
-        for c in value.chars() {
-            match c {
-                '\\' => text.push_str("\\\\"),
-                '\n' => text.push_str("\\n"),
-                '\r' => text.push_str("\\r"),
-                '\t' => text.push_str("\\t"),
-                c if c == quote => text.extend(['\\', c]),
-                c if c.is_control() => text.push_str(&format!("\\u{:04X}", u32::from(c))),
-                c => text.push(c),
-            }
-        }
-        text.push(quote);
-        text
+        quote(value, self.quote)
     }
 
     /// `["a", "b"]`.

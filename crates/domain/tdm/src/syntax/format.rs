@@ -389,7 +389,7 @@ impl Printer<'_> {
         if text.is_block || (is_plain && raw.contains('\\')) {
             self.out.push_str(raw);
         } else {
-            self.out.push_str(&quote(&text.value));
+            self.out.push_str(&quote(&text.value, '"'));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::strings::quote;
 pub fn normalise(definition: &Definition) -> String {
     let mut text = String::new();
     if let Some(description) = &definition.description {
-        text.push_str(&quote(&description.value));
+        text.push_str(&quote(&description.value, '"'));
         text.push(' ');
     }
     let keyword = match definition.body {
@@ -117,7 +117,7 @@ fn type_ref(text: &mut String, ty: &TypeRef) {
 fn value(text: &mut String, written: &Value) {
     match &written.kind {
         ValueKind::Number(number) => text.push_str(number),
-        ValueKind::Text(string) => text.push_str(&quote(&string.value)),
+        ValueKind::Text(string) => text.push_str(&quote(&string.value, '"')),
         ValueKind::Name(name) => {
             let is_keyword = ["true", "false", "null"].iter().any(|word| name.eq_ignore_ascii_case(word));
             text.push_str(&if is_keyword { name.to_ascii_lowercase() } else { name.to_string() });

@@ -83,9 +83,11 @@ pub(super) fn dedent(raw: &str) -> String {
     cut[first..last].join("\n")
 }
 
-/// Writes `value` as a string literal: in double quotes, or in single quotes when that saves escapes.
-pub(super) fn quote(value: &str) -> String {
-    let quote = if value.contains('"') && !value.contains('\'') { '\'' } else { '"' };
+/// Writes `value` as a string literal: in the quotes that are `preferred`, `"` or `'`, or in the others when that saves
+/// escapes.
+pub fn quote(value: &str, preferred: char) -> String {
+    let other = if preferred == '"' { '\'' } else { '"' };
+    let quote = if value.contains(preferred) && !value.contains(other) { other } else { preferred };
     let mut text = String::with_capacity(value.len() + 2);
     text.push(quote);
     for c in value.chars() {
