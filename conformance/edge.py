@@ -8,26 +8,10 @@ import subprocess
 import threading
 import time
 
+from waiting import free_port, until
+
 ROOT = pathlib.Path(__file__).parent.parent
 READY_SECONDS = 30
-WAIT_SECONDS = 60
-
-
-def until(what, look, seconds=WAIT_SECONDS):
-    """Waits for a condition; names it when it does not come true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not happen within {seconds} s: {look()}")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Wire:

@@ -3,13 +3,14 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import threading
 import time
 
 import boto3
 from botocore.config import Config
+
+from waiting import free_port, until
 
 ROOT = pathlib.Path(__file__).parent.parent
 MARRAM = os.environ.get("MARRAM_BIN", str(ROOT / "target/debug/marram"))
@@ -18,24 +19,6 @@ READY_SECONDS = 30
 STOP_SECONDS = 30
 #: Environment variable that tells a component's processes from all others: ROOT|component|version.
 MARK = "PROOF_MARK"
-
-
-def until(what, look, seconds=60, every=0.1):
-    """Waits for a condition; names it when it does not come true."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not happen within {seconds} s: {found!r}")
-        time.sleep(every)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Plane:

@@ -12,20 +12,11 @@ import pytest
 
 from device import Device
 from test_provisioning import claim_statements
+from waiting import until
 
 ROOT = pathlib.Path(__file__).parent.parent
 SECONDS = 60
 LOCAL = "marram-local-core"
-
-
-def until(what, look):
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not happen within {SECONDS} s: {look()}")
 
 
 class Core:

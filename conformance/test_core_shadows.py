@@ -9,18 +9,10 @@ import pytest
 from awsiot import greengrasscoreipc
 from awsiot.greengrasscoreipc import clientv2, model
 
+from waiting import until
+
 THING = "marram-local-core"
 SECONDS = 60
-
-
-def until(what, look):
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not happen within {SECONDS} s: {look()}")
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@ import json
 import pathlib
 import subprocess
 import sys
-import time
 
 import pytest
 
+from waiting import until
+
 THING = "marram-local-core"
-SECONDS = 60
 #: A component as its author wrote it for the original: IPC client, token exchange through an ordinary SDK.
 SCRIPT = """
 import time
@@ -19,17 +19,6 @@ print("message", client.get_configuration(key_path=["message"]).value["message"]
 print("role", boto3.client("sts").get_caller_identity()["Arn"], flush=True)
 time.sleep(600)
 """
-
-
-def until(what, look):
-    """Waits for a condition; names it when it does not come true."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"{what} did not happen within {SECONDS} s: {look()}")
 
 
 @pytest.fixture(scope="module")

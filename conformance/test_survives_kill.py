@@ -9,7 +9,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -17,15 +16,11 @@ import time
 import boto3
 from botocore.config import Config
 
+from waiting import free_port
+
 BINARY = os.environ.get("MARRAM_BIN")
 KILLS = int(os.environ.get("MARRAM_KILLS", "200"))
 TERMINAL = {"EXECUTION_SUCCEEDED", "EXECUTION_FAILED", "EXECUTION_ABORTED"}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Stack:
