@@ -101,9 +101,8 @@ impl ConfigurationStore {
         let options =
             StoreOptions { read_connections: 0, read_cache_kib: 64, write_cache_kib: 128, queue: 64, max_bytes: None };
         let failed = |source| ConfigurationError::Store { dir: dir.to_owned(), source };
-        let store = Store::open(dir, options).map_err(failed)?;
-        store.migrate(rows::MIGRATIONS).map_err(failed)?;
-        let tree = rows::load(&store, dir)?;
+        let (store, tree) = Store::open_and_read(dir, options, rows::MIGRATIONS, rows::read).map_err(failed)?;
+        let tree = tree.map_err(|path| ConfigurationError::Row { dir: dir.to_owned(), path })?;
         let watchers = Watchers::new(&tree);
         Ok(Self {
             dir: dir.to_owned(),
@@ -231,8 +230,9 @@ impl ConfigurationStore {
         }
         let done = self.store.write(move |tx| rows::apply(tx, &operations)).await;
         if let Err(source) = done {
-            match rows::load(&self.store, &self.dir) {
-                Ok(stored) => *self.tree.write().unwrap_or_else(PoisonError::into_inner) = stored,
+            match self.store.read(rows::read) {
+                Ok(Ok(stored)) => *self.tree.write().unwrap_or_else(PoisonError::into_inner) = stored,
+                Ok(Err(path)) => tracing::error!(path, "the configuration in memory is ahead of a damaged disk"),
                 Err(error) => tracing::error!(%error, "the configuration in memory is ahead of the disk"),
             }
             return Err(ConfigurationError::Store { dir: self.dir.clone(), source });

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use marram_launch::{Bounds, Limit, Offer};
@@ -77,7 +77,8 @@ struct Inner {
     logs: Arc<Logs>,
     cgroups: Option<Cgroups>,
     sessions: Sessions,
-    offer: Offer,
+    /// Asked for when it is first needed: a process takes longer than the rest of a core's start.
+    offer: OnceLock<Offer>,
 }
 
 impl Supervisor {
@@ -112,17 +113,19 @@ impl Supervisor {
     ) -> Result<Self, SupervisorError> {
         let sessions = Sessions::open(record.to_owned(), cgroups.iter().flat_map(Cgroups::bases))
             .map_err(|source| SupervisorError { file: record.to_owned(), source })?;
-        let offer = launcher.probe();
-        let lacking = sandbox::lacking(offer);
-        if !lacking.is_empty() {
-            tracing::warn!(lacking = lacking.join(", "), "components run in sandboxes with layers missing");
-        }
-        Ok(Self { inner: Arc::new(Inner { launcher, logs, cgroups, sessions, offer }) })
+        Ok(Self { inner: Arc::new(Inner { launcher, logs, cgroups, sessions, offer: OnceLock::new() }) })
     }
 
-    /// What the host offers to sandboxes.
+    /// What the host offers to sandboxes. The first caller waits for a short process, and what is missing is logged then.
     pub fn offer(&self) -> Offer {
-        self.inner.offer
+        *self.inner.offer.get_or_init(|| {
+            let offer = self.inner.launcher.probe();
+            let lacking = sandbox::lacking(offer);
+            if !lacking.is_empty() {
+                tracing::warn!(lacking = lacking.join(", "), "components run in sandboxes with layers missing");
+            }
+            offer
+        })
     }
 
     /// Whether limits on memory, and on processes, are held by cgroups.
@@ -169,7 +172,7 @@ impl Supervisor {
         if let Some(kb) = launch.limits.memory_kb.filter(|_| !held.memory) {
             bounds.limits.push((Limit::Data, kb.saturating_mul(1024)));
         }
-        let replaced = sandbox::apply(&launch, self.inner.offer, own, &mut bounds)?;
+        let replaced = sandbox::apply(&launch, self.offer(), own, &mut bounds)?;
         let environment = launch.environment.iter().filter(|(name, _)| replaced.iter().all(|(other, _)| other != name));
         let launcher = &self.inner.launcher;
         let mut child = Command::new(&launcher.program)

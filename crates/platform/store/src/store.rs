@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use marram_types::{Clock, SystemClock};
+use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use crate::connection::{self, Use};
@@ -72,16 +73,44 @@ impl Store {
     /// # Errors
     /// [`StoreError::Locked`] when another process has it open; [`StoreError::Corrupt`], [`StoreError::Io`].
     pub fn open(dir: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
-        let dir = dir.as_ref();
+        Self::open_with(dir.as_ref(), options, |_| Ok(())).map(|(store, ())| store)
+    }
+
+    /// [`Store::open`] and [`Store::migrate`] in one, then `read` of what a program wants to know at its start: all of it on
+    /// one connection and without a change of threads.
+    ///
+    /// # Errors
+    /// As the two, or what `read` answered; then nothing is open.
+    pub fn open_and_read<T, E: From<StoreError>>(
+        dir: impl AsRef<Path>,
+        options: StoreOptions,
+        migrations: &[Migration],
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, E>,
+    ) -> Result<(Self, T), E> {
+        Self::open_with(dir.as_ref(), options, |connection| {
+            writer::at_once(connection, |tx| {
+                migrate::apply(tx, migrations, SystemClock.now())?;
+                read(tx)
+            })
+        })
+    }
+
+    fn open_with<T, E: From<StoreError>>(
+        dir: &Path,
+        options: StoreOptions,
+        first: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<(Self, T), E> {
         let lock = DirLock::acquire(dir)?;
         let file = dir.join(DATABASE_FILE);
         private_file(&file).map_err(|error| StoreError::Io(format!("{}: {error}", file.display())))?;
         let connection = connection::open(&file, Use::Write, options.write_cache_kib)?;
         if let Some(bytes) = options.max_bytes {
-            let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+            let page: i64 =
+                connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(StoreError::from)?;
             let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page;
-            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).map_err(StoreError::from)?;
         }
+        let answer = first(&connection)?;
         let stats = Arc::new(WriterStats::default());
         let (sender, receiver) = mpsc::channel(options.queue.max(1));
         let writer = thread::Builder::new()
@@ -91,16 +120,15 @@ impl Store {
                 move || writer::run(connection, receiver, stats)
             })
             .map_err(|error| StoreError::Io(format!("writer thread: {error}")))?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                dir: dir.to_owned(),
-                pool: ReadPool::new(file, options.read_connections, options.read_cache_kib),
-                queue: Mutex::new(Some(sender)),
-                writer: Mutex::new(Some(writer)),
-                stats,
-                _lock: Some(lock),
-            }),
-        })
+        let inner = Inner {
+            dir: dir.to_owned(),
+            pool: ReadPool::new(file, options.read_connections, options.read_cache_kib),
+            queue: Mutex::new(Some(sender)),
+            writer: Mutex::new(Some(writer)),
+            stats,
+            _lock: Some(lock),
+        };
+        Ok((Self { inner: Arc::new(inner) }, answer))
     }
 
     /// Opens an existing data directory for reading, also while another process writes to it: offline tools.

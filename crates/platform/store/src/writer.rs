@@ -117,6 +117,20 @@ pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
 }
 
+/// One durable transaction on the calling thread, before the writer has one.
+pub(crate) fn at_once<T, E: From<StoreError>>(
+    connection: &Connection,
+    write: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    let result = write(&mut Tx::new(connection, Memo::default()))
+        .and_then(|answer| execute(connection, "COMMIT").map(|()| answer).map_err(E::from));
+    if result.is_err() && !connection.is_autocommit() {
+        let _ = execute(connection, "ROLLBACK");
+    }
+    result
+}
+
 /// Runs one commit: the first job and those that wait behind it.
 fn batch(connection: &Connection, first: Box<dyn Job>, queue: &mut mpsc::Receiver<Box<dyn Job>>, stats: &WriterStats) {
     if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {

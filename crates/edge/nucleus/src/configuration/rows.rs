@@ -4,14 +4,11 @@
 //! follows `/`). The time of a map is that of the newest node below it and is worked out while reading.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use marram_configuration::{Change, ChangeKind, Interior, Leaf, Node, Origin, Tree};
-use marram_store::{Migration, Snapshot, Store, StoreError, Tx, params};
+use marram_store::{Migration, Snapshot, StoreError, Tx, params};
 use serde_json::Value;
 use smol_str::SmolStr;
-
-use super::ConfigurationError;
 
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
     component: "configuration",
@@ -83,22 +80,20 @@ pub(super) fn apply(tx: &mut Tx<'_>, operations: &[Operation]) -> Result<(), Sto
     Ok(())
 }
 
-pub(super) fn load(store: &Store, dir: &Path) -> Result<Tree, ConfigurationError> {
+/// The tree, or the path of a row that cannot be read.
+pub(super) fn read(snapshot: &Snapshot<'_>) -> Result<Result<Tree, String>, StoreError> {
     let mut nodes: BTreeMap<Vec<SmolStr>, Node> = BTreeMap::new();
     let mut bad = None;
-    let read = |snapshot: &Snapshot<'_>| {
-        snapshot.query_each("SELECT path, value, modified, origin FROM configuration_node", params![], |row| {
-            let (path, value) = (row.get::<String>(0)?, row.get::<Option<String>>(1)?);
-            match node(value.as_deref(), row.get(2)?, &row.get::<String>(3)?) {
-                Some(node) => drop(nodes.insert(keys(&path), node)),
-                None => bad = Some(path),
-            }
-            Ok::<_, StoreError>(true)
-        })
-    };
-    store.read(read).map_err(|source| ConfigurationError::Store { dir: dir.to_owned(), source })?;
+    snapshot.query_each("SELECT path, value, modified, origin FROM configuration_node", params![], |row| {
+        let (path, value) = (row.get::<String>(0)?, row.get::<Option<String>>(1)?);
+        match node(value.as_deref(), row.get(2)?, &row.get::<String>(3)?) {
+            Some(node) => drop(nodes.insert(keys(&path), node)),
+            None => bad = Some(path),
+        }
+        Ok::<_, StoreError>(true)
+    })?;
     if let Some(path) = bad {
-        return Err(ConfigurationError::Row { dir: dir.to_owned(), path });
+        return Ok(Err(path));
     }
     let mut newest: BTreeMap<&[SmolStr], i64> = BTreeMap::new();
     for (path, node) in &nodes {
@@ -115,7 +110,7 @@ pub(super) fn load(store: &Store, dir: &Path) -> Result<Tree, ConfigurationError
         }
         tree.load(path, node);
     }
-    Ok(tree)
+    Ok(Ok(tree))
 }
 
 fn node(value: Option<&str>, modified: i64, origin: &str) -> Option<Node> {

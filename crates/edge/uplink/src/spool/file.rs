@@ -26,6 +26,8 @@ pub(super) struct Segments {
     dir: PathBuf,
     size: u64,
     active: File,
+    /// Whether the name of `active` is durable.
+    is_named: bool,
     number: u64,
     length: u64,
     /// Ids of messages still wanted, by segment.
@@ -80,6 +82,7 @@ impl Segments {
             dir: dir.to_owned(),
             size: (max_bytes / 4).max(SEGMENT_MIN),
             active,
+            is_named: false,
             number,
             length: 0,
             live: numbers.iter().chain([&number]).map(|number| (*number, HashMap::new())).collect(),
@@ -118,7 +121,7 @@ impl Segments {
         if !settled.is_empty() {
             Record::Settled(settled.to_vec()).encode(&mut buffer);
         }
-        let written = self.active.write_all(&buffer).and_then(|()| if sync { self.active.sync_data() } else { Ok(()) });
+        let written = self.active.write_all(&buffer).and_then(|()| if sync { self.sync() } else { Ok(()) });
         let length = buffer.len() as u64;
         buffer.shrink_to(BUFFER_KEPT);
         self.buffer = buffer;
@@ -154,6 +157,15 @@ impl Segments {
         Ok(Record::decode(&bytes).map(|(record, _)| record))
     }
 
+    /// The name must be durable before anything in the file is promised; a start that promises nothing waits for no disk.
+    fn sync(&mut self) -> io::Result<()> {
+        if !self.is_named {
+            File::open(&self.dir)?.sync_all()?;
+            self.is_named = true;
+        }
+        self.active.sync_data()
+    }
+
     fn keep(&mut self, id: u64, place: Place) {
         self.home.insert(id, place.segment);
         self.live.entry(place.segment).or_default().insert(id, place);
@@ -162,7 +174,7 @@ impl Segments {
     fn rotate(&mut self) -> io::Result<()> {
         let number = self.number + 1;
         self.active = create(&self.dir, number)?;
-        (self.number, self.length) = (number, 0);
+        (self.number, self.length, self.is_named) = (number, 0, false);
         self.live.insert(number, HashMap::new());
         Ok(())
     }
@@ -197,7 +209,7 @@ impl Segments {
             let length = record.encode(&mut buffer);
             places.push((id, Place { segment: self.number, offset, length }));
         }
-        if let Err(error) = self.active.write_all(&buffer).and_then(|()| self.active.sync_data()) {
+        if let Err(error) = self.active.write_all(&buffer).and_then(|()| self.sync()) {
             self.active.set_len(self.length)?;
             return Err(error);
         }
@@ -222,8 +234,5 @@ fn path_of(dir: &Path, number: u64) -> PathBuf {
 }
 
 fn create(dir: &Path, number: u64) -> io::Result<File> {
-    let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(path_of(dir, number))?;
-    // The name must be durable before anything in the file is promised.
-    File::open(dir)?.sync_all()?;
-    Ok(file)
+    OpenOptions::new().create_new(true).append(true).mode(0o600).open(path_of(dir, number))
 }
