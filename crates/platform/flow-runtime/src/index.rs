@@ -59,6 +59,7 @@ impl Indexer {
 
     /// Runs until the journal is closed and read to its end; then removes it.
     pub async fn run(mut self) {
+        let mut is_stuck = false;
         loop {
             let until = self.readable.get();
             if self.reader.position >= until && !self.reader.closed {
@@ -66,6 +67,7 @@ impl Indexer {
                 tokio::time::sleep(GATHER).await;
                 continue;
             }
+            let before = self.reader.position;
             let mut reader = self.reader;
             let read = tokio::task::spawn_blocking(move || {
                 let batch = reader.batch(until);
@@ -93,6 +95,15 @@ impl Indexer {
                     tracing::warn!(%error, "the journal of an undeployed deployment stays");
                 }
                 return;
+            }
+            // What is safe on disk is not there (the directory was removed, a frame is damaged): not worth a busy loop.
+            let was_stuck = std::mem::replace(&mut is_stuck, self.reader.position == before);
+            if is_stuck {
+                if !was_stuck {
+                    let (dir, segment) = (self.reader.dir.display(), before.segment);
+                    tracing::error!(%dir, segment, offset = before.offset, "the flow history waits: its journal ends too early");
+                }
+                tokio::time::sleep(RETRY).await;
             }
         }
     }
@@ -234,5 +245,32 @@ impl Reader {
         if exec.status() != Status::Running {
             self.live.remove(&number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+    use crate::port::NoHistory;
+
+    /// TG 6.10: a journal whose safe part is gone (its directory was removed, a frame is damaged) costs a look a second.
+    #[tokio::test]
+    async fn a_journal_that_ends_too_early_is_no_busy_loop() {
+        let dir = tempfile::tempdir().unwrap();
+        let readable = Arc::new(Readable::default());
+        readable.set(Position { segment: 1, offset: 4_096 });
+        let mut run = pin!(Indexer::new(dir.path().to_owned(), readable, Arc::new(NoHistory)).run());
+        let (mut end, mut polls) = (pin!(tokio::time::sleep(RETRY)), 0);
+        poll_fn(|context| {
+            polls += 1;
+            assert!(polls < 100, "polled {polls} times");
+            assert!(run.as_mut().poll(context).is_pending(), "the index ended");
+            if end.as_mut().poll(context).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
