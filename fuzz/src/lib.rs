@@ -16,6 +16,7 @@ mod flow;
 mod job_request;
 mod json_body;
 mod mqtt;
+mod passkey;
 mod pki;
 mod policy;
 mod provisioning_template;
@@ -50,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "job_request", run: job_request::run },
     Target { name: "json_body", run: json_body::run },
     Target { name: "mqtt", run: mqtt::run },
+    Target { name: "passkey", run: passkey::run },
     Target { name: "pki", run: pki::run },
     Target { name: "policy", run: policy::run },
     Target { name: "provisioning_template", run: provisioning_template::run },

@@ -40,10 +40,29 @@ export async function startMock({
     "sign-in/link": (input, seat) => sessions.openLink(input, seat),
     enrol: (input, seat) => sessions.enrol(input, seat),
     "sign-in/password": (input, seat) => sessions.signIn(input, seat),
+    "passkey/challenge": (input, seat) => sessions.challenge(input, seat),
+    "sign-in/passkey": (input, seat) => sessions.signInWithPasskey(input, seat),
+    "enrol/passkey": (input, seat) => sessions.enrolPasskey(input, seat),
     "sign-out": (_, seat) => sessions.signOut(seat),
   };
+  /** A verb that wants a fresh proof. */
+  const fresh = (run) => (input, person, seat) => {
+    if (seat.stale) throw new Fault(403, "ReauthenticationRequiredException", "Prove again that it is you to do this.");
+    return run(input, person, seat);
+  };
   const signedInPosts = {
-    reauthenticate: (input, person) => sessions.reauthenticate(input, person),
+    reauthenticate: (input, person, seat) => sessions.reauthenticate(input, person, seat),
+    "reauthenticate/passkey": (input, person, seat) => sessions.reauthenticateWithPasskey(input, person, seat),
+    "my/methods": (_, person) => sessions.passkeys.list(person),
+    "my/passkey-add": (input, person, seat) => {
+      sessions.passkeys.register(input, "add", seat, person);
+      return sessions.passkeys.list(person);
+    },
+    "my/passkey-rename": (input, person) => sessions.passkeys.rename(input, person),
+    "my/passkey-remove": fresh((input, person) => sessions.passkeys.remove(input, person)),
+    "my/password-begin": fresh((input, person) => sessions.beginPassword(input, person)),
+    "my/password-set": (input, person) => sessions.setPassword(input, person),
+    "my/password-remove": fresh((input, person) => sessions.removePassword(input, person)),
     call: (input, person) => callOperation(input, person),
     may: ({ checks }, person) => ({ allowed: checks.map((check) => allows(person, check.action, check.resource)) }),
     "who-can": (input, person) => whoCan(world, input, person),
@@ -86,7 +105,7 @@ export async function startMock({
     if (posts[route]) return json(response, 200, posts[route](input, seat));
     if (!seat.person) throw new Fault(401, "ExpiredTokenException", "the session has ended");
     if (!signedInPosts[route]) throw new Fault(404, "NotFound", "no such route");
-    return json(response, 200, await signedInPosts[route](input, seat.person));
+    return json(response, 200, await signedInPosts[route](input, seat.person, seat));
   }
 
   const server = createServer((request, response) => {
@@ -99,6 +118,7 @@ export async function startMock({
   });
   await new Promise((done) => server.listen(port, "127.0.0.1", done));
   const origin = `http://localhost:${server.address().port}`;
+  sessions.passkeys.at(origin);
   return Object.assign(mock, {
     url: `${origin}/console/`,
     welcome: `${origin}/console/#/welcome?token=${sessions.token}`,

@@ -1,5 +1,6 @@
 // Sign-in of the scripted server: one-time link, password and TOTP (RFC 6238), cookies, CSRF, and what a person may do.
 import { createHmac, randomBytes } from "node:crypto";
+import { Passkeys } from "./passkey.mjs";
 import { Fault } from "./server.mjs";
 import { ACCOUNT, REGION } from "./world.mjs";
 
@@ -43,12 +44,15 @@ export function allows(person, action, resource = "*") {
   );
 }
 
+const stale = () => new Fault(403, "ReauthenticationRequiredException", "Prove again that it is you to do this.");
+
 export class Sessions {
   constructor(world) {
     this.world = world;
     this.seats = new Map();
     this.token = randomBytes(24).toString("base64url");
     this.people = new Map();
+    this.passkeys = new Passkeys();
     this.add({ user: "admin", statements: [{ actions: ["*"] }] });
     this.readOnlyPerson = this.add({
       user: "viewer",
@@ -83,6 +87,7 @@ export class Sessions {
 
   describe(seat) {
     const { csrf, person, enrolling } = seat;
+    const passkeys = this.passkeys.party;
     if (person) {
       return {
         state: "signed-in",
@@ -94,13 +99,15 @@ export class Sessions {
         region: REGION,
         expires: seat.expires,
         endpoints: { api: "localhost:8443", mqtt: "localhost:8883", device: "localhost:8444" },
+        passkeys,
+        methods: { password: person.password !== undefined, passkeys: this.passkeys.of(person).length },
       };
     }
     if (enrolling) {
       const uri = `otpauth://totp/Marram:${enrolling.user}?secret=${enrolling.secret}&issuer=Marram&algorithm=SHA1&digits=6&period=30`;
-      return { state: "enrolling", csrf, user: enrolling.user, secret: enrolling.secret, uri };
+      return { state: "enrolling", csrf, user: enrolling.user, secret: enrolling.secret, uri, passkeys };
     }
-    return { state: "signed-out", csrf, firstRun: this.token !== null };
+    return { state: "signed-out", csrf, firstRun: this.token !== null, passkeys };
   }
 
   openLink({ token }, seat) {
@@ -124,6 +131,50 @@ export class Sessions {
     return this.enter(seat, person);
   }
 
+  challenge({ purpose }, seat) {
+    const person = purpose === "enrol" ? seat.enrolling : seat.person;
+    if (purpose !== "sign-in" && !person) throw new Fault(401, "UnauthenticatedException", "Sign in first.");
+    if (purpose === "add" && seat.stale) throw stale();
+    return this.passkeys.challenge(purpose, seat, purpose === "sign-in" ? undefined : person);
+  }
+
+  enrolPasskey(input, seat) {
+    const person = seat.enrolling;
+    if (!person) throw new Fault(403, "AccessDeniedException", "nobody is enrolling");
+    this.passkeys.register(input, "enrol", seat, person);
+    seat.enrolling = undefined;
+    return this.enter(seat, person);
+  }
+
+  signInWithPasskey(input, seat) {
+    return this.enter(seat, this.passkeys.prove(input, "sign-in", seat));
+  }
+
+  reauthenticateWithPasskey(input, person, seat) {
+    if (this.passkeys.prove(input, "again", seat) !== person)
+      throw new Fault(403, "AccessDeniedException", "The passkey was not accepted.");
+    return this.enter(seat, person);
+  }
+
+  beginPassword(_, person) {
+    person.pending = secret();
+    const uri = `otpauth://totp/Marram:${person.user}?secret=${person.pending}&issuer=Marram&digits=6&period=30`;
+    return { secret: person.pending, uri };
+  }
+
+  setPassword({ password, code }, person) {
+    if (!person.pending) throw stale();
+    this.check({ ...person, secret: person.pending }, code);
+    Object.assign(person, { password, secret: person.pending, pending: undefined });
+    return this.passkeys.list(person);
+  }
+
+  removePassword(_, person) {
+    this.passkeys.keepOne(person, this.passkeys.of(person).length);
+    person.password = undefined;
+    return this.passkeys.list(person);
+  }
+
   signIn({ user, password, code }, seat) {
     const person = this.people.get(user);
     if (person?.failures >= MAX_FAILURES)
@@ -137,10 +188,10 @@ export class Sessions {
     return this.enter(seat, person);
   }
 
-  reauthenticate({ password, code }, person) {
+  reauthenticate({ password, code }, person, seat) {
     if (person.password !== password) throw new Fault(403, "AccessDeniedException", "the credentials are not valid");
     this.check(person, code);
-    return {};
+    return this.enter(seat, person);
   }
 
   check(person, code) {
@@ -155,6 +206,7 @@ export class Sessions {
       person,
       csrf: randomBytes(24).toString("base64url"),
       expires: Date.now() / 1000 + SESSION_SECONDS,
+      stale: false,
     });
     return this.describe(seat);
   }
@@ -162,6 +214,11 @@ export class Sessions {
   signOut(seat) {
     seat.person = undefined;
     return this.describe(seat);
+  }
+
+  /** Every session's last proof is too old for what destroys. */
+  makeStale() {
+    for (const seat of this.seats.values()) seat.stale = true;
   }
 
   /** Ends all sessions, as a restart would. */

@@ -148,6 +148,10 @@ export const pages: PageEntry[] = [
     nav: { group: "Security", label: "Audit log", icon: FileCheck2 },
     needs: "cloudtrail:LookupEvents",
   },
+  {
+    path: "/my-sign-in",
+    load: async () => (await import("./sign-in/my-sign-in.tsx")).MySignInPage,
+  },
 ];
 
 const root = createRootRoute({ component: () => <Layout pages={pages} />, notFoundComponent: NotFoundPage });

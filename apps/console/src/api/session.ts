@@ -2,6 +2,7 @@
 import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createContext, useContext, useEffect } from "react";
 import { getJson, postJson, setCsrf, setSessionDoubtHandler } from "./client.ts";
+import { makePasskey, type PasskeyParty, passkeysWorkHere, provePasskey } from "./passkey.ts";
 
 export interface SignedIn {
   state: "signed-in";
@@ -14,6 +15,9 @@ export interface SignedIn {
   /** Epoch seconds. */
   expires: number;
   endpoints: { api: string; mqtt: string; device: string };
+  passkeys: PasskeyParty;
+  /** The person's ways in: whether there is a password, how many passkeys work here. */
+  methods: { password: boolean; passkeys: number };
 }
 
 export interface Enrolling {
@@ -24,12 +28,14 @@ export interface Enrolling {
   secret: string;
   /** `otpauth://totp/...` */
   uri: string;
+  passkeys: PasskeyParty;
 }
 
 export interface SignedOut {
   state: "signed-out";
   csrf: string;
   firstRun: boolean;
+  passkeys: PasskeyParty;
 }
 
 export type Session = SignedIn | Enrolling | SignedOut;
@@ -100,6 +106,25 @@ export function useSignIn() {
   });
 }
 
+export function useSignInWithPasskey() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: async () => change(queries, "sign-in/passkey", await provePasskey("sign-in")),
+  });
+}
+
+export function useEnrolPasskey() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: async (name: string) => change(queries, "enrol/passkey", await makePasskey("enrol", name)),
+  });
+}
+
+/** Whether this browser can use passkeys at this address. */
+export function usePasskeysHere(): boolean {
+  return passkeysWorkHere(useSessionQuery().data?.passkeys);
+}
+
 export function useSignOut() {
   const queries = useQueryClient();
   return useMutation({
@@ -113,8 +138,10 @@ export function useSignOut() {
 }
 
 /** The session goes on under another cookie, so what follows needs the CSRF token of that one. */
-export async function reauthenticate(input: { password: string; code: string }): Promise<unknown> {
-  const session = await postJson<Partial<SignedIn>>("reauthenticate", input);
+export async function reauthenticate(input: { password: string; code: string } | "passkey"): Promise<unknown> {
+  const session = await (input === "passkey"
+    ? postJson<Partial<SignedIn>>("reauthenticate/passkey", await provePasskey("again"))
+    : postJson<Partial<SignedIn>>("reauthenticate", input));
   if (session.csrf) setCsrf(session.csrf);
   return session;
 }

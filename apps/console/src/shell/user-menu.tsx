@@ -1,6 +1,7 @@
 // Who is signed in and where; light or dark; sign out.
 import { Menu, Text, UnstyledButton, useMantineColorScheme } from "@mantine/core";
-import { ChevronsUpDown, LogOut, Monitor, Moon, Sun } from "lucide-react";
+import { Link } from "@tanstack/react-router";
+import { ChevronsUpDown, Fingerprint, LogOut, Monitor, Moon, Sun } from "lucide-react";
 import { useSession, useSignOut } from "../api/session.ts";
 import classes from "./user-menu.module.css";
 
@@ -51,6 +52,9 @@ export function UserMenu() {
           </Menu.Item>
         ))}
         <Menu.Divider />
+        <Menu.Item component={Link} to="/my-sign-in" leftSection={<Fingerprint size={15} aria-hidden />}>
+          My sign-in
+        </Menu.Item>
         <Menu.Item leftSection={<LogOut size={15} aria-hidden />} onClick={() => signOut.mutate()}>
           Sign out
         </Menu.Item>

@@ -1,87 +1,76 @@
-// Enrolment: choose a password, scan the secret of the second factor, prove it with a code.
-import { Button, Code, CopyButton, Group, PasswordInput, Stack, Text } from "@mantine/core";
-import { Check, Copy } from "lucide-react";
+// Enrolment: a passkey, or a password and an authenticator app.
+import { Button, Divider, Stack, Text, TextInput } from "@mantine/core";
+import { Fingerprint } from "lucide-react";
 import { useState } from "react";
-import { type Enrolling, useEnrol } from "../api/session.ts";
+import { type Enrolling, useEnrol, useEnrolPasskey, usePasskeysHere } from "../api/session.ts";
 import { ErrorPanel } from "../ui/error-panel.tsx";
-import { CodeInput } from "./form.tsx";
 import { SignInFrame } from "./frame.tsx";
-import { passwordAdvice } from "./password.ts";
-import { Qr } from "./qr.tsx";
+import { PasswordForm } from "./password-form.tsx";
 
 export function EnrolPage({ session }: { session: Enrolling }) {
-  const [password, setPassword] = useState("");
-  const [repeated, setRepeated] = useState("");
-  const [code, setCode] = useState("");
   const enrol = useEnrol();
-  const advice = passwordAdvice(password, session.user);
-  const differs = repeated !== "" && repeated !== password;
-  const ready = password !== "" && advice === null && repeated === password && code.length === 6;
-
+  const passkeys = usePasskeysHere();
   return (
     <SignInFrame
       wide
       title={`Welcome, ${session.user}`}
-      description="Choose a password and connect an authenticator app. You will need both to sign in."
+      description={
+        passkeys
+          ? "Choose how you will sign in. More ways can be added later."
+          : "Choose a password and connect an authenticator app. You will need both to sign in."
+      }
     >
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (ready) enrol.mutate({ password, code }, { onError: () => setCode("") });
-        }}
-      >
-        <Stack gap="md">
-          {enrol.error && <ErrorPanel error={enrol.error} />}
-          <input type="text" name="username" autoComplete="username" value={session.user} readOnly hidden />
-          <PasswordInput
-            label="Password"
-            description="At least 14 characters. A sentence is easier to keep than symbols."
-            autoComplete="new-password"
-            required
-            withAsterisk={false}
-            value={password}
-            error={password === "" ? null : advice}
-            onChange={(event) => setPassword(event.currentTarget.value)}
-            visibilityToggleButtonProps={{ "aria-label": "Show the password" }}
-          />
-          <PasswordInput
-            label="Password again"
-            autoComplete="new-password"
-            required
-            withAsterisk={false}
-            value={repeated}
-            error={differs ? "The two passwords differ" : null}
-            onChange={(event) => setRepeated(event.currentTarget.value)}
-            visibilityToggleButtonProps={{ "aria-label": "Show the repeated password" }}
-          />
-          <Group align="flex-start" gap="lg" wrap="wrap">
-            <Qr text={session.uri} label="Secret for your authenticator app as a QR code" />
-            <Stack gap="xs" flex="1 1 14rem">
-              <Text size="sm">Scan this with an authenticator app, or type the secret:</Text>
-              <Group gap="xs" wrap="nowrap">
-                <Code className="breakable">{session.secret.replace(/(.{4})(?=.)/g, "$1 ")}</Code>
-                <CopyButton value={session.secret}>
-                  {({ copied, copy }) => (
-                    <Button
-                      size="compact-xs"
-                      flex="none"
-                      variant="default"
-                      onClick={copy}
-                      leftSection={copied ? <Check size={13} aria-hidden /> : <Copy size={13} aria-hidden />}
-                    >
-                      {copied ? "Copied" : "Copy"}
-                    </Button>
-                  )}
-                </CopyButton>
-              </Group>
-              <CodeInput value={code} onChange={setCode} label="The code it shows now" />
-            </Stack>
-          </Group>
-          <Button type="submit" loading={enrol.isPending} disabled={!ready}>
-            Finish and sign in
-          </Button>
-        </Stack>
-      </form>
+      {passkeys && (
+        <>
+          <FirstPasskey />
+          <Divider my="lg" label="or a password and an authenticator app" />
+        </>
+      )}
+      <PasswordForm
+        user={session.user}
+        secret={session.secret}
+        uri={session.uri}
+        verb="Finish and sign in"
+        busy={enrol.isPending}
+        error={enrol.error}
+        onSubmit={(input, clear) => enrol.mutate(input, { onError: clear })}
+      />
     </SignInFrame>
+  );
+}
+
+function FirstPasskey() {
+  const [name, setName] = useState("My first passkey");
+  const enrol = useEnrolPasskey();
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        enrol.mutate(name);
+      }}
+    >
+      <Stack gap="sm">
+        {enrol.error && <ErrorPanel error={enrol.error} />}
+        <Text size="sm">
+          A passkey stays on this device, on a security key or in your password manager, and cannot be given away to a
+          false page.
+        </Text>
+        <TextInput
+          label="Name of the passkey"
+          autoComplete="off"
+          maxLength={64}
+          value={name}
+          onChange={(event) => setName(event.currentTarget.value)}
+        />
+        <Button
+          type="submit"
+          leftSection={<Fingerprint size={16} aria-hidden />}
+          loading={enrol.isPending}
+          disabled={name.trim() === ""}
+        >
+          Create a passkey and sign in
+        </Button>
+      </Stack>
+    </form>
   );
 }

@@ -1,8 +1,9 @@
 // The form of signing in with user, password and code; used on its own page and over a page whose session ended.
-import { Button, PasswordInput, Stack, TextInput } from "@mantine/core";
+import { Button, Divider, PasswordInput, Stack, TextInput } from "@mantine/core";
+import { Fingerprint } from "lucide-react";
 import { useState } from "react";
 import { ApiError } from "../api/client.ts";
-import { useSignIn } from "../api/session.ts";
+import { usePasskeysHere, useSignIn, useSignInWithPasskey } from "../api/session.ts";
 import { ErrorPanel } from "../ui/error-panel.tsx";
 
 /** Twelve digits: what an account id is. */
@@ -14,6 +15,7 @@ export function SignInForm({ fixed }: { fixed?: { account: string; user: string 
   const [password, setPassword] = useState("");
   const [code, setCode] = useState("");
   const signIn = useSignIn();
+  const passkeys = usePasskeysHere();
   const chosen = fixed?.account ?? (account.trim() === "" ? undefined : account.trim());
   const ready = user.trim() !== "" && password !== "" && /^\d{6}$/.test(code);
 
@@ -29,6 +31,7 @@ export function SignInForm({ fixed }: { fixed?: { account: string; user: string 
       }}
     >
       <Stack gap="sm">
+        {passkeys && <WithPasskey />}
         {signIn.error && <ErrorPanel error={signIn.error} title={failureTitle(signIn.error)} />}
         <TextInput
           label="User"
@@ -69,6 +72,26 @@ export function SignInForm({ fixed }: { fixed?: { account: string; user: string 
         </Button>
       </Stack>
     </form>
+  );
+}
+
+/** A discoverable passkey tells by itself whose it is. */
+function WithPasskey() {
+  const signIn = useSignInWithPasskey();
+  return (
+    <>
+      {signIn.error && <ErrorPanel error={signIn.error} title="That did not work" />}
+      <Button
+        variant="default"
+        fullWidth
+        leftSection={<Fingerprint size={16} aria-hidden />}
+        loading={signIn.isPending}
+        onClick={() => signIn.mutate()}
+      >
+        Sign in with a passkey
+      </Button>
+      <Divider label="or" />
+    </>
   );
 }
 

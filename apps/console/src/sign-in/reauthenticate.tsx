@@ -1,9 +1,10 @@
-// Asks for password and code once more when a call that destroys something wants it, then lets the call go on.
-import { Button, Group, Modal, PasswordInput, Stack, Text } from "@mantine/core";
+// Asks for a passkey, or password and code, once more when a call that destroys something wants it, then lets the call go on.
+import { Button, Divider, Group, Modal, PasswordInput, Stack, Text } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
+import { Fingerprint } from "lucide-react";
 import { useEffect, useState } from "react";
 import { setReauthentication } from "../api/client.ts";
-import { reauthenticate } from "../api/session.ts";
+import { reauthenticate, usePasskeysHere, useSession } from "../api/session.ts";
 import { ErrorPanel } from "../ui/error-panel.tsx";
 import { CodeInput } from "./form.tsx";
 
@@ -32,6 +33,38 @@ export function Reauthenticate() {
 }
 
 function Form({ onDone }: { onDone: (proved: boolean) => void }) {
+  const { methods } = useSession();
+  const passkeys = usePasskeysHere() && methods.passkeys > 0;
+  return (
+    <Stack gap="sm">
+      <Text size="sm" c="dimmed">
+        What you are about to do cannot be undone or gives something away, so it wants a fresh proof.
+      </Text>
+      {passkeys && <WithPasskey onDone={onDone} />}
+      {passkeys && methods.password && <Divider label="or" />}
+      {methods.password && <WithPassword onDone={onDone} />}
+    </Stack>
+  );
+}
+
+function WithPasskey({ onDone }: { onDone: (proved: boolean) => void }) {
+  const prove = useMutation({ mutationFn: () => reauthenticate("passkey"), onSuccess: () => onDone(true) });
+  return (
+    <>
+      {prove.error && <ErrorPanel error={prove.error} title="That did not work" />}
+      <Button
+        data-autofocus
+        leftSection={<Fingerprint size={16} aria-hidden />}
+        loading={prove.isPending}
+        onClick={() => prove.mutate()}
+      >
+        Use a passkey
+      </Button>
+    </>
+  );
+}
+
+function WithPassword({ onDone }: { onDone: (proved: boolean) => void }) {
   const [password, setPassword] = useState("");
   const [code, setCode] = useState("");
   const prove = useMutation({
@@ -47,9 +80,6 @@ function Form({ onDone }: { onDone: (proved: boolean) => void }) {
       }}
     >
       <Stack gap="sm">
-        <Text size="sm" c="dimmed">
-          What you are about to do cannot be undone, so it wants a fresh proof.
-        </Text>
         {prove.error && <ErrorPanel error={prove.error} title="Password or code is wrong" />}
         <PasswordInput
           label="Password"

@@ -29,8 +29,8 @@ export function WelcomePage({ token }: { token: string }) {
         <Stack>
           <ErrorPanel error={open.error} title="The link was used, is too old, or is not complete" />
           <Text size="sm" c="dimmed">
-            A link works once and for 15 minutes. If nobody has signed in yet, restart <Code>marram up</Code> to get a
-            new one.
+            A link works once and not for long. Ask whoever sent it for another one; if nobody has signed in yet,
+            restart <Code>marram up</Code>.
           </Text>
           <Button variant="default" onClick={() => window.location.assign("/console/")}>
             Go to sign-in

@@ -18,6 +18,8 @@ use crate::credential::Credential;
 use crate::desk::{Devices, Proofs};
 use crate::language::{Language, TEXTS_AT_ONCE};
 use crate::link::{self, FirstLink};
+use crate::methods::Pending;
+use crate::passkey::{Challenges, Party};
 use crate::series::Ring;
 use crate::session::Sessions;
 use crate::site::Files;
@@ -79,6 +81,10 @@ pub(crate) struct Inner {
     pub(crate) options: ConsoleOptions,
     pub(crate) sessions: Sessions,
     pub(crate) throttle: Throttle,
+    pub(crate) challenges: Challenges,
+    pub(crate) pending: Pending,
+    /// Who asks for passkeys; none before the address is known, and at an IP address.
+    pub(crate) party: OnceLock<Party>,
     pub(crate) csrf_key: hmac::Key,
     pub(crate) hashing: Semaphore,
     pub(crate) texts: Semaphore,
@@ -110,6 +116,9 @@ impl Console {
             options,
             sessions,
             throttle: Throttle::new(),
+            challenges: Challenges::new(),
+            pending: Pending::default(),
+            party: OnceLock::new(),
             csrf_key: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()),
             hashing: Semaphore::new(HASHES_AT_ONCE),
             texts: Semaphore::new(TEXTS_AT_ONCE),
@@ -129,6 +138,9 @@ impl Console {
 
     /// Tells where the listeners are, once their ports are known.
     pub fn set_endpoints(&self, endpoints: Endpoints) {
+        if let Some(party) = Party::at(&endpoints.api) {
+            let _ = self.inner.party.set(party);
+        }
         let _ = self.inner.endpoints.set(endpoints);
     }
 
@@ -168,6 +180,8 @@ impl Console {
         let sweeping = async {
             loop {
                 tokio::time::sleep(SWEEP_INTERVAL).await;
+                self.inner.challenges.sweep(self.now());
+                self.inner.pending.sweep(self.now());
                 if let Err(error) = self.inner.sessions.sweep(self.now()).await {
                     tracing::warn!(%error, "console sessions that are over could not be removed");
                 }

@@ -51,11 +51,12 @@ impl Credential {
         )
     }
 
-    /// Whether anybody of the account can sign in.
+    /// Whether anybody of the account can sign in, with a password or a passkey.
     pub(crate) fn any(identity: &Identity, account: &AccountId) -> Result<bool, CallError> {
         identity.read_sign_in(|snapshot| {
             let found = snapshot.query_opt(
-                "SELECT user_folded FROM console_credential WHERE account = $1 LIMIT 1",
+                "SELECT user_folded FROM console_credential WHERE account = $1
+                 UNION ALL SELECT user_folded FROM console_passkey WHERE account = $1 LIMIT 1",
                 params![account],
                 |row| row.get::<String>(0),
             )?;
@@ -93,6 +94,15 @@ impl Credential {
             ],
         )?;
         Ok(())
+    }
+
+    /// Removes what bears the name of a user; `false` when there was nothing.
+    pub(crate) fn remove(tx: &mut Tx<'_>, account: &AccountId, user: &str) -> Result<bool, StoreError> {
+        let removed = tx.execute(
+            "DELETE FROM console_credential WHERE account = $1 AND user_folded = $2",
+            params![account, user],
+        )?;
+        Ok(removed > 0)
     }
 
     /// Uses up a step; `false` when it is used up already.

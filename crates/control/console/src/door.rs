@@ -143,6 +143,12 @@ impl Console {
             "sign-in/password" => self.sign_in_with_password(asked, &members).await,
             "enrol" => self.enrol(asked, session, &members).await,
             "sign-out" => self.sign_out(asked, session).await,
+            "passkey/challenge" => self.challenge(asked, session, &members).map(Reply::Json),
+            "sign-in/passkey" => self.sign_in_with_passkey(asked, &members).await,
+            "enrol/passkey" => self.enrol_passkey(asked, session, &members).await,
+            "reauthenticate/passkey" => {
+                self.reauthenticate_with_passkey(asked, &self.person(session)?, &members).await
+            }
             "reauthenticate" => self.reauthenticate(asked, &self.person(session)?, &members).await,
             _ => {
                 let person = self.person(session)?;
@@ -178,6 +184,13 @@ impl Console {
             "can" => self.can(asked, person, &members),
             "audit" => self.audit(asked, person, &members).await,
             "series" => self.series(asked, person, &members),
+            "my/methods" => self.methods(person),
+            "my/passkey-add" => self.add_passkey(asked, person, &members).await,
+            "my/passkey-rename" => self.rename_passkey(asked, person, &members).await,
+            "my/passkey-remove" => self.remove_passkey(asked, person, &members).await,
+            "my/password-begin" => self.begin_password(asked, person),
+            "my/password-set" => self.set_password(asked, person, &members).await,
+            "my/password-remove" => self.remove_password(asked, person).await,
             _ => match verb.strip_prefix(LANGUAGE) {
                 Some(verb) => self.language(asked, person, verb, members).await,
                 None => Err(fault::unknown_verb()),

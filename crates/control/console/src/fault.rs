@@ -17,9 +17,33 @@ pub(crate) fn wrong_credentials() -> ApiError {
     ApiError::access_denied("The account, name, password or code is wrong.")
 }
 
+/// A code that does not confirm its second factor.
+pub(crate) fn wrong_code() -> ApiError {
+    ApiError::access_denied("The code is wrong. Check the clock of the device that made it.").with("field", "code")
+}
+
+/// One answer for everything that may be wrong with a passkey of somebody who is not known yet.
+pub(crate) fn wrong_passkey() -> ApiError {
+    ApiError::access_denied("The passkey was not accepted.")
+}
+
+/// Nobody shall be locked out by their own hand.
+pub(crate) fn last_method() -> ApiError {
+    ApiError::new("DeleteConflictException", 409, "This is the last way to sign in. Add another one first.")
+}
+
+/// The console's address is none that browsers bind passkeys to, or the page was opened at another one.
+pub(crate) fn no_passkeys() -> ApiError {
+    ApiError::new(
+        "UnsupportedOperationException",
+        400,
+        "Passkeys need a console with a host name: browsers keep none for an IP address.",
+    )
+}
+
 /// A link that is unknown, used or too old.
 pub(crate) fn wrong_link() -> ApiError {
-    ApiError::access_denied("The link is not valid. A link works once, within 15 minutes of being printed.")
+    ApiError::access_denied("The link is not valid. A link works once and not for long; ask for another one.")
 }
 
 /// Too many attempts.
@@ -42,7 +66,7 @@ pub(crate) fn csrf() -> ApiError {
 
 /// What is destroyed needs somebody who proved to be there a moment ago.
 pub(crate) fn stale() -> ApiError {
-    ApiError::new("ReauthenticationRequiredException", 403, "Enter your password and a code again to do this.")
+    ApiError::new("ReauthenticationRequiredException", 403, "Prove again that it is you to do this.")
 }
 
 /// No verb by that name.

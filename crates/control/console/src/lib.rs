@@ -1,7 +1,7 @@
 //! The server side of the web console: pages, sessions, calls, live streams, the security desk.
 //!
 //! Everything lives below `/console/` on the API port, claimed by [`Console`] before the services that want signatures. A
-//! person is an IAM user of an account who proved a password and a second factor; what the pages may do is what the
+//! person is an IAM user of an account who proved a password and a second factor, or gave a passkey that checked its person; what the pages may do is what the
 //! policies of that user say, because every call goes through the front door's own [`marram_front::FrontDoor::call_as`].
 //!
 //! ```text
@@ -25,6 +25,8 @@ mod header;
 mod language;
 mod link;
 mod live;
+mod methods;
+mod passkey;
 mod password;
 mod request;
 mod schema;
@@ -40,6 +42,7 @@ pub use console::{Console, ConsoleOptions, Endpoints};
 pub use desk::{Devices, Reasons, SurveyedDevices};
 pub use language::Language;
 pub use link::FirstLink;
+pub use passkey::fuzz_passkey;
 pub use request::fuzz_request;
 pub use schema::MIGRATIONS;
 pub use site::{Embedded, Files};

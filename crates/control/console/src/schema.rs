@@ -6,7 +6,12 @@ use marram_store::Migration;
 ///
 /// `user_folded` is the user's name in lower case, `user_id` its `AIDA..`: a user made anew under an old name inherits
 /// neither password nor session. Second factors are sealed, tokens are SHA-256 hashes.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+///
+/// A credential id is the installation's only one, whoever it belongs to. `party` is the host a passkey was made at: it
+/// works nowhere else. A link that somebody made in the console names who, by ARN.
+pub const MIGRATIONS: &[Migration] = &[FIRST, PASSKEYS];
+
+const FIRST: Migration = Migration {
     component: "console",
     number: 1,
     sql: "
@@ -44,4 +49,29 @@ CREATE TABLE console_link (
     used BIGINT NOT NULL
 );
 ",
-}];
+};
+
+const PASSKEYS: Migration = Migration {
+    component: "console",
+    number: 2,
+    sql: "
+CREATE TABLE console_passkey (
+    credential BLOB PRIMARY KEY,
+    account TEXT NOT NULL,
+    user_folded TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    party TEXT NOT NULL,
+    name TEXT NOT NULL,
+    public_key BLOB NOT NULL,
+    aaguid BLOB NOT NULL,
+    counter BIGINT NOT NULL,
+    backup_eligible BIGINT NOT NULL,
+    backed_up BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    used_at BIGINT
+);
+CREATE INDEX console_passkey_user ON console_passkey (account, user_folded);
+ALTER TABLE console_link ADD COLUMN created_at BIGINT;
+ALTER TABLE console_link ADD COLUMN made_by TEXT;
+",
+};

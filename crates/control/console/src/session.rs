@@ -47,7 +47,7 @@ pub(crate) struct Session {
     pub(crate) user_id: SmolStr,
     pub(crate) state: State,
     pub(crate) created: Timestamp,
-    /// When password and code were last given.
+    /// When password and code, or a passkey, were last given.
     pub(crate) authenticated: Timestamp,
     pub(crate) source_ip: String,
     seen: AtomicI64,
@@ -106,7 +106,7 @@ impl Session {
         Some(principal)
     }
 
-    /// Whether password and code were given a moment ago.
+    /// Whether the person proved to be there a moment ago.
     pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
         now < self.authenticated.saturating_add(FRESH)
     }
@@ -258,6 +258,17 @@ impl Sessions {
     pub(crate) fn dismiss_user(&self, account: &AccountId, user: &str) {
         self.lock().retain(|_, session| {
             let stays = session.account != *account || session.user != user;
+            if !stays {
+                session.over.send_replace(true);
+            }
+            stays
+        });
+    }
+
+    /// Forgets every session of a user but one.
+    pub(crate) fn dismiss_others(&self, account: &AccountId, user: &str, stays: &TokenHash) {
+        self.lock().retain(|hash, session| {
+            let stays = hash == stays || session.account != *account || session.user != user;
             if !stays {
                 session.over.send_replace(true);
             }

@@ -1,11 +1,11 @@
-//! Signing in and out, enrolling, proving again: everything that changes whose browser it is.
+//! Signing in and out, enrolling, proving again: everything that changes whose browser it is. With passkeys: `passkey`.
 
 use std::sync::Arc;
 
 use marram_aws_api::ApiError;
-use marram_identity::{CallError, Principal, PrincipalKind};
-use marram_store::params;
-use marram_types::AccountId;
+use marram_identity::{CallError, Principal, PrincipalKind, SignIn};
+use marram_store::{StoreError, Tx, params};
+use marram_types::{AccountId, Timestamp};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
@@ -14,11 +14,16 @@ use crate::credential::{Credential, bound, secret_of};
 use crate::door::{Person, Reply};
 use crate::fault;
 use crate::link;
+use crate::passkey::{Passkey, Used};
 use crate::password::{self, PasswordHash};
 use crate::request::{Asked, text};
 use crate::session::{FRESH, Session, State, folded_name};
 use crate::token::Token;
 use crate::totp;
+
+mod passkey;
+
+pub(crate) use passkey::{bytes, passkey_name, taken};
 
 /// Longest name of a user, account or token in a body, in bytes.
 const MAX_NAME: usize = 512;
@@ -31,11 +36,38 @@ const LINK: &str = "ConsoleLinkLogin";
 const ENROL: &str = "ConsoleEnrolment";
 const AGAIN: &str = "ConsoleReauthentication";
 const LOGOUT: &str = "ConsoleLogout";
+/// Where a record tells how somebody signed in.
+const METHOD: &str = "SignInMethod";
 
-/// Proof of a password and a code.
+/// Proof of who somebody is.
 struct Proof {
     principal: Principal,
-    step: i64,
+    spent: Spent,
+}
+
+/// What a proof uses up.
+enum Spent {
+    /// A password was given, and the code of this step.
+    Code(i64),
+    /// A passkey signed.
+    Passkey { id: Vec<u8>, name: String, used: Used },
+}
+
+impl Spent {
+    /// Uses it up; `false` when somebody was faster.
+    fn spend(&self, tx: &mut Tx<'_>, account: &AccountId, user: &str, now: Timestamp) -> Result<bool, StoreError> {
+        match self {
+            Spent::Code(step) => Credential::use_step(tx, account, user, *step),
+            Spent::Passkey { id, used, .. } => Passkey::note_use(tx, id, *used, now),
+        }
+    }
+
+    fn noted(&self, step: SignIn) -> SignIn {
+        match self {
+            Spent::Code(_) => step.detail(METHOD, "password"),
+            Spent::Passkey { name, .. } => step.detail(METHOD, "passkey").detail("PasskeyName", name.as_str()),
+        }
+    }
 }
 
 impl Console {
@@ -56,7 +88,8 @@ impl Console {
 
     fn signed_out(&self, token: &Token) -> Result<Value, ApiError> {
         let first_run = !Credential::any(&self.inner.identity, &self.inner.options.home)?;
-        Ok(json!({"state": "signed-out", "csrf": token.csrf(&self.inner.csrf_key), "firstRun": first_run}))
+        let csrf = token.csrf(&self.inner.csrf_key);
+        Ok(json!({"state": "signed-out", "csrf": csrf, "firstRun": first_run, "passkeys": self.passkey_party()}))
     }
 
     /// `None` when the user behind the session is gone.
@@ -73,6 +106,7 @@ impl Console {
                     "state": "enrolling", "csrf": csrf, "user": user, "account": principal.account.as_str(),
                     "secret": *text, "uri": *uri,
                     "expires": session.expires().epoch_seconds(),
+                    "passkeys": self.passkey_party(),
                 }))
             }
             State::SignedIn => {
@@ -86,6 +120,8 @@ impl Console {
                     "expires": session.expires().epoch_seconds(),
                     "fresh": session.authenticated.saturating_add(FRESH).epoch_seconds(),
                     "endpoints": {"api": endpoints.api, "mqtt": endpoints.mqtt, "device": endpoints.device},
+                    "passkeys": self.passkey_party(),
+                    "methods": self.methods_in_short(&principal).ok()?,
                 }))
             }
         }
@@ -140,7 +176,7 @@ impl Console {
         self.begun(token, &session)
     }
 
-    /// `enrol`: sets the password, confirms the second factor, signs in. Sessions the user had end.
+    /// `enrol`: sets the password, confirms the second factor, signs in. Sessions the user had end, passkeys go.
     pub(crate) async fn enrol(
         &self,
         asked: &Asked<'_>,
@@ -164,17 +200,36 @@ impl Console {
         let Some(last_step) = totp::step_of(&secret, &code, asked.now, 0) else {
             let account = &principal.account;
             inner.identity.note_failed_sign_in(account, Some(&principal), &facts, ENROL, "the code is wrong");
-            return Err(ApiError::access_denied("The code is wrong. Check the clock of the device that made it.")
-                .with("field", "code"));
+            return Err(fault::wrong_code());
         };
         let password = self.hash(move || PasswordHash::of(&password)).await?.ok_or_else(ApiError::internal)?;
         let credential =
             Credential { user_id: principal.unique_id.clone(), password, factor: sealed.clone(), last_step };
+        let now = asked.now;
+        let step = inner.identity.sign_in(principal, facts).detail(METHOD, "password");
+        let reply = self
+            .finish_enrolment(asked, &enrolling, step, move |tx, account, user| {
+                credential.store(tx, account, user, now)?;
+                Ok(())
+            })
+            .await?;
+        inner.throttle.succeeded(&attempt);
+        Ok(reply)
+    }
+
+    /// Ends enrolling: what the person signed in with before is gone, `keep` stores what replaces it, and a session begins.
+    async fn finish_enrolment(
+        &self,
+        asked: &Asked<'_>,
+        enrolling: &Session,
+        step: SignIn,
+        keep: impl FnOnce(&mut Tx<'_>, &AccountId, &str) -> Result<(), CallError> + Send + 'static,
+    ) -> Result<Reply, ApiError> {
+        let principal = &step.principal;
         let token = Token::fresh();
-        let session = Arc::new(Session::new(&token, &principal, State::SignedIn, asked.now, address(asked)));
-        let (stored, account, now) = (Arc::clone(&session), principal.account.clone(), asked.now);
-        let (sessions, old) = (inner.sessions.clone(), enrolling.hash);
-        let step = inner.identity.sign_in(principal, facts);
+        let session = Arc::new(Session::new(&token, principal, State::SignedIn, asked.now, address(asked)));
+        let (stored, account, user) = (Arc::clone(&session), principal.account.clone(), folded_name(principal));
+        let (sessions, old) = (self.inner.sessions.clone(), enrolling.hash);
         step.commit(ENROL, move |tx| {
             // Two browsers must not enrol with one link.
             let spent = tx.execute("DELETE FROM console_session WHERE hash = $1", params![old])?;
@@ -182,7 +237,9 @@ impl Console {
                 return Err(CallError::from(fault::unauthenticated()));
             }
             tx.execute("DELETE FROM console_session WHERE account = $1 AND user_folded = $2", params![account, user])?;
-            credential.store(tx, &account, &user, now)?;
+            Credential::remove(tx, &account, &user)?;
+            Passkey::remove_all(tx, &account, &user)?;
+            keep(tx, &account, &user)?;
             stored.insert(tx)?;
             tx.after_commit(move || {
                 sessions.dismiss_user(&account, &user);
@@ -191,7 +248,6 @@ impl Console {
             Ok(())
         })
         .await?;
-        inner.throttle.succeeded(&attempt);
         self.begun(token, &session)
     }
 
@@ -228,7 +284,7 @@ impl Console {
     pub(crate) async fn sign_out(&self, asked: &Asked<'_>, session: Option<Arc<Session>>) -> Result<Reply, ApiError> {
         if let Some(session) = session {
             let (hash, sessions) = (session.hash, self.inner.sessions.clone());
-            let remove = move |tx: &mut marram_store::Tx<'_>| {
+            let remove = move |tx: &mut Tx<'_>| {
                 tx.execute("DELETE FROM console_session WHERE hash = $1", params![hash])?;
                 tx.after_commit(move || sessions.dismiss(&hash));
                 Ok::<(), CallError>(())
@@ -277,7 +333,7 @@ impl Console {
         match (principal, step) {
             (Some(principal), Some(step)) if matches && credential.is_some() => {
                 inner.throttle.succeeded(&attempt);
-                Ok(Proof { principal, step })
+                Ok(Proof { principal, spent: Spent::Code(step) })
             }
             (principal, _) => {
                 if inner.identity.accounts().contains(account) {
@@ -289,7 +345,7 @@ impl Console {
         }
     }
 
-    /// A new session for a proof whose code is used up by it, in place of `old`.
+    /// A new session for a proof that is used up by it, in place of `old`.
     async fn replace_session(
         &self,
         asked: &Asked<'_>,
@@ -298,18 +354,21 @@ impl Console {
         old: Option<&Session>,
     ) -> Result<Reply, ApiError> {
         let inner = &self.inner;
-        let Proof { principal, step } = proof;
+        let Proof { principal, spent } = proof;
         let token = Token::fresh();
         let session = Arc::new(Session::new(&token, &principal, State::SignedIn, asked.now, address(asked)));
         let facts = asked.sign_in_facts(&inner.options.region);
         let (stored, sessions, old) = (Arc::clone(&session), inner.sessions.clone(), old.map(|old| old.hash));
         let (account, user) = (principal.account.clone(), folded_name(&principal));
-        let committed = inner
-            .identity
-            .sign_in(principal.clone(), facts.clone())
+        let now = asked.now;
+        let committed = spent
+            .noted(inner.identity.sign_in(principal.clone(), facts.clone()))
             .commit(event, move |tx| {
-                if !Credential::use_step(tx, &account, &user, step)? {
-                    return Err(CallError::from(fault::wrong_credentials()));
+                if !spent.spend(tx, &account, &user, now)? {
+                    return Err(CallError::from(match spent {
+                        Spent::Code(_) => fault::wrong_credentials(),
+                        Spent::Passkey { .. } => fault::wrong_passkey(),
+                    }));
                 }
                 if let Some(old) = old {
                     tx.execute("DELETE FROM console_session WHERE hash = $1", params![old])?;
@@ -325,7 +384,7 @@ impl Console {
             })
             .await;
         if let Err(error) = committed {
-            let reason = "the code was used already";
+            let reason = "the code, or the passkey at that count, was used already";
             inner.identity.note_failed_sign_in(&principal.account, Some(&principal), &facts, event, reason);
             return Err(error);
         }
@@ -333,7 +392,7 @@ impl Console {
     }
 
     /// Runs a hash where it blocks nobody, few at a time.
-    async fn hash<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    pub(crate) async fn hash<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
         let _turn = self.inner.hashing.acquire().await.map_err(|_| ApiError::internal())?;
         tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
     }
@@ -343,7 +402,7 @@ fn address(asked: &Asked<'_>) -> String {
     asked.source_ip().to_canonical().to_string()
 }
 
-fn name_of(principal: &Principal) -> &str {
+pub(crate) fn name_of(principal: &Principal) -> &str {
     match &principal.kind {
         PrincipalKind::User { name } => name,
         _ => "",
@@ -351,13 +410,13 @@ fn name_of(principal: &Principal) -> &str {
 }
 
 /// A code as people type it.
-fn code_of(members: &Map<String, Value>) -> Result<Zeroizing<String>, ApiError> {
+pub(crate) fn code_of(members: &Map<String, Value>) -> Result<Zeroizing<String>, ApiError> {
     let code = text(members, "code", MAX_CODE)?;
     Ok(Zeroizing::new(code.chars().filter(|c| !c.is_whitespace()).collect()))
 }
 
 /// What an authenticator app reads.
-fn otpauth(account: &AccountId, user: &str, secret: &str) -> Zeroizing<String> {
+pub(crate) fn otpauth(account: &AccountId, user: &str, secret: &str) -> Zeroizing<String> {
     let label: String = user
         .bytes()
         .map(|byte| match byte {

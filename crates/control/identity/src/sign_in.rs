@@ -51,12 +51,15 @@ pub struct SignIn {
     pub now: Timestamp,
     facts: SignInFacts,
     identity: Identity,
+    parameters: Value,
+    details: Map<String, Value>,
 }
 
 impl Identity {
     /// A step of `principal`, who is known by now.
     pub fn sign_in(&self, principal: Principal, facts: SignInFacts) -> SignIn {
-        SignIn { principal, now: facts.now, facts, identity: self.clone() }
+        let (parameters, details) = (Value::Null, Map::new());
+        SignIn { principal, now: facts.now, facts, identity: self.clone(), parameters, details }
     }
 
     /// Records an attempt that failed. `principal` is the user that was asked for, if there is one.
@@ -103,6 +106,33 @@ impl Identity {
 }
 
 impl SignIn {
+    /// Puts a member into the record's `additionalEventData`.
+    pub fn detail(mut self, name: &'static str, value: impl Into<Value>) -> SignIn {
+        self.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// What the step was asked to do: the record's `requestParameters`.
+    pub fn parameters(mut self, parameters: Value) -> SignIn {
+        self.parameters = parameters;
+        self
+    }
+
+    /// Records that the step was refused to somebody who is known: `AccessDenied` with this message.
+    pub fn refused(self, event: &'static str, message: &str) {
+        let mut record = self.record(event, "Failure");
+        record.error = Some(("AccessDenied".to_owned(), message.to_owned()));
+        record.decision = Decision::ImplicitDeny;
+        self.identity.audit().enqueue(record);
+    }
+
+    fn record(&self, event: &'static str, outcome: &'static str) -> AuditRecord {
+        let mut record = record(&self.principal.account, self.principal.user_identity(), &self.facts, event, outcome);
+        record.request_parameters = self.parameters.clone();
+        record.additional.extend(self.details.clone());
+        record
+    }
+
     /// Runs a mutation and appends the record of the step in the same transaction.
     ///
     /// # Errors
@@ -112,8 +142,7 @@ impl SignIn {
         F: FnOnce(&mut Tx<'_>) -> Result<T, CallError> + Send + 'static,
         T: Send + 'static,
     {
-        let record =
-            record(&self.principal.account, self.principal.user_identity(), &self.facts, event, "Success").prepare();
+        let record = self.record(event, "Success").prepare();
         let write = move |tx: &mut Tx<'_>| {
             let done = mutation(tx)?;
             marram_audit::append_prepared(tx, record, None)?;

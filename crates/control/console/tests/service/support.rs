@@ -367,7 +367,7 @@ pub fn token_of(link: marram_console::FirstLink) -> String {
     link.url("https://x").rsplit_once("token=").unwrap().1.to_owned()
 }
 
-fn unbase32(text: &str) -> Vec<u8> {
+pub fn unbase32(text: &str) -> Vec<u8> {
     let (mut out, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
     for c in text.bytes() {
         let five = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".iter().position(|known| *known == c).unwrap();
