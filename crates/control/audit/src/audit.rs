@@ -19,6 +19,7 @@ use crate::chain::{Prepared, append, head, link};
 use crate::checkpoint::{Checkpoint, complete_length};
 use crate::key::AuditKey;
 use crate::record::{AuditRecord, Decision, EventType, UserIdentity};
+use crate::repeat::Repeats;
 use crate::tree::Frontier;
 
 /// Records that may wait to be written. [`Audit::room`] keeps callers from filling it while the disk works; once it is
@@ -116,6 +117,8 @@ struct Shared {
     moved: Notify,
     /// Records that will not be written and are not yet told about, per account.
     owed: Mutex<BTreeMap<(AccountId, Region), u64>>,
+    /// Reads that pages repeat.
+    repeats: Repeats,
 }
 
 impl Shared {
@@ -184,6 +187,14 @@ impl Audit {
                     shared.lose((record.account, record.region));
                 }
             }
+        }
+    }
+
+    /// As [`Audit::enqueue`], of a read that succeeded and that a page may repeat: the first is recorded at once, the same
+    /// ones that follow are counted, and a record a minute tells how many they were.
+    pub fn enqueue_repeatable(&self, record: AuditRecord) {
+        if let Some(record) = self.inner.shared.repeats.count(record) {
+            self.enqueue(record);
         }
     }
 
@@ -353,6 +364,7 @@ impl Keeper {
             }
             if Instant::now() >= next_look {
                 self.write_owed();
+                self.write_repeats(false);
                 self.probe();
                 next_look = Instant::now() + TICK;
             }
@@ -362,6 +374,7 @@ impl Keeper {
     /// Answers whether to stop.
     fn answer(&self, message: Message) -> bool {
         self.write_owed();
+        self.write_repeats(matches!(message, Message::Close));
         match message {
             Message::Record(record) => self.write(vec![record.prepare()]),
             Message::Flush(done) => {
@@ -412,6 +425,16 @@ impl Keeper {
             tracing::error!(%error, "an audit record is lost");
             self.shared.lose(record.realm());
         }
+    }
+
+    /// Minutes of repeated reads that are over; all of them at the end.
+    fn write_repeats(&self, is_end: bool) {
+        let due = self.shared.repeats.due(self.clock.now(), is_end);
+        if due.is_empty() {
+            return;
+        }
+        self.shared.waiting.fetch_add(due.len(), Ordering::Relaxed);
+        self.write(due.into_iter().map(AuditRecord::prepare).collect());
     }
 
     /// A gap is part of the log: how many records could not be taken.

@@ -7,7 +7,7 @@
 //!
 //! [`append`] writes inside the caller's transaction: no change without its record. [`Audit::enqueue`] takes records of
 //! calls that changed nothing (reads, refusals) and never waits; [`Audit::room`] is where their callers wait, or learn that
-//! nothing can be recorded and so nothing may be done. [`verify()`] recomputes everything.
+//! nothing can be recorded and so nothing may be done. [`Audit::enqueue_repeatable`] takes reads that pages repeat. [`verify()`] recomputes everything.
 //!
 //! Not here: LookupEvents as a service (it needs identity, which needs this crate); [`lookup()`] is its query.
 
@@ -19,6 +19,7 @@ mod key;
 mod lookup;
 mod record;
 mod redact;
+mod repeat;
 mod schema;
 mod tree;
 mod verify;

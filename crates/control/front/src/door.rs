@@ -374,14 +374,16 @@ impl FrontDoor {
         let operation = matched.operation;
         let host = reading.host;
         let caller = Caller { principal, region, request_id, now, peer, user_agent: reading.user_agent, host };
-        match self.execute(caller, operation, || decode::decode(matched, &reading.api)).await {
+        let input = || decode::decode(matched, &reading.api);
+        match self.execute(caller, operation, input, false).await {
             Ok(answer) => encode::output(operation, &answer, &request_id.to_string()),
             Err(error) => encode::error(operation.service, &error, &request_id.to_string()),
         }
     }
 
     /// A call that came with an input keyed by member names and a caller who proved who it is by other means than a
-    /// signature. Constraints, rates, authorization, audit record and counters are those of a signed call.
+    /// signature: a person's browser. Constraints, rates, authorization, audit record and counters are those of a signed call,
+    /// but for reads that pages repeat, which are counted in the record.
     ///
     /// # Errors
     /// What the operation answers.
@@ -392,7 +394,8 @@ impl FrontDoor {
         input: Value,
         input_bytes: usize,
     ) -> Result<Value, ApiError> {
-        self.execute(caller, operation, || decode::check(operation, input, input_bytes)).await
+        let input = || decode::check(operation, input, input_bytes);
+        self.execute(caller, operation, input, true).await
     }
 
     async fn execute(
@@ -400,6 +403,7 @@ impl FrontDoor {
         caller: Caller<'_>,
         operation: &'static Operation,
         input: impl FnOnce() -> Result<Value, ApiError>,
+        is_repeatable: bool,
     ) -> Result<Value, ApiError> {
         let Caller { principal, region, request_id, now, peer, user_agent, host } = caller;
         let started = Instant::now();
@@ -442,7 +446,11 @@ impl FrontDoor {
             Err(error) => Err(error),
             Ok(input) => self.run(&ctx, operation, input).await,
         };
-        self.gate.conclude(&ctx, &outcome);
+        if is_repeatable {
+            self.gate.conclude_repeatable(&ctx, &outcome);
+        } else {
+            self.gate.conclude(&ctx, &outcome);
+        }
         self.options.metrics.count(operation.service, Outcome::of(&outcome));
         self.options.metrics.took(operation.service, started.elapsed().as_secs_f64());
         outcome

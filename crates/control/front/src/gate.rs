@@ -52,6 +52,11 @@ pub trait Gate: Send + Sync {
     /// Records a call that is over, unless its commit has done so.
     fn conclude(&self, ctx: &CallContext, outcome: &Result<Value, ApiError>);
 
+    /// As [`Gate::conclude`], for a call that a page may repeat.
+    fn conclude_repeatable(&self, ctx: &CallContext, outcome: &Result<Value, ApiError>) {
+        self.conclude(ctx, outcome);
+    }
+
     /// Records a request that was not authenticated though its key id is one of ours (control-plane-api 10.2).
     fn refused(&self, refusal: &Refused<'_>);
 }
@@ -120,6 +125,10 @@ impl Gate for IdentityGate {
 
     fn begin(&self, principal: Principal, facts: CallFacts) -> CallContext {
         self.identity.context(principal, facts)
+    }
+
+    fn conclude_repeatable(&self, ctx: &CallContext, outcome: &Result<Value, ApiError>) {
+        ctx.finish_repeatable(outcome);
     }
 
     fn conclude(&self, ctx: &CallContext, outcome: &Result<Value, ApiError>) {

@@ -299,6 +299,21 @@ impl CallContext {
         self.identity.audit().enqueue(record);
     }
 
+    /// As [`CallContext::finish`], for a call that a page may repeat: reads that succeed again and again are counted, not
+    /// recorded one by one ([`marram_audit::Audit::enqueue_repeatable`]). Reads of secrets are no such reads.
+    pub fn finish_repeatable(&self, result: &Result<Value, ApiError>) {
+        let counts = result.is_ok()
+            && self.operation.read_only
+            && self.is_management()
+            && !matches!(self.operation.service, ServiceId::SecretsManager | ServiceId::Sts);
+        if !counts {
+            return self.finish(result);
+        }
+        if !std::mem::replace(&mut self.trail().recorded, true) {
+            self.identity.audit().enqueue_repeatable(self.record());
+        }
+    }
+
     /// A token with which this listing, under the same `filter`, goes on after `last_key`.
     pub fn page_token(&self, filter: &str, last_key: &str) -> String {
         self.listing(filter).seal(self.identity.keyring(), last_key, self.now)
