@@ -146,9 +146,7 @@ impl Console {
             "passkey/challenge" => self.challenge(asked, session, &members).map(Reply::Json),
             "sign-in/passkey" => self.sign_in_with_passkey(asked, &members).await,
             "enrol/passkey" => self.enrol_passkey(asked, session, &members).await,
-            "reauthenticate/passkey" => {
-                self.reauthenticate_with_passkey(asked, &self.person(session)?, &members).await
-            }
+            "reauthenticate/passkey" => self.reauthenticate_with_passkey(asked, &self.person(session)?, &members).await,
             "reauthenticate" => self.reauthenticate(asked, &self.person(session)?, &members).await,
             _ => {
                 let person = self.person(session)?;

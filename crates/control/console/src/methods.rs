@@ -120,9 +120,10 @@ impl Owner {
 impl Console {
     fn ways(&self, principal: &Principal) -> Result<Ways, ApiError> {
         let user = folded_name(principal);
-        let read = self.inner.identity.read_sign_in(|snapshot| {
-            Ways::load(snapshot, &principal.account, &user, &principal.unique_id)
-        });
+        let read = self
+            .inner
+            .identity
+            .read_sign_in(|snapshot| Ways::load(snapshot, &principal.account, &user, &principal.unique_id));
         Ok(read?)
     }
 

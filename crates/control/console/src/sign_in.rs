@@ -392,7 +392,10 @@ impl Console {
     }
 
     /// Runs a hash where it blocks nobody, few at a time.
-    pub(crate) async fn hash<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    pub(crate) async fn hash<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
         let _turn = self.inner.hashing.acquire().await.map_err(|_| ApiError::internal())?;
         tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
     }

@@ -183,12 +183,7 @@ impl Assertion {
     }
 }
 
-fn check_client(
-    bytes: &[u8],
-    kind: &str,
-    party: &Party,
-    spend: impl FnOnce(&[u8]) -> bool,
-) -> Result<(), Refusal> {
+fn check_client(bytes: &[u8], kind: &str, party: &Party, spend: impl FnOnce(&[u8]) -> bool) -> Result<(), Refusal> {
     let client = ClientData::parse(bytes)?;
     if !spend(&client.challenge) {
         return Err(Refusal::Challenge);
@@ -226,7 +221,9 @@ mod tests {
         let party = |id: &str, origin: &str| Some((id.to_owned(), origin.to_owned()));
         assert_eq!(at("localhost:8443"), party("localhost", "https://localhost:8443"));
         assert_eq!(at("Marram.Example:443"), party("marram.example", "https://marram.example"));
-        for address in ["127.0.0.1:8443", "[::1]:8443", "10.1:1", "127.0.0.0x1:1", "a..b:1", "-a:1", "a_b:1", ":1", "localhost"] {
+        for address in
+            ["127.0.0.1:8443", "[::1]:8443", "10.1:1", "127.0.0.0x1:1", "a..b:1", "-a:1", "a_b:1", ":1", "localhost"]
+        {
             assert_eq!(at(address), None, "{address}");
         }
     }

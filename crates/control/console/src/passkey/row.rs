@@ -123,12 +123,7 @@ impl Passkey {
     }
 
     /// Removes it; `false` when the user has no such passkey.
-    pub(crate) fn remove(
-        tx: &mut Tx<'_>,
-        account: &AccountId,
-        user_id: &str,
-        id: &[u8],
-    ) -> Result<bool, StoreError> {
+    pub(crate) fn remove(tx: &mut Tx<'_>, account: &AccountId, user_id: &str, id: &[u8]) -> Result<bool, StoreError> {
         let changed = tx.execute(
             "DELETE FROM console_passkey WHERE credential = $1 AND account = $2 AND user_id = $3",
             params![id, account, user_id],
@@ -138,9 +133,6 @@ impl Passkey {
 
     /// Removes all that bear the name of a user, whoever it was.
     pub(crate) fn remove_all(tx: &mut Tx<'_>, account: &AccountId, user: &str) -> Result<u64, StoreError> {
-        tx.execute(
-            "DELETE FROM console_passkey WHERE account = $1 AND user_folded = $2",
-            params![account, user],
-        )
+        tx.execute("DELETE FROM console_passkey WHERE account = $1 AND user_folded = $2", params![account, user])
     }
 }

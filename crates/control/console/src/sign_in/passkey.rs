@@ -76,14 +76,7 @@ impl Console {
     }
 
     /// What `navigator.credentials.get` is asked.
-    fn question(
-        &self,
-        party: &Party,
-        cookie: &TokenHash,
-        purpose: Purpose,
-        now: Timestamp,
-        own: &[Passkey],
-    ) -> Value {
+    fn question(&self, party: &Party, cookie: &TokenHash, purpose: Purpose, now: Timestamp, own: &[Passkey]) -> Value {
         let challenge = self.inner.challenges.make(cookie, purpose, now);
         json!({
             "challenge": URL_SAFE_NO_PAD.encode(challenge), "rpId": party.id, "timeout": LIFE.as_millis() as u64,
@@ -117,9 +110,10 @@ impl Console {
     /// The passkeys of a user, the oldest first.
     pub(crate) fn passkeys_of(&self, principal: &Principal) -> Result<Vec<Passkey>, ApiError> {
         let user = folded_name(principal);
-        let read = self.inner.identity.read_sign_in(|snapshot| {
-            Passkey::of_user(snapshot, &principal.account, &user, &principal.unique_id)
-        });
+        let read = self
+            .inner
+            .identity
+            .read_sign_in(|snapshot| Passkey::of_user(snapshot, &principal.account, &user, &principal.unique_id));
         Ok(read?)
     }
 

@@ -277,9 +277,13 @@ async fn people_keep_their_passkeys() {
     ] {
         assert_eq!(browser.post(verb, body).await.error(), stale, "{verb}");
     }
-    for (event, successes) in
-        [("AddPasskey", 11), ("RenamePasskey", 1), ("RemovePasskey", 2), ("SetConsolePassword", 1), ("RemoveConsolePassword", 1)]
-    {
+    for (event, successes) in [
+        ("AddPasskey", 11),
+        ("RenamePasskey", 1),
+        ("RemovePasskey", 2),
+        ("SetConsolePassword", 1),
+        ("RemoveConsolePassword", 1),
+    ] {
         let records = bench.records(&bench.account, event);
         let done = records.iter().filter(|record| record["responseElements"][event] == "Success").count();
         assert_eq!(done, successes, "{event}");
