@@ -22,6 +22,7 @@ mod desk;
 mod door;
 mod fault;
 mod header;
+mod invite;
 mod language;
 mod link;
 mod live;

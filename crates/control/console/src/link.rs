@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use marram_aws_api::ApiError;
 use marram_identity::{CallError, Identity, Principal};
-use marram_store::{Tx, params};
+use marram_store::{StoreError, Tx, params};
 use marram_types::{AccountId, Region, Timestamp};
 use serde_json::json;
 use smol_str::SmolStr;
@@ -15,7 +15,7 @@ use crate::token::{Token, TokenHash};
 
 /// Who makes links, in the audit log.
 const ACTOR: &str = "signin.amazonaws.com";
-/// How long a link works (SEC-65).
+/// How long a link of the installation's keeper works (SEC-65); an invitation lasts as its maker says.
 pub(crate) const LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// A link as it is printed: once, to whoever runs the installation.
@@ -53,19 +53,82 @@ pub(crate) async fn make(identity: &Identity, region: &Region, principal: &Princ
     let (hash, account, user) = (token.hash(), principal.account.clone(), folded_name(principal));
     let (user_id, expires) = (principal.unique_id.clone(), identity.now().saturating_add(LIFE));
     let details = json!({"userName": user.as_str(), "expires": expires.epoch_seconds()});
+    let now = identity.now();
     identity
         .system(ACTOR, account.clone(), region.clone())
         .commit_with("CreateConsoleLink", details, move |tx| {
-            tx.execute("DELETE FROM console_link WHERE account = $1 AND user_folded = $2", params![account, user])?;
-            tx.execute(
-                "INSERT INTO console_link (hash, account, user_folded, user_id, expires_at, used)
-                 VALUES ($1, $2, $3, $4, $5, 0)",
-                params![hash, account, user, user_id, expires],
-            )?;
+            let whom = Linked { account, user, user_id };
+            store(tx, &hash, &whom, now, expires, None)?;
             Ok(())
         })
         .await?;
     Ok(FirstLink { token })
+}
+
+impl FirstLink {
+    /// A link with this token.
+    pub(crate) fn of(token: Token) -> FirstLink {
+        FirstLink { token }
+    }
+}
+
+/// Stores a link; those of the same user made before are void. `maker`: ARN of whoever made it in the console.
+pub(crate) fn store(
+    tx: &mut Tx<'_>,
+    hash: &TokenHash,
+    whom: &Linked,
+    now: Timestamp,
+    expires: Timestamp,
+    maker: Option<&str>,
+) -> Result<(), StoreError> {
+    remove(tx, &whom.account, &whom.user)?;
+    tx.execute(
+        "INSERT INTO console_link (hash, account, user_folded, user_id, expires_at, used, created_at, made_by)
+         VALUES ($1, $2, $3, $4, $5, 0, $6, $7)",
+        params![*hash, whom.account, whom.user, whom.user_id, expires, now, maker],
+    )?;
+    Ok(())
+}
+
+/// Removes a user's links; whether one still worked, or might have.
+pub(crate) fn remove(tx: &mut Tx<'_>, account: &AccountId, user: &str) -> Result<bool, StoreError> {
+    let unused = tx.execute(
+        "DELETE FROM console_link WHERE account = $1 AND user_folded = $2 AND used = 0",
+        params![account, user],
+    )?;
+    tx.execute("DELETE FROM console_link WHERE account = $1 AND user_folded = $2", params![account, user])?;
+    Ok(unused > 0)
+}
+
+/// A link that nobody has used yet.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) user: SmolStr,
+    pub(crate) user_id: SmolStr,
+    pub(crate) created: Option<Timestamp>,
+    pub(crate) expires: Timestamp,
+    /// ARN of whoever made it in the console.
+    pub(crate) maker: Option<String>,
+}
+
+/// The links of an account that work.
+pub(crate) fn waiting(identity: &Identity, account: &AccountId, now: Timestamp) -> Result<Vec<Waiting>, CallError> {
+    identity.read_sign_in(|snapshot| {
+        Ok(snapshot.query_all(
+            "SELECT user_folded, user_id, created_at, expires_at, made_by FROM console_link
+             WHERE account = $1 AND used = 0 AND expires_at > $2 ORDER BY user_folded",
+            params![account, now],
+            |row| {
+                Ok::<_, StoreError>(Waiting {
+                    user: row.get(0)?,
+                    user_id: row.get(1)?,
+                    created: row.get(2)?,
+                    expires: row.get(3)?,
+                    maker: row.get(4)?,
+                })
+            },
+        )?)
+    })
 }
 
 /// Whom a link is for, if it still works.

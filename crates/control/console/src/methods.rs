@@ -63,13 +63,18 @@ impl Pending {
 }
 
 /// The ways in of one user at one moment.
-struct Ways {
-    password: bool,
-    passkeys: Vec<Passkey>,
+pub(crate) struct Ways {
+    pub(crate) password: bool,
+    pub(crate) passkeys: Vec<Passkey>,
 }
 
 impl Ways {
-    fn load(snapshot: &Snapshot<'_>, account: &AccountId, user: &str, user_id: &str) -> Result<Ways, CallError> {
+    pub(crate) fn load(
+        snapshot: &Snapshot<'_>,
+        account: &AccountId,
+        user: &str,
+        user_id: &str,
+    ) -> Result<Ways, CallError> {
         let credential = Credential::load(snapshot, account, user)?;
         let password = credential.is_some_and(|credential| credential.user_id == user_id);
         Ok(Ways { password, passkeys: Passkey::of_user(snapshot, account, user, user_id)? })
@@ -118,7 +123,7 @@ impl Owner {
 }
 
 impl Console {
-    fn ways(&self, principal: &Principal) -> Result<Ways, ApiError> {
+    pub(crate) fn ways(&self, principal: &Principal) -> Result<Ways, ApiError> {
         let user = folded_name(principal);
         let read = self
             .inner
@@ -142,7 +147,7 @@ impl Console {
         }
     }
 
-    fn step(&self, asked: &Asked<'_>, person: &Person) -> SignIn {
+    pub(crate) fn step(&self, asked: &Asked<'_>, person: &Person) -> SignIn {
         let facts = asked.sign_in_facts(&self.inner.options.region);
         self.inner.identity.sign_in(person.principal.clone(), facts)
     }
@@ -307,7 +312,7 @@ impl Console {
     }
 }
 
-fn check_fresh(asked: &Asked<'_>, person: &Person) -> Result<(), ApiError> {
+pub(crate) fn check_fresh(asked: &Asked<'_>, person: &Person) -> Result<(), ApiError> {
     if person.session.is_fresh(asked.now) { Ok(()) } else { Err(fault::stale()) }
 }
 

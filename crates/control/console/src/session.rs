@@ -276,6 +276,18 @@ impl Sessions {
         });
     }
 
+    /// Forgets the sessions in which a user is about to enrol.
+    pub(crate) fn dismiss_enrolling(&self, account: &AccountId, user: &str) {
+        self.lock().retain(|_, session| {
+            let is_theirs = session.account == *account && session.user == user;
+            let goes = is_theirs && matches!(session.state, State::Enrolling(_));
+            if goes {
+                session.over.send_replace(true);
+            }
+            !goes
+        });
+    }
+
     /// Removes the rows of sessions and links that are over.
     pub(crate) async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
         let gone: Vec<TokenHash> = {

@@ -152,6 +152,14 @@ impl Identity {
         user_principal(&self.directory(), account, &fold(name))
     }
 
+    /// Tags of a user, for `aws:ResourceTag` of what is decided about it outside the operations.
+    pub fn user_tags(&self, account: &AccountId, name: &str) -> Vec<(String, String)> {
+        let directory = self.directory();
+        let held = directory.accounts.get(account).and_then(|known| known.users.get(&fold(name)));
+        held.map(|held| held.entity.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect())
+            .unwrap_or_default()
+    }
+
     /// Changes whenever an identity or a policy changed: remembered decisions of another version are void. One atomic load.
     pub fn version(&self) -> u64 {
         self.inner.version.load(Ordering::Acquire)

@@ -3,6 +3,7 @@
 mod authenticator;
 mod calls;
 mod desk;
+mod invitations;
 mod live;
 mod pages;
 mod passkeys;
