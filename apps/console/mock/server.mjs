@@ -53,6 +53,9 @@ export async function startMock({
   const signedInPosts = {
     reauthenticate: (input, person, seat) => sessions.reauthenticate(input, person, seat),
     "reauthenticate/passkey": (input, person, seat) => sessions.reauthenticateWithPasskey(input, person, seat),
+    "invitations/list": () => sessions.listInvitations(),
+    "invitations/make": fresh((input, person) => sessions.invite(input, person, mock.url)),
+    "invitations/withdraw": (input, person) => sessions.withdraw(input, person),
     "my/methods": (_, person) => sessions.passkeys.list(person),
     "my/passkey-add": (input, person, seat) => {
       sessions.passkeys.register(input, "add", seat, person);
@@ -81,7 +84,7 @@ export async function startMock({
     if (!entry) throw new Fault(400, "UnsupportedOperationException", `${name} is not scripted`);
     const [action, run] = entry;
     if (!allows(person, action, "*")) throw denied(action);
-    return { output: run(input ?? {}, { world, person }) };
+    return { output: run(input ?? {}, { world, person, sessions, people: sessions.people }) };
   }
 
   async function answer(request, response) {

@@ -53,6 +53,8 @@ export class Sessions {
     this.token = randomBytes(24).toString("base64url");
     this.people = new Map();
     this.passkeys = new Passkeys();
+    /** By user, with the token. */
+    this.invitations = new Map();
     this.add({ user: "admin", statements: [{ actions: ["*"] }] });
     this.readOnlyPerson = this.add({
       user: "viewer",
@@ -110,11 +112,54 @@ export class Sessions {
     return { state: "signed-out", csrf, firstRun: this.token !== null, passkeys };
   }
 
+  listInvitations() {
+    const now = Date.now() / 1000;
+    const live = [...this.invitations.values()].filter((one) => one.expires > now);
+    const entered = [...this.people.values()].filter(
+      (one) => one.password !== undefined || this.passkeys.of(one).length > 0,
+    );
+    return { invitations: live.map(({ token, ...told }) => told), entered: entered.map((one) => one.user) };
+  }
+
+  invited(user, person, action) {
+    const found = this.people.get(user);
+    if (!found) throw new Fault(404, "NoSuchEntity", `The user with name ${user} cannot be found.`, "user");
+    if (!allows(person, action, found.arn))
+      throw new Fault(403, "AccessDeniedException", `not authorized to perform ${action}`);
+    return found;
+  }
+
+  invite({ user, hours = 24 }, person, base) {
+    this.invited(user, person, "iam:CreateLoginProfile");
+    const now = Date.now() / 1000;
+    const invitation = { user, by: person.arn, created: now, expires: now + hours * 3600 };
+    const token = randomBytes(32).toString("base64url");
+    this.invitations.set(user, { ...invitation, token });
+    return { user, url: `${base}#/welcome?token=${token}`, expires: invitation.expires };
+  }
+
+  withdraw({ user }, person) {
+    this.invited(user, person, "iam:DeleteLoginProfile");
+    if (!this.invitations.delete(user))
+      throw new Fault(404, "ResourceNotFoundException", "There is no invitation for this user.");
+    return this.listInvitations();
+  }
+
+  /** Whom a link is for; it is used up. */
+  redeem(token) {
+    if (this.token !== null && token === this.token) {
+      this.token = null;
+      return this.people.get("admin");
+    }
+    const now = Date.now() / 1000;
+    const invitation = [...this.invitations.values()].find((one) => one.token === token && one.expires > now);
+    if (!invitation) throw new Fault(403, "AccessDeniedException", "the link is not valid");
+    this.invitations.delete(invitation.user);
+    return this.people.get(invitation.user);
+  }
+
   openLink({ token }, seat) {
-    if (this.token === null || token !== this.token)
-      throw new Fault(403, "AccessDeniedException", "the link is not valid");
-    this.token = null;
-    const person = this.people.get("admin");
+    const person = this.redeem(token);
     person.secret = secret();
     seat.enrolling = person;
     return this.describe(seat);

@@ -18,6 +18,7 @@ import {
   Rocket,
   Router,
   ScrollText,
+  Users,
 } from "lucide-react";
 import { buildPages } from "./designer/pages.ts";
 import { Guarded } from "./shell/guarded.tsx";
@@ -141,6 +142,18 @@ export const pages: PageEntry[] = [
     load: async () => (await import("./security/access.tsx")).AccessPage,
     nav: { group: "Security", label: "Who may do what", icon: KeyRound },
     needs: "iam:SimulatePrincipalPolicy",
+  },
+  {
+    path: "/people",
+    load: async () => (await import("./security/people.tsx")).PeoplePage,
+    nav: { group: "Security", label: "People", icon: Users },
+    needs: "iam:ListUsers",
+  },
+  {
+    path: "/invite",
+    load: async () => (await import("./security/invite.tsx")).InvitePage,
+    needs: "iam:CreateLoginProfile",
+    under: "/people",
   },
   {
     path: "/audit",

@@ -77,13 +77,42 @@ export const rest = {
   ],
   "iam.ListUsers": [
     "iam:ListUsers",
-    () => ({
-      Users: ["admin", "viewer"].map((UserName) => ({
-        UserName,
-        Arn: `arn:aws:iam::${ACCOUNT}:user/${UserName}`,
-        CreateDate: 1_760_000_000,
+    (_, { people }) => ({
+      Users: [...people.values()].map((person) => ({
+        UserName: person.user,
+        Arn: person.arn,
+        CreateDate: person.created ?? 1_760_000_000,
       })),
     }),
+  ],
+  "iam.CreateUser": [
+    "iam:CreateUser",
+    ({ UserName }, { sessions }) => {
+      if (sessions.people.has(UserName))
+        throw new Fault(409, "EntityAlreadyExists", `User with name ${UserName} already exists.`);
+      const person = sessions.add({ user: UserName, statements: [], created: Date.now() / 1000 });
+      return { User: { UserName, Arn: person.arn } };
+    },
+  ],
+  "iam.ListGroups": ["iam:ListGroups", () => ({ Groups: [{ GroupName: "Operators" }, { GroupName: "Auditors" }] })],
+  "iam.AddUserToGroup": [
+    "iam:AddUserToGroup",
+    ({ UserName, GroupName }, { people }) => {
+      const actions = GroupName === "Operators" ? ["iot:*", "greengrass:*"] : ["cloudtrail:LookupEvents"];
+      people.get(UserName).statements.push({ actions });
+      return {};
+    },
+  ],
+  "iam.ListPolicies": [
+    "iam:ListPolicies",
+    () => ({ Policies: [{ PolicyName: "ReadLogs", Arn: `arn:aws:iam::${ACCOUNT}:policy/ReadLogs` }] }),
+  ],
+  "iam.AttachUserPolicy": [
+    "iam:AttachUserPolicy",
+    ({ UserName }, { people }) => {
+      people.get(UserName).statements.push({ actions: ["logs:*"] });
+      return {};
+    },
   ],
   "iotthingsgraph.SearchSystemInstances": [
     "iotthingsgraph:SearchSystemInstances",
