@@ -186,7 +186,7 @@ impl Console {
         let (passkey, made) = self.new_passkey(asked, ADD, Purpose::Add, &person.principal, members)?;
         let owner = self.owner(&person.session);
         let step = self.step(asked, person).parameters(json!({"name": passkey.name}));
-        step.commit(ADD, move |tx| {
+        record_change(step, ADD, move |tx| {
             if owner.ways(tx)?.passkeys.len() >= MAX_PASSKEYS {
                 let message = format!("A person has at most {MAX_PASSKEYS} passkeys.");
                 return Err(ApiError::new("LimitExceededException", 409, message).into());
@@ -211,7 +211,7 @@ impl Console {
         let (id, name) = (bytes(members, "id", MAX_CREDENTIAL_ID)?, passkey_name(members)?);
         let owner = self.owner(&person.session);
         let step = self.step(asked, person).parameters(json!({"id": members.get("id"), "name": name}));
-        step.commit(RENAME, move |tx| {
+        record_change(step, RENAME, move |tx| {
             let renamed = Passkey::rename(tx, &owner.account, &owner.user_id, &id, &name)?;
             if renamed { Ok(()) } else { Err(unknown().into()) }
         })
@@ -232,7 +232,7 @@ impl Console {
         let known = self.passkeys_of(&person.principal)?.into_iter().find(|passkey| passkey.id == id);
         let name = known.ok_or_else(unknown)?.name;
         let step = self.step(asked, person).parameters(json!({"id": members.get("id"), "name": name}));
-        step.commit(REMOVE, move |tx| {
+        record_change(step, REMOVE, move |tx| {
             if !Passkey::remove(tx, &owner.account, &owner.user_id, &id)? {
                 return Err(unknown().into());
             }
@@ -283,7 +283,7 @@ impl Console {
         let credential = Credential { user_id: owner.user_id.clone(), password: hash, factor: sealed, last_step };
         let now = asked.now;
         let step = self.step(asked, person);
-        step.commit(SET, move |tx| {
+        record_change(step, SET, move |tx| {
             credential.store(tx, &owner.account, &owner.user, now)?;
             owner.end_others(tx)?;
             Ok(())
@@ -299,7 +299,7 @@ impl Console {
         check_fresh(asked, person)?;
         let owner = self.owner(&person.session);
         let step = self.step(asked, person);
-        step.commit(UNSET, move |tx| {
+        record_change(step, UNSET, move |tx| {
             if !Credential::remove(tx, &owner.account, &owner.user)? {
                 return Err(fault::invalid("password", "There is no password.").into());
             }
@@ -310,6 +310,21 @@ impl Console {
         .await?;
         self.methods(person)
     }
+}
+
+/// Runs a change of ways in; one that is refused is on the record, too.
+async fn record_change<F>(step: SignIn, event: &'static str, mutation: F) -> Result<(), ApiError>
+where
+    F: FnOnce(&mut Tx<'_>) -> Result<(), CallError> + Send + 'static,
+{
+    let refused = step.clone();
+    let outcome = step.commit(event, mutation).await;
+    if let Err(error) = &outcome
+        && error.status < 500
+    {
+        refused.refused(event, &error.message);
+    }
+    outcome
 }
 
 pub(crate) fn check_fresh(asked: &Asked<'_>, person: &Person) -> Result<(), ApiError> {

@@ -79,7 +79,7 @@ impl Console {
     fn question(&self, party: &Party, cookie: &TokenHash, purpose: Purpose, now: Timestamp, own: &[Passkey]) -> Value {
         let challenge = self.inner.challenges.make(cookie, purpose, now);
         json!({
-            "challenge": URL_SAFE_NO_PAD.encode(challenge), "rpId": party.id, "timeout": LIFE.as_millis() as u64,
+            "challenge": URL_SAFE_NO_PAD.encode(challenge), "rpId": party.id, "timeout": LIFE.as_secs() * 1000,
             "userVerification": "required", "allow": ids_of(own),
         })
     }
@@ -96,7 +96,7 @@ impl Console {
         let challenge = self.inner.challenges.make(cookie, purpose, now);
         let (user, own) = (name_of(principal), self.passkeys_of(principal)?);
         Ok(json!({
-            "challenge": URL_SAFE_NO_PAD.encode(challenge), "timeout": LIFE.as_millis() as u64,
+            "challenge": URL_SAFE_NO_PAD.encode(challenge), "timeout": LIFE.as_secs() * 1000,
             "rp": {"id": party.id, "name": PARTY_NAME},
             "user": {
                 "id": URL_SAFE_NO_PAD.encode(handle_of(principal)),

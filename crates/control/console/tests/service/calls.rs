@@ -43,6 +43,41 @@ async fn calls_are_the_api() {
     assert_eq!(records.len(), 6, "each call that named an operation left one record");
 }
 
+/// security 7.2: of a page open for ten minutes the first read is recorded at once, the others by a count a minute; refusals
+/// and changes one by one.
+#[tokio::test]
+async fn repeated_reads_are_counted() {
+    let bench = Bench::start().await;
+    let (mut browser, _) = bench.person(&bench.account, "administrator").await;
+    let lamp = json!({"thingName": "lamp"});
+    for n in 0..120 {
+        assert_eq!(browser.call("iot", "DescribeThing", lamp.clone()).await.status, 200);
+        if n == 0 {
+            assert_eq!(bench.records(&bench.account, "DescribeThing").len(), 1, "at once");
+        }
+        bench.clock.advance(Duration::from_secs(5));
+        bench.flush();
+    }
+    let records = bench.records(&bench.account, "DescribeThing");
+    let counts: Vec<u64> =
+        records.iter().filter_map(|record| record["additionalEventData"]["repetitions"].as_u64()).collect();
+    assert_eq!((records.len(), counts.iter().sum::<u64>()), (11, 119), "120 reads: {counts:?}");
+    assert_eq!(records[0]["requestParameters"], lamp);
+
+    for _ in 0..2 {
+        browser.call("iot", "DescribeThing", json!({"thingName": "ghost"})).await;
+        browser.call("iot", "DeleteThing", lamp.clone()).await;
+    }
+    bench.user("anna", nothing()).await;
+    let (mut anna, _) = bench.person(&bench.account, "anna").await;
+    for _ in 0..3 {
+        assert_eq!(anna.call("iot", "DescribeThing", lamp.clone()).await.status, 403);
+    }
+    let records = bench.records(&bench.account, "DescribeThing");
+    assert_eq!(records.len(), 11 + 2 + 3, "failures and refusals each");
+    assert_eq!(bench.records(&bench.account, "DeleteThing").len(), 2);
+}
+
 /// SEC-66: a person sees the own account and nothing of another one, by call, by question, by name.
 #[tokio::test]
 async fn another_account_sees_its_own() {

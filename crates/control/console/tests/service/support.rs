@@ -333,6 +333,11 @@ impl Bench {
         records.filter(|record| record["eventName"] == event).collect()
     }
 
+    /// Waits until the audit log holds what is due by now.
+    pub fn flush(&self) {
+        self.audit.flush();
+    }
+
     pub fn checkpoint(&self) {
         self.audit.checkpoint();
     }
