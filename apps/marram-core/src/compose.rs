@@ -44,14 +44,15 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Starts everything that components rely on, but no component yet.
-    pub(crate) async fn start(flags: &Run) -> anyhow::Result<Self> {
+    /// Starts everything that components rely on, but no component yet. `open_files`: the soft limit of open files that they have.
+    pub(crate) async fn start(flags: &Run, open_files: Option<u64>) -> anyhow::Result<Self> {
         let root = root::prepare(&flags.root)?;
         let store = open_configuration(&root, flags).await?;
         check_key(&store)?;
         let ipc_socket = ipc_socket(&store, &root);
         let logs = Arc::new(Logs::new(LogSettings::new(root.join("logs"))));
-        let supervisor = Supervisor::new(launcher()?, logs, &root::id(&root), &root.join("config/processes"))?;
+        let supervisor =
+            Supervisor::new(launcher(open_files)?, logs, &root::id(&root), &root.join("config/processes"))?;
         root::clear_private(&root);
         let own_users = match rustix::process::geteuid().is_root() {
             true => Some(OwnUsers::open(&root.join("config/users"), &root::id(&root))?),
@@ -183,12 +184,12 @@ fn ipc_socket(store: &ConfigurationStore, root: &Path) -> PathBuf {
 }
 
 /// The small launcher beside this program, else this program as its own launcher.
-fn launcher() -> anyhow::Result<Launcher> {
+fn launcher(open_files: Option<u64>) -> anyhow::Result<Launcher> {
     let own = std::env::current_exe().context("cannot find the path of this program")?;
     let beside = own.with_file_name("marram-jail");
     Ok(if beside.is_file() {
-        Launcher { program: beside, arguments: Vec::new() }
+        Launcher { program: beside, arguments: Vec::new(), open_files }
     } else {
-        Launcher { program: own, arguments: vec!["jail".into()] }
+        Launcher { program: own, arguments: vec!["jail".into()], open_files }
     })
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(flags: &Run) -> anyhow::Result<u8> {
         LogFormat::Json => marram_obs::LogFormat::Json,
     };
     marram_obs::init_log(format, &flags.log)?;
-    raise_descriptors();
+    let open_files = raise_descriptors();
     crate::program::tie_to_loader()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -53,28 +53,41 @@ pub(crate) fn run(flags: &Run) -> anyhow::Result<u8> {
         .thread_stack_size(BLOCKING_STACK_BYTES)
         .build()
         .context("cannot start the async runtime")?
-        .block_on(live(flags, began))
+        .block_on(live(flags, began, open_files))
 }
 
-/// Every component is a connection: the soft limit of open files is raised as far as it may be.
-fn raise_descriptors() {
+/// Every component is a connection: the soft limit of open files is raised as far as it may be. Answers what it was: programs
+/// that use `select`, or close all descriptors one by one, count on a low one.
+fn raise_descriptors() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
-        return;
+        return None;
     }
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         tracing::warn!(%error, limit = limit.current, "the limit of open files stays");
+        return None;
+    }
+    limit.current
+}
+
+/// Undoes [`raise_descriptors`] for a program that takes the place of this one.
+fn lower_descriptors(open_files: Option<u64>) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Some(current) = open_files else { return };
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum }) {
+        tracing::warn!(%error, "the limit of open files stays raised");
     }
 }
 
-async fn live(flags: &Run, began: Instant) -> anyhow::Result<u8> {
+async fn live(flags: &Run, began: Instant, open_files: Option<u64>) -> anyhow::Result<u8> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     // A limit on file sizes is a full disk to the one who writes, not the end of the program.
     let _file_too_large =
         signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).context("cannot listen for SIGXFSZ")?;
-    let core = Core::start(flags).await?;
+    let core = Core::start(flags, open_files).await?;
     tell_ready(&core, began)?;
     core.start_components().await;
     let (mut restart, mut provisioned) = (core.restart.clone(), core.provisioned.clone());
@@ -85,6 +98,7 @@ async fn live(flags: &Run, began: Instant) -> anyhow::Result<u8> {
         Ok(_) = provisioned.wait_for(|provisioned| *provisioned) => {
             tracing::info!("starting anew with the new identity");
             core.close().await;
+            lower_descriptors(open_files);
             return Err(start_anew().into());
         }
         Ok(wish) = restart.wait_for(Option::is_some) => match *wish {

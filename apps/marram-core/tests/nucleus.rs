@@ -32,7 +32,7 @@ impl Core {
         let store = ConfigurationStore::open(&root.join("config")).unwrap();
         let logs = Arc::new(Logs::new(LogSettings::new(root.join("logs"))));
         let program = PathBuf::from(env!("CARGO_BIN_EXE_marram-core"));
-        let launcher = Launcher { program, arguments: vec!["jail".into()] };
+        let launcher = Launcher { program, arguments: vec!["jail".into()], open_files: None };
         let id = root.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
         let supervisor = Supervisor::new(launcher, logs, &id, &root.join("config/processes")).unwrap();
         let options = NucleusOptions {

@@ -213,6 +213,33 @@ fn components_have_users_of_their_own() {
     }
 }
 
+/// CR 2.9: the core raises its own limit of open files, and components have the one that it was started with.
+#[test]
+fn components_keep_the_limit_of_open_files() {
+    const SOFT: &str = "321";
+    let root = Root::new(&json!({"a": {
+        "version": "1.0.0",
+        "lifecycle": {"run": "(ulimit -Sn; ulimit -Hn) > limits.new; mv limits.new limits; exec sleep 600"},
+    }, "main": {"dependencies": ["a:HARD"]}}));
+    let core = root.command();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit -Sn {SOFT}; exec \"$0\" \"$@\"")])
+        .arg(core.get_program())
+        .args(core.get_args());
+    command.envs(core.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let core = Core { child, ready: serde_json::from_str(&line).unwrap() };
+    let found = lines(&root.work("a", "limits"), 2);
+    let own = fs::read_to_string(format!("/proc/{}/limits", core.ready["pid"])).unwrap();
+    let own: Vec<&str> =
+        own.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap().split_whitespace().collect();
+    assert_eq!(own[0], own[1], "the core raises its own");
+    assert_eq!(found, [SOFT, own[1]]);
+}
+
 /// CR 3.7: `--init-config` counts at the first start, later only with `--update-config`, and then takes nothing else away.
 #[test]
 fn the_first_configuration_can_be_updated() {

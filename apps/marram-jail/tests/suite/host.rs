@@ -24,7 +24,8 @@ pub enum Means {
 pub const BOTH: [Means; 2] = [Means::Cgroups, Means::Sessions];
 
 pub fn supervisor(root: &Path, means: Means) -> Supervisor {
-    let launcher = Launcher { program: PathBuf::from(env!("CARGO_BIN_EXE_marram-jail")), arguments: Vec::new() };
+    let launcher =
+        Launcher { program: PathBuf::from(env!("CARGO_BIN_EXE_marram-jail")), arguments: Vec::new(), open_files: None };
     let logs = Arc::new(Logs::new(LogSettings::new(root.join("logs"))));
     let id = root.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
     match means {

@@ -82,6 +82,8 @@ pub struct Bounds {
     pub identity: Option<Identity>,
     /// Limits.
     pub limits: Vec<(Limit, u64)>,
+    /// Soft limit of open files, where the core has raised its own; the hard one stays.
+    pub soft_files: Option<u64>,
     /// No setuid program can raise privileges again.
     pub no_new_privileges: bool,
     /// Process id of the core: the process is killed with it, and not started when it is gone already.
@@ -132,6 +134,9 @@ impl Bounds {
         }
         for (limit, value) in &self.limits {
             add("--limit", OsStr::new(&format!("{}={value}", limit.word())));
+        }
+        if let Some(files) = self.soft_files {
+            add("--soft-files", OsStr::new(&files.to_string()));
         }
         if let Some(identity) = &self.identity {
             let groups: Vec<_> = identity.groups.iter().map(u32::to_string).collect();
@@ -203,6 +208,10 @@ impl Bounds {
                     let text = next("--limit", LIMIT)?;
                     bounds.limits.push(read_limit(&text).ok_or(value("--limit", LIMIT))?);
                 }
+                Some("--soft-files") => {
+                    let files = next("--soft-files", NUMBER)?.to_str().and_then(|text| text.parse().ok());
+                    bounds.soft_files = Some(files.ok_or(value("--soft-files", NUMBER))?);
+                }
                 Some("--identity") => {
                     let text = next("--identity", IDENTITY)?;
                     bounds.identity = Some(read_identity(&text).ok_or(value("--identity", IDENTITY))?);
@@ -259,6 +268,7 @@ impl Bounds {
 }
 
 const LIMIT: &str = "name=number of data, core, files, processes";
+const NUMBER: &str = "a number";
 const IDENTITY: &str = "uid:gid:groups as numbers";
 const PID: &str = "a process id";
 const PRIVATE: &str = "a folder, then --over and another";
@@ -295,6 +305,7 @@ mod tests {
             cgroups: paths("/sys/fs/cgroup/marram-1/c.com.example.A/cgroup.procs /sys/fs/cgroup/pids/x/cgroup.procs"),
             identity: Some(Identity { uid: 1001, gid: 1002, groups: vec![4, 27] }),
             limits: vec![(Limit::Core, 0), (Limit::Data, 1 << 26)],
+            soft_files: Some(1024),
             no_new_privileges: true,
             dies_with: Some(4711),
             mounts: vec![("/r/private/a/tmp".into(), "/tmp".into()), ("--over".into(), "--".into())],
@@ -327,6 +338,7 @@ mod tests {
             &["--identity", "root:0:", "--", "sh"][..],
             &["--identity", "1:2", "--", "sh"],
             &["--limit", "cpu=3", "--", "sh"],
+            &["--soft-files", "many", "--", "sh"],
             &["--dies-with", "-1", "--", "sh"],
             &["--seccomp", "--", "sh"],
             &["--read", "/usr", "--", "sh"],

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rustix::process::{
-    Gid, Pid, Resource, Rlimit, Signal, Uid, getppid, set_parent_process_death_signal, setrlimit, setsid,
+    Gid, Pid, Resource, Rlimit, Signal, Uid, getppid, getrlimit, set_parent_process_death_signal, setrlimit, setsid,
 };
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -59,6 +59,11 @@ pub(crate) fn enter(bounds: &Bounds) -> Result<(), EnterError> {
     for (limit, value) in &bounds.limits {
         let limits = Rlimit { current: Some(*value), maximum: Some(*value) };
         setrlimit(resource(*limit), limits).map_err(call("lower a resource limit"))?;
+    }
+    if let Some(files) = bounds.soft_files {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = Some(maximum.map_or(files, |maximum| files.min(maximum)));
+        setrlimit(Resource::Nofile, Rlimit { current, maximum }).map_err(call("lower a resource limit"))?;
     }
     if let Some(mounting) = bounds.mounting {
         mounts::enter(mounting)?;

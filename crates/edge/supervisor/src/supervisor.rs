@@ -34,6 +34,8 @@ pub struct Launcher {
     pub program: PathBuf,
     /// Arguments before the bounds, when another program answers as launcher.
     pub arguments: Vec<OsString>,
+    /// The soft limit of open files that components have; none: the core's own, which it did not raise.
+    pub open_files: Option<u64>,
 }
 
 impl Launcher {
@@ -155,6 +157,7 @@ impl Supervisor {
             no_new_privileges: launch.no_new_privileges,
             dies_with: Some(std::process::id()),
             limits: vec![(Limit::Core, 0)],
+            soft_files: self.inner.launcher.open_files,
             ..Bounds::default()
         };
         let own = rustix::process::geteuid().as_raw();
