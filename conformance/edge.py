@@ -1,4 +1,5 @@
 """A core of its own beside the installation, with a line that can be cut; devices around it."""
+import base64
 import json
 import os
 import pathlib
@@ -73,6 +74,63 @@ class Wire:
 
     def close(self):
         self.cut()
+        self.listener.close()
+
+
+class Proxy:
+    """An HTTP proxy that lets through who shows its login; what it was asked for stands in `asked`."""
+
+    def __init__(self, user, password):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.login = base64.b64encode(f"{user}:{password}".encode()).decode()
+        self.asked = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            byte = near.recv(1)
+            if not byte:
+                return near.close()
+            head += byte
+        method, authority, _ = head.decode().split("\r\n")[0].split(" ")
+        if method != "CONNECT" or f"Proxy-Authorization: Basic {self.login}\r\n" not in head.decode():
+            near.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+            return near.close()
+        self.asked.append(authority)
+        host, port = authority.rsplit(":", 1)
+        far = socket.create_connection((host, int(port)))
+        near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        back = threading.Thread(target=self._carry, args=(far, near), daemon=True)
+        back.start()
+        self._carry(near, far)
+        back.join()
+        near.close()
+        far.close()
+
+    @staticmethod
+    def _carry(one, other):
+        try:
+            while block := one.recv(65536):
+                other.sendall(block)
+        except OSError:
+            pass
+        for end in (one, other):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
         self.listener.close()
 
 

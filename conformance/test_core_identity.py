@@ -11,6 +11,7 @@ import time
 import pytest
 
 from device import Device
+from edge import Proxy
 from test_provisioning import claim_statements
 from waiting import until
 
@@ -251,7 +252,8 @@ def test_a_core_provisions_itself(marram, client, tmp_path, name):
     iam.put_role_policy(RoleName=f"fleet-{name}", PolicyName="all", PolicyDocument=json.dumps(allowed))
     iot.create_provisioning_template(templateName=name, templateBody=json.dumps(template(name)), provisioningRoleArn=role, enabled=True)
     claim = Device(marram, iot, tmp_path, f"claim-{name}", claim_statements(name), thing=False)
-    for nth, kills in enumerate([[], [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4]]):
+    proxy = Proxy("plant", "secret")
+    for nth, kills in enumerate([[], [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4], []]):
         folder = tmp_path / f"core-{nth}"
         nucleus = endpoints(marram)
         credentials = folder / "credentials"
@@ -264,6 +266,12 @@ def test_a_core_provisions_itself(marram, client, tmp_path, name):
                 "rootCaPath": marram.environment["AWS_CA_BUNDLE"], "mqttPort": nucleus["mqtt"]["port"],
                 "templateParameters": {"Serial": str(nth)}}},
         }}
+        if nth == 2:
+            # Behind a proxy: the claim has its own settings for it, the core that comes out of it the nucleus' ones.
+            url = proxy.url.replace("//", "//plant:secret@")
+            nucleus["networkProxy"] = {"proxy": {"url": url}}
+            configuration["services"]["aws.greengrass.FleetProvisioningByClaim"]["configuration"] |= {
+                "proxyUrl": proxy.url, "proxyUserName": "plant", "proxyPassword": "secret"}
         core = Core(folder, configuration)
         for pause in kills:
             core.start()
@@ -281,3 +289,8 @@ def test_a_core_provisions_itself(marram, client, tmp_path, name):
         core.start()
         until("the line", lambda: core.ask("status")["connected"])
         core.stop()
+        if nth == 2:
+            assert proxy.asked.count(f"{nucleus['iotDataEndpoint']}:{nucleus['mqtt']['port']}") >= 3, proxy.asked
+        else:
+            assert proxy.asked == []
+    proxy.close()

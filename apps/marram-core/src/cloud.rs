@@ -346,7 +346,7 @@ impl Settings {
                 let password = self.text(&["networkProxy", "proxy", "password"]);
                 let except = self.text(&["networkProxy", "noProxyAddresses"]).unwrap_or_default();
                 let proxy = Proxy::parse(&url, user.as_deref(), password.as_deref(), &except);
-                Some(proxy.map_err(anyhow::Error::msg)?)
+                Some(proxy.map_err(anyhow::Error::msg).context("networkProxy.proxy.url")?)
             }
         };
         let road = self.identity.road(&key, &certificate, &root, proxy)?;

@@ -23,6 +23,9 @@ pub enum ClaimError {
     /// A name in the settings cannot stand in a topic.
     #[error("`{0}` cannot stand in a topic")]
     Topic(String),
+    /// The control plane, or the proxy before it, is not to be reached.
+    #[error("the control plane cannot be reached: {0}")]
+    Road(#[source] std::io::Error),
     /// The connection.
     #[error("the control plane: {0}")]
     Line(#[from] marram_mqtt_net::ClientError),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use marram_mqtt::{Connect, Publish, QoS, Topic, TopicFilter, Version};
-use marram_mqtt_net::{Client, ClientOptions};
-use marram_tls::{ClientIdentity, ClientOptions as TlsOptions, Connector};
+use marram_mqtt_net::Client;
+use marram_uplink::{DeviceTls, Purpose, Road};
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::ClaimError;
 use crate::files::read;
@@ -14,9 +14,8 @@ use crate::settings::ClaimSettings;
 
 /// Time for one answer.
 const ANSWER: Duration = Duration::from_secs(30);
-/// A port that HTTPS shares: the protocol is named in the handshake (CR 5.1).
-const SHARED_PORT: u16 = 443;
-const ALPN: &[u8] = b"x-amzn-mqtt-ca";
+/// Time for network, proxy and TLS.
+const REACH: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_SECS: u16 = 60;
 
 /// A connection of the claim.
@@ -26,15 +25,16 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) async fn open(settings: &ClaimSettings, client_id: &str) -> Result<Self, ClaimError> {
-        let identity =
-            ClientIdentity { chain_pem: read(&settings.claim_certificate)?, key_pem: read(&settings.claim_key)? };
-        let alpn = if settings.mqtt_port == SHARED_PORT { vec![ALPN.to_vec()] } else { Vec::new() };
-        let roots_pem = read(&settings.root_ca)?;
-        let tls = Connector::new(TlsOptions { roots_pem, identity: Some(identity), alpn })?;
+        let tls = DeviceTls {
+            roots_pem: read(&settings.root_ca)?,
+            chain_pem: read(&settings.claim_certificate)?,
+            key_pem: read(&settings.claim_key)?,
+        };
+        let road = Road::new(&tls, settings.proxy.clone())?;
+        let stream = timeout(REACH, road.open(Purpose::Mqtt, &settings.data_endpoint, settings.mqtt_port)).await;
+        let stream = stream.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut)).flatten();
         let connect = Connect { keep_alive_secs: KEEP_ALIVE_SECS, ..Connect::new(Version::V4, client_id) };
-        let options =
-            ClientOptions { host: settings.data_endpoint.clone(), port: settings.mqtt_port, tls: Some(tls), connect };
-        Ok(Self { client: Client::connect(options).await? })
+        Ok(Self { client: Client::over(stream.map_err(ClaimError::Road)?, connect).await? })
     }
 
     /// Asks on `topic`.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use marram_uplink::Proxy;
 use serde_json::{Map, Value};
 
 /// The port of MQTT with a client certificate.
@@ -34,6 +35,8 @@ pub struct ClaimSettings {
     pub device_id: Option<String>,
     /// `mqttPort`.
     pub mqtt_port: u16,
+    /// `proxyUrl` with `proxyUserName` and `proxyPassword`: for this conversation alone, the core's own is `networkProxy`.
+    pub proxy: Option<Proxy>,
     /// `csrPath` and `csrPrivateKeyPath`: an operator's own request and the place of its key.
     pub request: Option<(PathBuf, PathBuf)>,
 }
@@ -54,9 +57,9 @@ pub enum SettingsError {
     /// A member of `templateParameters` is not a text.
     #[error("the template parameter `{0}` is not a text")]
     Parameter(String),
-    /// Provisioning through a proxy is not built.
-    #[error("provisioning through a proxy is not supported")]
-    Proxy,
+    /// No proxy can be meant by it.
+    #[error("proxyUrl: {0}")]
+    Proxy(String),
 }
 
 impl ClaimSettings {
@@ -68,9 +71,8 @@ impl ClaimSettings {
         let given = |member: &str| configuration.get(member).and_then(Value::as_str).filter(|text| !text.is_empty());
         let required = |member: &'static str| given(member).map(str::to_owned).ok_or(SettingsError::Member(member));
         let path = |member: &'static str| required(member).map(|text| PathBuf::from(plain(&text)));
-        if given("proxyUrl").is_some() {
-            return Err(SettingsError::Proxy);
-        }
+        let proxy = given("proxyUrl").map(|url| Proxy::parse(url, given("proxyUserName"), given("proxyPassword"), ""));
+        let proxy = proxy.transpose().map_err(SettingsError::Proxy)?;
         let mqtt_port = match configuration.get("mqttPort") {
             None | Some(Value::Null) => MQTT_PORT,
             Some(Value::String(text)) => text.parse().map_err(|_| SettingsError::Port)?,
@@ -102,6 +104,7 @@ impl ClaimSettings {
             parameters,
             device_id: given("deviceId").map(str::to_owned),
             mqtt_port,
+            proxy,
             request,
         })
     }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use marram_broker::{
     Authenticating, Authenticator, Broker, BrokerOptions, Denied, FullAuthority, Interception, Interceptor, Message,
     Origin, PeerInfo, Ports, SessionAuthority, Tenant,
@@ -14,7 +16,8 @@ use marram_mqtt_net::listen_tls;
 use marram_pki::{CertificateAuthority, DeviceKeyPair, SigningRequest, Validity, pem};
 use marram_tls::{Acceptor, AcceptorOptions, HandshakeGate, HandshakeLimits, Listener, ServerCertificate};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 struct AnyCertificate;
 
@@ -198,6 +201,52 @@ async fn a_claim_goes_on_where_it_was() {
     assert_ne!(site.file("privKey.key"), key);
 }
 
+/// A proxy that wants a login: what it was asked for, and a way on to nobody else.
+async fn proxy(to: u16, login: &str) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (seen, wanted) = (Arc::clone(&asked), format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(login)));
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(near.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            seen.lock().unwrap().push(head.lines().next().unwrap().to_owned());
+            if !head.contains(&wanted) {
+                near.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await.unwrap();
+                continue;
+            }
+            let mut far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+            tokio::spawn(async move { drop(tokio::io::copy_bidirectional(&mut near, &mut far).await) });
+        }
+    });
+    (port, asked)
+}
+
+/// CR 5.5, 5.6: a device behind a proxy is provisioned through it, with its login; the TLS inside is the claim's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_goes_through_a_proxy() {
+    let mut site = Site::start().await;
+    let broker = u16::try_from(site.configuration["mqttPort"].as_u64().unwrap()).unwrap();
+    let (port, asked) = proxy(broker, "u:right").await;
+    site.configuration["proxyUrl"] = json!(format!("http://localhost:{port}"));
+    site.configuration["proxyUserName"] = json!("u");
+    site.configuration["proxyPassword"] = json!("wrong");
+    let refused = site.claim().attempt().await.unwrap_err();
+    assert!(
+        matches!(refused, ClaimError::Road(_)) && refused.to_string().contains("the proxy answered 407"),
+        "{refused}"
+    );
+    site.configuration["proxyPassword"] = json!("right");
+    assert_eq!(site.claim().attempt().await.unwrap().thing_name, "core-7");
+    assert_eq!(*asked.lock().unwrap(), vec![format!("CONNECT localhost:{broker} HTTP/1.1"); 2]);
+}
+
 /// CR 5.5: the parameter table.
 #[tokio::test]
 async fn settings_are_checked() {
@@ -215,7 +264,7 @@ async fn settings_are_checked() {
         ("mqttPort", json!(70_000), SettingsError::Port),
         ("csrPath", json!("/r.csr"), SettingsError::HalfRequest),
         ("templateParameters", json!({"a": 1}), SettingsError::Parameter("a".to_owned())),
-        ("proxyUrl", json!("http://proxy"), SettingsError::Proxy),
+        ("proxyUrl", json!("http://:80"), SettingsError::Proxy("the address of the proxy has no host".to_owned())),
     ] {
         assert_eq!(with(member, value).unwrap_err(), error, "{member}");
     }

@@ -40,17 +40,17 @@ impl Proxy {
     /// # Errors
     /// A sentence about what is wrong.
     pub fn parse(url: &str, user: Option<&str>, password: Option<&str>, except: &str) -> Result<Self, String> {
-        let (scheme, rest) = url.split_once("://").ok_or("networkProxy.proxy.url has no scheme")?;
+        let (scheme, rest) = url.split_once("://").ok_or("the address of the proxy has no scheme")?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
             "https" => true,
-            other => return Err(format!("networkProxy.proxy.url: the scheme `{other}` is neither http nor https")),
+            other => return Err(format!("the scheme `{other}` of the proxy is neither http nor https")),
         };
         let rest = rest.trim_end_matches('/');
         let (info, address) = rest.rsplit_once('@').map_or((None, rest), |(info, address)| (Some(info), address));
-        let (host, port) = split_port(address).ok_or("networkProxy.proxy.url: the port is not a number")?;
+        let (host, port) = split_port(address).ok_or("the port of the proxy is not a number")?;
         if host.is_empty() {
-            return Err("networkProxy.proxy.url has no host".to_owned());
+            return Err("the address of the proxy has no host".to_owned());
         }
         let login = match (info, user) {
             (Some(info), _) => {

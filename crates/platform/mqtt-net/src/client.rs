@@ -17,6 +17,7 @@ use marram_mqtt::{
     TopicFilter, Unsubscribe, decode, encode_puback,
 };
 use marram_tls::Connector;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -100,13 +101,37 @@ pub struct Client {
 impl Client {
     /// Connects once; fails if the first connection does. Later ones are repeated until they succeed.
     pub async fn connect(options: ClientOptions) -> Result<Self, ClientError> {
-        let mut session = ClientSession::new(options.connect.version, WINDOW);
-        let mut out = BytesMut::new();
         let (wire, connack) = dial(&options).await?;
-        session.connected(&connack, &mut out).map_err(SendError::from)?;
+        let connect = options.connect.clone();
+        Self::start(wire, &connack, &connect, Some(options))
+    }
+
+    /// Connects over a stream that somebody else opened: through a proxy, say. It is closed for good when the stream is lost.
+    ///
+    /// # Errors
+    /// The server refused, or did not answer in time.
+    pub async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        connect: Connect,
+    ) -> Result<Self, ClientError> {
+        let wire: Wire = Box::pin(Io::new(stream));
+        let (wire, connack) =
+            timeout(CONNECT_TIMEOUT, greet(wire, &connect)).await.map_err(|_| ClientError::Timeout)??;
+        Self::start(wire, &connack, &connect, None)
+    }
+
+    fn start(
+        wire: Wire,
+        connack: &ConnAck,
+        connect: &Connect,
+        options: Option<ClientOptions>,
+    ) -> Result<Self, ClientError> {
+        let mut session = ClientSession::new(connect.version, WINDOW);
+        let mut out = BytesMut::new();
+        session.connected(connack, &mut out).map_err(SendError::from)?;
         let (requests, receiver) = mpsc::channel(REQUESTS);
         let (sender, messages) = mpsc::channel(MESSAGES);
-        let keep_alive = keep_alive(&options.connect, &connack);
+        let keep_alive = keep_alive(connect, connack);
         let driver = Driver {
             options,
             session,
@@ -214,31 +239,34 @@ async fn dial(options: &ClientOptions) -> Result<(Wire, ConnAck), ClientError> {
     timeout(CONNECT_TIMEOUT, async {
         let socket = TcpStream::connect((options.host.as_str(), options.port)).await?;
         socket.set_nodelay(true)?;
-        let mut wire: Wire = match &options.tls {
+        let wire: Wire = match &options.tls {
             None => Box::pin(socket),
             Some(connector) => Box::pin(Io::new(connector.connect(&options.host, socket).await?)),
         };
-        let mut out = BytesMut::new();
-        let version = options.connect.version;
-        Packet::Connect(Box::new(options.connect.clone())).encode(version, &mut out).map_err(SendError::from)?;
-        std::future::poll_fn(|cx| wire.poll_write(cx, &mut out)).await?;
-        let mut read = ReadBuffer::default();
-        loop {
-            match decode(version, &mut read.bytes, PACKET_MAX)? {
-                Some(Packet::ConnAck(connack)) if connack.reason == ReasonCode::SUCCESS => {
-                    return Ok((wire, *connack));
-                }
-                Some(Packet::ConnAck(connack)) => return Err(ClientError::Refused(connack.reason)),
-                Some(_) => return Err(marram_mqtt::DecodeError::Protocol("not a CONNACK").into()),
-                None => {}
-            }
-            if std::future::poll_fn(|cx| wire.poll_read(cx, &mut read)).await? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-        }
+        greet(wire, &options.connect).await
     })
     .await
     .map_err(|_| ClientError::Timeout)?
+}
+
+/// CONNECT and its answer.
+async fn greet(mut wire: Wire, connect: &Connect) -> Result<(Wire, ConnAck), ClientError> {
+    let mut out = BytesMut::new();
+    let version = connect.version;
+    Packet::Connect(Box::new(connect.clone())).encode(version, &mut out).map_err(SendError::from)?;
+    std::future::poll_fn(|cx| wire.poll_write(cx, &mut out)).await?;
+    let mut read = ReadBuffer::default();
+    loop {
+        match decode(version, &mut read.bytes, PACKET_MAX)? {
+            Some(Packet::ConnAck(connack)) if connack.reason == ReasonCode::SUCCESS => return Ok((wire, *connack)),
+            Some(Packet::ConnAck(connack)) => return Err(ClientError::Refused(connack.reason)),
+            Some(_) => return Err(marram_mqtt::DecodeError::Protocol("not a CONNACK").into()),
+            None => {}
+        }
+        if std::future::poll_fn(|cx| wire.poll_read(cx, &mut read)).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+    }
 }
 
 enum Waiting {
@@ -248,7 +276,8 @@ enum Waiting {
 }
 
 struct Driver {
-    options: ClientOptions,
+    /// None: the stream was given, there is no way to another.
+    options: Option<ClientOptions>,
     session: ClientSession,
     requests: mpsc::Receiver<Request>,
     messages: mpsc::Sender<Publish>,
@@ -290,6 +319,7 @@ impl Driver {
 
     /// Connects again, however long it takes. `None`: nobody wants the client any more.
     async fn redial(&mut self) -> Option<(Wire, BytesMut)> {
+        let options = self.options.clone()?;
         let mut pause = BACKOFF_MIN;
         loop {
             tokio::time::sleep(jitter(pause)).await;
@@ -297,9 +327,9 @@ impl Driver {
             if self.messages.is_closed() {
                 return None;
             }
-            match dial(&self.options).await {
+            match dial(&options).await {
                 Ok((wire, connack)) => {
-                    self.keep_alive = keep_alive(&self.options.connect, &connack);
+                    self.keep_alive = keep_alive(&options.connect, &connack);
                     let mut again = BytesMut::new();
                     self.session.connected(&connack, &mut again).ok()?;
                     // Subscriptions first: what is sent again may be meant for this very client.
