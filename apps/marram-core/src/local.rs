@@ -126,7 +126,7 @@ impl LateShadows {
             let configuration = configuration_of(&self.nucleus, SHADOW_MANAGER).ok();
             if configuration != before {
                 let settings = configuration.as_ref().and_then(|configuration| self.sync_settings(configuration));
-                match (&running, settings.filter(|settings| !settings.shadows.is_empty())) {
+                match (&running, settings.filter(|settings| !settings.is_empty())) {
                     (Some((sender, _)), Some(settings)) => drop(sender.send_replace(settings)),
                     (Some((_, task)), None) => {
                         task.abort();

@@ -6,6 +6,9 @@
 //! line up, start, settings ──>
 //! ```
 //!
+//! Where a thing is synchronised with all of its named shadows, "look at the names" is pending like a shadow: both sides' names
+//! become pending shadows. New ones on either side are heard of as changes are.
+//!
 //! What is pending need not survive: a shadow whose version is not the one that was agreed is pending again at the next start.
 
 mod merge;
@@ -18,7 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marram_edge_ports::{CloudMessages, CloudShadows, DataPlaneError};
-use marram_shadow::TopicBase;
+use marram_shadow::{ShadowTopic, TopicBase};
+use marram_types::ThingName;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -27,6 +31,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::shadows::Shadows;
 use round::{Gate, Reason, Round, RoundError};
 pub use settings::{Direction, SyncSettings, SyncedShadow};
+use settings::{RESERVED, SHADOWS_MAX};
 
 /// In whose name the line is used.
 const OWNER: &str = "aws.greengrass.ShadowManager";
@@ -39,7 +44,55 @@ const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(10);
 /// Messages of the cloud that may wait.
 const QUEUE: usize = 256;
 
-/// A shadow that is due.
+/// What there is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Task {
+    /// Bring a shadow into agreement.
+    Agree(TopicBase),
+    /// Look which named shadows a thing has on either side.
+    Names(ThingName),
+}
+
+/// The shadows that the settings mean.
+struct Wanted {
+    listed: HashSet<TopicBase>,
+    /// All named shadows of these things.
+    whole: HashSet<ThingName>,
+}
+
+impl Wanted {
+    fn of(settings: &SyncSettings) -> Self {
+        let listed = settings.shadows.iter().filter_map(SyncedShadow::base).collect();
+        Self { listed, whole: settings.whole.iter().filter_map(|thing| thing.parse().ok()).collect() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.listed.is_empty() && self.whole.is_empty()
+    }
+
+    fn holds(&self, id: &TopicBase) -> bool {
+        let is_named = || id.name.as_ref().is_some_and(|name| name.as_str() != RESERVED);
+        self.listed.contains(id) || self.whole.contains(&id.thing) && is_named()
+    }
+
+    fn holds_task(&self, task: &Task) -> bool {
+        match task {
+            Task::Agree(id) => self.holds(id),
+            Task::Names(thing) => self.whole.contains(thing),
+        }
+    }
+
+    /// Topics of both kinds of news from the cloud, `operation` of either.
+    fn filters(&self, operation: &str) -> Vec<String> {
+        let suffix = format!("{operation}/accepted");
+        let whole = self.whole.iter().map(|thing| format!("$aws/things/{thing}/shadow/name/+/{suffix}"));
+        let covered = |id: &TopicBase| id.name.is_some() && self.whole.contains(&id.thing);
+        let listed = self.listed.iter().filter(|id| !covered(id)).map(|id| id.topic(&suffix));
+        whole.chain(listed).collect()
+    }
+}
+
+/// A task that is due.
 #[derive(Debug, Clone, Copy)]
 struct Due {
     reason: Reason,
@@ -71,7 +124,7 @@ struct Sync {
     shadows: Shadows,
     cloud: Arc<dyn CloudShadows>,
     messages: Arc<dyn CloudMessages>,
-    pending: HashMap<TopicBase, Due>,
+    pending: HashMap<Task, Due>,
     gate: Gate,
     /// What the periods of `periodic` are counted from.
     began: Instant,
@@ -80,21 +133,21 @@ struct Sync {
 impl Sync {
     /// With the same settings until dropped.
     async fn run(&mut self, settings: &SyncSettings, connection: &mut watch::Receiver<bool>) {
-        let all: HashSet<TopicBase> = settings.shadows.iter().filter_map(SyncedShadow::base).collect();
-        self.pending.retain(|id, _| all.contains(id));
+        let wanted = Wanted::of(settings);
+        self.pending.retain(|task, _| wanted.holds_task(task));
         self.began = Instant::now();
         let (sender, mut heard) = mpsc::channel(QUEUE);
         // They end with this set.
         let _listeners = match settings.direction {
             Direction::DeviceToCloud => JoinSet::new(),
-            _ => self.listen(&all, &sender),
+            _ => self.listen(&wanted, &sender),
         };
-        if all.is_empty() {
+        if wanted.is_empty() {
             return std::future::pending().await;
         }
         let mut online = *connection.borrow_and_update();
         if online {
-            self.all_due(&all);
+            self.all_due(&wanted);
         }
         loop {
             let next = self.due(settings).filter(|_| online);
@@ -106,36 +159,36 @@ impl Sync {
                     }
                     let up = *connection.borrow_and_update();
                     if up && !online {
-                        self.all_due(&all);
+                        self.all_due(&wanted);
                     }
                     online = up;
                 }
                 ids = self.shadows.changed().take() => {
-                    for id in ids.into_iter().filter(|id| all.contains(id)) {
-                        self.add(id, Reason::Local);
+                    for id in ids.into_iter().filter(|id| wanted.holds(id)) {
+                        self.add(Task::Agree(id), Reason::Local);
                     }
                 }
                 Some((id, version)) = heard.recv() => {
-                    if self.is_news(&id, version) {
-                        self.add(id, Reason::Full);
+                    if wanted.holds(&id) && self.is_news(&id, version) {
+                        self.add(Task::Agree(id), Reason::Full);
                     }
                 }
                 () = wait(next.as_ref().map(|(at, _)| *at)) => {
-                    if let Some((_, id)) = next {
-                        self.round(&id, settings).await;
+                    if let Some((_, task)) = next {
+                        self.work(&task, settings).await;
                     }
                 }
             }
         }
     }
 
-    /// One listener for both topics of each shadow; what it hears goes to `heard` with its version, none for a deletion.
-    fn listen(&self, all: &HashSet<TopicBase>, heard: &mpsc::Sender<(TopicBase, Option<u64>)>) -> JoinSet<()> {
+    /// One listener for each topic; what it hears goes to `heard` with its version, none for a deletion.
+    fn listen(&self, wanted: &Wanted, heard: &mpsc::Sender<(TopicBase, Option<u64>)>) -> JoinSet<()> {
         let mut listeners = JoinSet::new();
-        for (id, operation) in all.iter().flat_map(|id| [(id, "update"), (id, "delete")]) {
-            let (id, messages, heard) = (id.clone(), Arc::clone(&self.messages), heard.clone());
+        let filters = |operation: &'static str| wanted.filters(operation).into_iter().map(move |filter| (filter, operation));
+        for (filter, operation) in filters("update").chain(filters("delete")) {
+            let (messages, heard) = (Arc::clone(&self.messages), heard.clone());
             listeners.spawn(async move {
-                let filter = id.topic(format_args!("{operation}/accepted"));
                 loop {
                     let mut subscription = match messages.subscribe(OWNER, &filter, 1).await {
                         Ok(subscription) => subscription,
@@ -146,9 +199,11 @@ impl Sync {
                         }
                     };
                     while let Some(message) = subscription.messages.recv().await {
+                        let request = message.topic.strip_suffix("/accepted").and_then(ShadowTopic::parse);
+                        let Some(ShadowTopic { base: id, .. }) = request else { continue };
                         let body: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
                         let version = body["version"].as_u64().filter(|_| operation == "update");
-                        if heard.send((id.clone(), version)).await.is_err() {
+                        if heard.send((id, version)).await.is_err() {
                             return;
                         }
                     }
@@ -158,17 +213,18 @@ impl Sync {
         listeners
     }
 
-    fn all_due(&mut self, all: &HashSet<TopicBase>) {
-        for id in all {
-            self.pending.remove(id);
-            self.add(id.clone(), Reason::Full);
+    fn all_due(&mut self, wanted: &Wanted) {
+        let listed = wanted.listed.iter().cloned().map(Task::Agree);
+        for task in listed.chain(wanted.whole.iter().cloned().map(Task::Names)) {
+            self.pending.remove(&task);
+            self.add(task, Reason::Full);
         }
     }
 
-    fn add(&mut self, id: TopicBase, reason: Reason) {
+    fn add(&mut self, task: Task, reason: Reason) {
         let new = Due { reason, at: Instant::now(), failures: 0 };
         self.pending
-            .entry(id)
+            .entry(task)
             .and_modify(|due| {
                 due.reason = due.reason.max(reason);
                 // A new change is a reason to try what failed before; trouble of the network is not over by it.
@@ -187,8 +243,8 @@ impl Sync {
     }
 
     /// What is due next, and when.
-    fn due(&self, settings: &SyncSettings) -> Option<(Instant, TopicBase)> {
-        let (id, due) = self.pending.iter().min_by_key(|(_, due)| due.at)?;
+    fn due(&self, settings: &SyncSettings) -> Option<(Instant, Task)> {
+        let (task, due) = self.pending.iter().min_by_key(|(_, due)| due.at)?;
         let at = match settings.every {
             None => due.at,
             // At the end of its period; what is due at the start is due at once.
@@ -197,17 +253,21 @@ impl Sync {
                 self.began + every.mul_f64(periods.ceil())
             }
         };
-        Some((at, id.clone()))
+        Some((at, task.clone()))
     }
 
-    async fn round(&mut self, id: &TopicBase, settings: &SyncSettings) {
-        let Some(due) = self.pending.get(id).copied() else { return };
-        let mut round =
-            Round { shadows: &self.shadows, cloud: self.cloud.as_ref(), settings, gate: &mut self.gate, id };
+    async fn work(&mut self, task: &Task, settings: &SyncSettings) {
+        let Some(due) = self.pending.get(task).copied() else { return };
         // It stays pending until it is done: whoever drops this future finds it there.
-        let outcome = round.run(due.reason).await;
+        let outcome = match task {
+            Task::Agree(id) => {
+                let (shadows, cloud) = (&self.shadows, self.cloud.as_ref());
+                Round { shadows, cloud, settings, gate: &mut self.gate, id }.run(due.reason).await
+            }
+            Task::Names(thing) => self.find_names(thing, settings).await,
+        };
         match outcome {
-            Ok(()) => drop(self.pending.remove(id)),
+            Ok(()) => drop(self.pending.remove(task)),
             Err(error) => {
                 let failures = due.failures + 1;
                 let pause = match &error {
@@ -215,10 +275,37 @@ impl Sync {
                     RoundError::Cloud(DataPlaneError::Answered { .. }) if !is_passing(&error) => REFUSED,
                     _ => (TROUBLE.0 * 2_u32.saturating_pow(failures.min(8) - 1)).min(TROUBLE.1),
                 };
-                tracing::warn!(%error, shadow = %id, again_in_secs = pause.as_secs(), "a shadow is not synchronised");
+                let again_in_secs = pause.as_secs();
+                match task {
+                    Task::Agree(id) => {
+                        tracing::warn!(%error, shadow = %id, again_in_secs, "a shadow is not synchronised");
+                    }
+                    Task::Names(thing) => {
+                        tracing::warn!(%error, %thing, again_in_secs, "the cloud's named shadows cannot be listed");
+                    }
+                }
                 let due = Due { reason: Reason::Full, at: Instant::now() + pause, failures };
-                self.pending.insert(id.clone(), due);
+                self.pending.insert(task.clone(), due);
             }
+        }
+    }
+
+    /// Makes every named shadow of `thing` due. Those here do not wait for the cloud's list.
+    async fn find_names(&mut self, thing: &ThingName, settings: &SyncSettings) -> Result<(), RoundError> {
+        let here = self.shadows.names_here(thing, i64::try_from(SHADOWS_MAX).unwrap_or(i64::MAX))?;
+        self.add_names(thing, &here);
+        self.gate.pass(settings.rate).await;
+        let there = self.cloud.names(thing.as_str(), SHADOWS_MAX).await?;
+        if there.len() == SHADOWS_MAX {
+            tracing::warn!(%thing, limit = SHADOWS_MAX, "further shadows are synchronised only when they change");
+        }
+        self.add_names(thing, &there);
+        Ok(())
+    }
+
+    fn add_names(&mut self, thing: &ThingName, names: &[String]) {
+        for name in names.iter().filter(|name| *name != RESERVED).filter_map(|name| name.parse().ok()) {
+            self.add(Task::Agree(TopicBase { thing: thing.clone(), name: Some(name) }), Reason::Full);
         }
     }
 }

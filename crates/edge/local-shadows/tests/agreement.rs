@@ -30,6 +30,7 @@ struct Cloud {
     up: watch::Sender<bool>,
     asked: Mutex<Vec<&'static str>>,
     refuse: Mutex<Option<DataPlaneError>>,
+    refuse_names: Mutex<Option<DataPlaneError>>,
 }
 
 impl Cloud {
@@ -40,6 +41,7 @@ impl Cloud {
             up: watch::Sender::new(true),
             asked: Mutex::default(),
             refuse: Mutex::default(),
+            refuse_names: Mutex::default(),
         })
     }
 
@@ -58,7 +60,9 @@ impl Cloud {
         let base = if name.is_empty() { String::new() } else { format!("/name/{name}") };
         let topic = format!("$aws/things/{THING}/shadow{base}/{operation}/accepted");
         for (filter, sender) in self.listeners.lock().unwrap().iter() {
-            if *filter == topic && *self.up.borrow() {
+            let (begins, ends) = filter.split_once('+').unwrap_or((filter.as_str(), ""));
+            let matches = *filter == topic || begins != filter.as_str() && topic.starts_with(begins) && topic.ends_with(ends);
+            if matches && *self.up.borrow() {
                 let payload = body.to_string().into_bytes().into();
                 let _ = sender.try_send(CloudMessage { topic: topic.clone(), payload, ..CloudMessage::default() });
             }
@@ -126,6 +130,15 @@ impl CloudShadows for Cloud {
             self.turn("delete").await?;
             self.remove(name);
             Ok(())
+        })
+    }
+    fn names<'a>(&'a self, _: &'a str, limit: usize) -> Later<'a, Vec<String>, DataPlaneError> {
+        Box::pin(async move {
+            self.turn("names").await?;
+            self.refuse_names.lock().unwrap().clone().map_or(Ok(()), Err)?;
+            let shadows = self.shadows.lock().unwrap();
+            let living = shadows.iter().filter(|(name, (shadow, _))| !name.is_empty() && shadow.is_some());
+            Ok(living.map(|(name, _)| name.clone()).take(limit).collect())
         })
     }
 }
@@ -262,6 +275,45 @@ async fn changes_go_both_ways() {
     assert_eq!(site.cloud.state("late"), None);
     site.settings.send_replace(settings("betweenDeviceAndCloud", &["n", "late"]));
     site.both("late", Some(json!({"reported": {"a": 1}})), "listed later").await;
+    site.kill().await;
+}
+
+/// CC 3.1 [M]: `namedShadows: ["*"]` means all that exist on either side, at the start and later; not the one that carries
+/// deployments.
+#[tokio::test]
+async fn all_named_shadows_of_a_thing() {
+    const DEPLOYMENTS: &str = "AWSManagedGreengrassV2Deployment";
+    let mut site = Site::new("betweenDeviceAndCloud", &["*"]);
+    let value = |n: u64| json!({"reported": {"n": n}});
+    site.update("here", value(1)).await;
+    site.cloud.apply("there", &json!({"state": value(2)})).unwrap();
+    site.cloud.apply(DEPLOYMENTS, &json!({"state": value(3)})).unwrap();
+    site.start();
+    site.both("here", Some(value(1)), "only here").await;
+    site.both("there", Some(value(2)), "only there").await;
+    site.update("born-here", value(4)).await;
+    site.cloud.apply("born-there", &json!({"state": value(5)})).unwrap();
+    site.both("born-here", Some(value(4)), "made here later").await;
+    site.both("born-there", Some(value(5)), "made there later").await;
+
+    site.cloud.up.send_replace(false);
+    site.here().delete(THING, "here").await.unwrap();
+    assert!(site.cloud.remove("born-there"));
+    site.cloud.apply("away", &json!({"state": value(6)})).unwrap();
+    site.cloud.up.send_replace(true);
+    site.both("here", None, "deleted here without a line").await;
+    site.both("born-there", None, "deleted there without a line").await;
+    site.both("away", Some(value(6)), "made there without a line").await;
+    assert_eq!(site.state(DEPLOYMENTS).await, None);
+
+    // Rights to list may be missing: what is here goes up, what is new there is heard of.
+    site.kill().await;
+    site.open();
+    let no = DataPlaneError::Answered { status: 403, code: "X".to_owned(), message: "no".to_owned() };
+    *site.cloud.refuse_names.lock().unwrap() = Some(no);
+    site.update("here", value(7)).await;
+    site.start();
+    site.both("here", Some(value(7)), "without the right to list").await;
     site.kill().await;
 }
 

@@ -172,6 +172,8 @@ pub trait CloudShadows: Send + Sync {
     fn update<'a>(&'a self, thing: &'a str, shadow: &'a str, body: Value) -> Later<'a, Value, DataPlaneError>;
     /// `DeleteThingShadow`; one that is gone already is no error.
     fn delete<'a>(&'a self, thing: &'a str, shadow: &'a str) -> Later<'a, (), DataPlaneError>;
+    /// `ListNamedShadowsForThing`: all of them, or as many as `limit`.
+    fn names<'a>(&'a self, thing: &'a str, limit: usize) -> Later<'a, Vec<String>, DataPlaneError>;
 }
 
 /// Credentials of the core's role (CR 8).

@@ -3,12 +3,24 @@
 use marram_edge_ports::{CloudShadows, DataPlaneError, Later};
 use marram_http::Method;
 use percent_encoding::utf8_percent_encode;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::data_plane::{Greengrass, SEGMENT};
 
 /// What the service says of a shadow that is not there. Another 404 comes from something else, and deletes nothing.
 const MISSING: &str = "No shadow exists";
+
+/// Names on a page: the most that the service gives.
+const PAGE: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Names {
+    #[serde(default)]
+    results: Vec<String>,
+    next_token: Option<String>,
+}
 
 fn target(thing: &str, shadow: &str) -> String {
     let thing = utf8_percent_encode(thing, SEGMENT);
@@ -44,6 +56,32 @@ impl CloudShadows for Greengrass {
                 Err(error) if is_missing(&error) => Ok(()),
                 Err(error) => Err(error),
             }
+        })
+    }
+
+    fn names<'a>(&'a self, thing: &'a str, limit: usize) -> Later<'a, Vec<String>, DataPlaneError> {
+        Box::pin(async move {
+            let ready = self.ready()?;
+            let base = format!(
+                "/api/things/shadow/ListNamedShadowsForThing/{}?pageSize={PAGE}",
+                utf8_percent_encode(thing, SEGMENT)
+            );
+            let mut all = Vec::new();
+            let mut token: Option<String> = None;
+            while all.len() < limit {
+                let next = token.as_deref().map(|token| format!("&nextToken={}", utf8_percent_encode(token, SEGMENT)));
+                let answer = ready.ask(Method::GET, &format!("{base}{}", next.unwrap_or_default()), None).await?;
+                let page: Names =
+                    serde_json::from_value(answer).map_err(|error| DataPlaneError::Malformed(error.to_string()))?;
+                let is_last = page.next_token.is_none() || page.results.is_empty();
+                all.extend(page.results);
+                if is_last {
+                    break;
+                }
+                token = page.next_token;
+            }
+            all.truncate(limit);
+            Ok(all)
         })
     }
 }

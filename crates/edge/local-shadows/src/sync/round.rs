@@ -57,7 +57,7 @@ impl Gate {
         Self(Instant::now())
     }
 
-    async fn pass(&mut self, rate: u32) {
+    pub(crate) async fn pass(&mut self, rate: u32) {
         let now = Instant::now();
         let at = self.0.max(now);
         self.0 = at + Duration::from_secs(1) / rate.max(1);

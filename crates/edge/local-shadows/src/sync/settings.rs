@@ -10,11 +10,13 @@ use serde_json::Value;
 use crate::settings::{SettingsError, number};
 
 /// The shadow that carries deployments: never synchronised.
-const RESERVED: &str = "AWSManagedGreengrassV2Deployment";
+pub(super) const RESERVED: &str = "AWSManagedGreengrassV2Deployment";
 /// Requests to the control plane a second when the configuration does not say.
 const RATE: u32 = 100;
 /// Most shadows that are synchronised (our limit).
-const SHADOWS_MAX: usize = 5_000;
+pub(super) const SHADOWS_MAX: usize = 5_000;
+/// In `namedShadows`: all of the thing's (ours; the original wants names).
+const ALL: &str = "*";
 /// The core's own thing, as a key of `shadowDocumentsMap`.
 const CORE: &str = "$core";
 
@@ -35,6 +37,8 @@ pub enum Direction {
 pub struct SyncSettings {
     /// The shadows.
     pub shadows: BTreeSet<SyncedShadow>,
+    /// Things of which all named shadows are meant that exist on either side.
+    pub whole: BTreeSet<String>,
     /// Whose changes count.
     pub direction: Direction,
     /// None: at once; else all together each time this has passed.
@@ -62,6 +66,11 @@ impl SyncedShadow {
 }
 
 impl SyncSettings {
+    /// Nothing is synchronised.
+    pub fn is_empty(&self) -> bool {
+        self.shadows.is_empty() && self.whole.is_empty()
+    }
+
     /// Reads the component's configuration; `core` is the thing of the core itself.
     ///
     /// # Errors
@@ -140,6 +149,10 @@ impl SyncSettings {
         };
         for name in names {
             let name = name.as_str().unwrap_or_default();
+            if name == ALL {
+                self.whole.insert(thing.to_owned());
+                continue;
+            }
             if name.parse::<ShadowName>().is_err() || (thing == core && name == RESERVED) {
                 return Err(wrong(member, "`namedShadows` names of shadows that applications may use"));
             }
@@ -193,6 +206,10 @@ mod tests {
             "shadowDocuments": [{"thingName": "fan", "classic": "false", "namedShadows": ["d"]}],
         }});
         assert_eq!(shadows(&all), ["core/a", "core/c", "fan/d", "pump/", "pump/b"]);
+        let whole = json!({"synchronize": {"coreThing": {"namedShadows": ["*"]}, "shadowDocumentsMap": {"fan": {"namedShadows": ["*", "x"]}}}});
+        assert_eq!(shadows(&whole), ["core/", "fan/", "fan/x"]);
+        let read = SyncSettings::from_configuration(&whole, "core").unwrap();
+        assert_eq!(read.whole.iter().map(String::as_str).collect::<Vec<_>>(), ["core", "fan"]);
         let read = SyncSettings::from_configuration(
             &json!({"strategy": {"type": "periodic", "delay": "30"}, "synchronize": {"direction": "deviceToCloud"}}),
             "core",
@@ -210,6 +227,7 @@ mod tests {
             (json!({"synchronize": {"direction": "BETWEEN_DEVICE_AND_CLOUD"}}), "/synchronize/direction"),
             (json!({"synchronize": {"coreThing": true}}), "/synchronize/coreThing"),
             (json!({"synchronize": {"coreThing": {"namedShadows": [RESERVED]}}}), "/synchronize/coreThing"),
+            (json!({"synchronize": {"coreThing": {"namedShadows": ["a*"]}}}), "/synchronize/coreThing"),
             (json!({"synchronize": {"shadowDocumentsMap": {"": {}}}}), "/synchronize/shadowDocumentsMap"),
             (json!({"synchronize": {"shadowDocuments": [{}]}}), "/synchronize/shadowDocuments"),
             (json!({"rateLimits": {"maxOutboundSyncUpdatesPerSecond": 0}}), "/rateLimits/maxOutboundSyncUpdatesPerSecond"),

@@ -2,6 +2,7 @@
 
 use marram_shadow::{Applied, Limits, MAX_DOCUMENT_BYTES_RAISED, Shadow, TopicBase, Update};
 use marram_store::Tx;
+use marram_types::ThingName;
 use serde_json::{Map, Value, json};
 
 use crate::answer::Refusal;
@@ -31,6 +32,11 @@ impl Here {
 pub(crate) struct Overtaken;
 
 impl Shadows {
+    /// The first `limit` names of a thing's named shadows.
+    pub(crate) fn names_here(&self, thing: &ThingName, limit: i64) -> Result<Vec<String>, Refusal> {
+        self.store().read(|snapshot| Ok(rows::names(snapshot, thing, "", limit)?))
+    }
+
     pub(crate) fn here(&self, id: &TopicBase, keep_empty: bool) -> Result<Here, Refusal> {
         self.store().read(|snapshot| {
             let (shadow, version) = rows::load(snapshot, id)?;
