@@ -1,11 +1,13 @@
-//! `marram-core doctor`: how components are held on this host, and which program runs.
+//! `marram-core doctor`: how components are held on this host, which program runs, and which rights the core lacks.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use marram_edge_ports::{Checks, Finding, Severity};
 use marram_loader::{Alts, LOADER_VARIABLE};
 use marram_nucleus::NucleusHandle;
 use marram_supervisor::{Mounting, Profile, Supervisor, lacking};
+use marram_uplink::Greengrass;
 
 /// Looks at the parts that other doctors do not see.
 pub(crate) struct Doctor {
@@ -19,8 +21,9 @@ impl Doctor {
     }
 
     /// A doctor for a running core.
-    pub(crate) fn of(self, nucleus: &NucleusHandle) -> Rounds {
-        Rounds { supervisor: self.supervisor, alts: self.alts, nucleus: nucleus.clone() }
+    pub(crate) fn of(self, nucleus: &NucleusHandle, data_plane: &Arc<Greengrass>) -> Rounds {
+        let (nucleus, data_plane) = (nucleus.clone(), Arc::clone(data_plane));
+        Rounds { supervisor: self.supervisor, alts: self.alts, nucleus, data_plane }
     }
 }
 
@@ -29,6 +32,7 @@ pub(crate) struct Rounds {
     supervisor: Supervisor,
     alts: Alts,
     nucleus: NucleusHandle,
+    data_plane: Arc<Greengrass>,
 }
 
 impl Checks for Rounds {
@@ -38,6 +42,7 @@ impl Checks for Rounds {
         self.limits(&mut all);
         self.profiles(&mut all);
         self.program(&mut all);
+        self.rights(&mut all);
         all
     }
 }
@@ -112,6 +117,16 @@ impl Rounds {
         if let Some((name, reason)) = self.alts.last_returned() {
             let what = format!("the program {name} was given up: {reason}");
             all.push(Finding::new(Severity::Warning, what, "deploy another version of marram.Core"));
+        }
+    }
+
+    /// An installation may be older than its core, and its policy of cores altered by hand.
+    fn rights(&self, all: &mut Vec<Finding>) {
+        for (request, words) in self.data_plane.denied() {
+            let what = format!("the control plane denies this core `{request}`: {words}");
+            let advice = "let the policy of its certificate allow it; a new `marram core provision` makes the policy when it \
+                          is missing, and tells whether the one there was altered";
+            all.push(Finding::new(Severity::Warning, what, advice));
         }
     }
 

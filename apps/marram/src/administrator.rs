@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::admin::Handler;
+use crate::core_policy;
 use crate::data_dir::{DataDir, write_private};
 use crate::demo::Caller;
 use crate::provision::{self, CoreEndpoints};
@@ -138,7 +139,8 @@ pub fn admin_handler(identity: Identity, desk: CoreDesk) -> Handler {
                 (Some("account-create"), Some(name), ..) => create_account(&identity, name).await,
                 (Some("core-provision"), _, Some(thing), Some(csr)) => {
                     let made = provision::core(&desk.caller, thing, csr).await?;
-                    Ok(crate::command::core::answer(&made.certificate_pem, &desk.root_pem, &desk.endpoints))
+                    let note = made.altered_policy.then_some(core_policy::ALTERED);
+                    Ok(crate::command::core::answer(&made.certificate_pem, &desk.root_pem, &desk.endpoints, note))
                 }
                 (Some("console-link"), Some(name), ..) => console_link(&desk, text("account"), name).await,
                 (verb, ..) => Err(anyhow!("the verb {verb:?} is not known here")),

@@ -48,6 +48,7 @@ use crate::adapter::reserved::{ReservedServices, ReservedTopics};
 use crate::admin;
 use crate::administrator::{self, Administrator, CoreDesk};
 use crate::command::UsageError;
+use crate::core_policy;
 use crate::data_dir::DataDir;
 use crate::demo::Caller;
 use crate::provision::CoreEndpoints;
@@ -295,6 +296,7 @@ impl Stack {
             },
             console: console.clone(),
         };
+        core_policy::keep_current_and_tell(&desk.caller).await;
         let at = |address: SocketAddr| format!("{}:{}", settings.public_host(), address.port());
         console.set_endpoints(ConsoleEndpoints { api: at(api), mqtt: at(mqtt), device: at(device_api) });
         let sessions = {

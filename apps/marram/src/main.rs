@@ -9,6 +9,7 @@ mod administrator;
 mod cli;
 mod command;
 mod compose;
+mod core_policy;
 mod data_dir;
 mod demo;
 mod local_core;

@@ -8,6 +8,7 @@ use marram_aws_api::ServiceId::{Iam, Iot};
 use marram_types::{AccountId, Region};
 use serde_json::{Value, json};
 
+use crate::core_policy::{self, POLICY, Standing};
 use crate::demo::Caller;
 
 /// The role that components of cores act with, and its alias.
@@ -15,12 +16,8 @@ const ROLE: &str = "MarramCoreTokenExchange";
 /// Name of the alias.
 pub const ROLE_ALIAS: &str = "MarramCoreTokenExchangeAlias";
 
-/// Name of the policy of cores.
-const POLICY: &str = "MarramCorePolicy";
 /// A secret that bears this tag with the value `true` is for cores.
 const SECRET_TAG: &str = "marram:for-cores";
-/// The thing a certificate is attached to, in a policy.
-const OWN: &str = "${iot:Connection.Thing.ThingName}";
 
 /// What comes back to the core.
 #[derive(Debug, Clone)]
@@ -29,6 +26,8 @@ pub struct Provisioned {
     pub certificate_pem: String,
     /// Its ARN.
     pub certificate_arn: String,
+    /// The policy of cores is not as this program writes it.
+    pub altered_policy: bool,
 }
 
 /// Makes what is missing for `thing` and certifies the key of `request_pem`. Doing it again gives a further certificate.
@@ -40,8 +39,9 @@ pub async fn core(caller: &Caller, thing: &str, request_pem: &str) -> anyhow::Re
     let role = role(caller).await?;
     let alias = json!({ "roleAlias": ROLE_ALIAS, "roleArn": role, "credentialDurationSeconds": 3600 });
     caller.ensure(Iot, "CreateRoleAlias", alias).await?;
-    let document = core_policy(caller.region(), caller.account()).to_string();
+    let document = core_policy::document(caller.region(), caller.account()).to_string();
     caller.ensure(Iot, "CreatePolicy", json!({ "policyName": POLICY, "policyDocument": document })).await?;
+    let standing = core_policy::keep_current(caller).await?;
     let input = json!({ "certificateSigningRequest": request_pem, "setAsActive": true });
     let made = caller.must(Iot, "CreateCertificateFromCsr", input).await?;
     let text = |name: &str| {
@@ -50,8 +50,11 @@ pub async fn core(caller: &Caller, thing: &str, request_pem: &str) -> anyhow::Re
             .map(str::to_owned)
             .with_context(|| format!("CreateCertificateFromCsr answered without {name}"))
     };
-    let provisioned =
-        Provisioned { certificate_pem: text("certificatePem")?, certificate_arn: text("certificateArn")? };
+    let provisioned = Provisioned {
+        certificate_pem: text("certificatePem")?,
+        certificate_arn: text("certificateArn")?,
+        altered_policy: standing == Standing::Altered,
+    };
     let arn = &provisioned.certificate_arn;
     caller.must(Iot, "AttachPolicy", json!({ "policyName": POLICY, "target": arn })).await?;
     caller.must(Iot, "AttachThingPrincipal", json!({ "thingName": thing, "principal": arn })).await?;
@@ -74,43 +77,6 @@ async fn role(caller: &Caller) -> anyhow::Result<String> {
     caller.must(Iam, "PutRolePolicy", input).await?;
     let role = caller.must(Iam, "GetRole", json!({ "RoleName": ROLE })).await?;
     role.pointer("/Role/Arn").and_then(Value::as_str).map(str::to_owned).context("GetRole answered without an ARN")
-}
-
-/// What a core may do with its certificate: its own connection, its own reserved topics, topics below its own name. One policy for
-/// all cores of an account: the policy variable names the thing that the certificate is attached to.
-fn core_policy(region: &Region, account: &AccountId) -> Value {
-    let iot = |kind: &str, name: &str| format!("arn:aws:iot:{region}:{account}:{kind}/{name}");
-    let own = |kind: &str| {
-        ["$aws/things/{}/*", "$aws/things/{}-gci/shadow/*", "{}/*"]
-            .map(|topic| iot(kind, &topic.replace("{}", OWN)))
-            .to_vec()
-    };
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [
-            allow(&["iot:Connect"], &[iot("client", OWN), iot("client", &format!("{OWN}#*"))]),
-            allow(&["iot:Publish", "iot:Receive"], &own("topic")),
-            allow(&["iot:Subscribe"], &own("topicfilter")),
-            allow(&["iot:AssumeRoleWithCertificate"], &[iot("rolealias", ROLE_ALIAS)]),
-            allow(&["greengrass:GetComponentVersionArtifact"], &[format!("arn:aws:greengrass:{region}:*:components:*")]),
-            allow(
-                &["greengrass:ResolveComponentCandidates", "greengrass:GetDeploymentConfiguration",
-                  "greengrass:PutCertificateAuthorities", "greengrass:VerifyClientDeviceIdentity"],
-                &["*".to_owned()],
-            ),
-            allow(
-                &["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow"],
-                &[iot("thing", OWN), iot("thing", &format!("{OWN}/*"))],
-            ),
-            // Variables of the thing have no value for these actions, as in the original; the services themselves refuse a
-            // thing that is not attached to the calling certificate.
-            allow(
-                &["greengrass:ListThingGroupsForCoreDevice", "greengrass:GetConnectivityInfo", "greengrass:UpdateConnectivityInfo",
-                  "greengrass:VerifyClientDeviceIoTCertificateAssociation"],
-                &[iot("thing", "*")],
-            ),
-        ],
-    })
 }
 
 /// What components may do with the role: write their logs, find buckets, read the secrets that are meant for cores: those
@@ -175,34 +141,4 @@ pub fn first_configuration(thing: &str, folder: &str, endpoints: &CoreEndpoints)
          greengrassDataPlaneEndpoint: {host}\n      greengrassDataPlanePort: {device_port}\n      mqtt:\n        port: {mqtt_port}\n      \
          marram:\n        apiEndpoint: {api}\n"
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// CR 5.5 [M], SEC 12.1: the generated policy names the core itself; `*` stands alone only where an action has no resource.
-    #[test]
-    fn a_core_may_do_nothing_in_another_cores_name() {
-        let policy = core_policy(&"us-east-1".parse().unwrap(), &"000000000000".parse().unwrap());
-        assert!(policy.to_string().len() < 2048, "the registry's limit");
-        for statement in policy["Statement"].as_array().unwrap() {
-            let actions: Vec<&str> = statement["Action"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-            for resource in statement["Resource"].as_array().unwrap() {
-                let resource = resource.as_str().unwrap();
-                let without = [
-                    "greengrass:ResolveComponentCandidates",
-                    "greengrass:GetComponentVersionArtifact",
-                    "greengrass:ListThingGroupsForCoreDevice",
-                ];
-                assert!(
-                    resource.contains(OWN)
-                        || resource.contains(ROLE_ALIAS)
-                        || without.iter().any(|name| actions.contains(name)),
-                    "{actions:?} on {resource}"
-                );
-            }
-            assert!(actions.iter().all(|action| !action.contains('*')));
-        }
-    }
 }

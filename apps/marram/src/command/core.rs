@@ -67,6 +67,9 @@ async fn provision(flags: &Provision) -> anyhow::Result<()> {
             .and_then(|port| u16::try_from(port).ok())
             .with_context(|| format!("no {name} in the answer"))
     };
+    if let Some(note) = answer["note"].as_str() {
+        eprintln!("marram: {note}");
+    }
     let endpoints = CoreEndpoints {
         region: text("region")?.to_owned(),
         host: text("host")?.to_owned(),
@@ -103,8 +106,8 @@ pub fn write_folder(
     write_private(&folder.join("private.pem.key"), key.private_pem.as_bytes())
 }
 
-/// The answer of the admin socket to `core-provision`.
-pub fn answer(certificate_pem: &str, root_pem: &str, endpoints: &CoreEndpoints) -> Value {
+/// The answer of the admin socket to `core-provision`; `note` is for the person who asked.
+pub fn answer(certificate_pem: &str, root_pem: &str, endpoints: &CoreEndpoints, note: Option<&str>) -> Value {
     json!({
         "certificatePem": certificate_pem,
         "rootCaPem": root_pem,
@@ -114,5 +117,6 @@ pub fn answer(certificate_pem: &str, root_pem: &str, endpoints: &CoreEndpoints) 
         "devicePort": endpoints.device_port,
         "apiPort": endpoints.api_port,
         "deploymentPublicKey": endpoints.deployment_key,
+        "note": note,
     })
 }

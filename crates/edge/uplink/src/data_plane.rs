@@ -2,9 +2,10 @@
 
 mod field;
 
+use std::collections::BTreeMap;
 use std::io::SeekFrom;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -32,6 +33,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 const ANSWER_MAX: usize = 1024 * 1024;
 /// Largest deployment document (CR 4.2).
 const DOCUMENT_MAX: u64 = 10 * 1024 * 1024;
+/// Denied requests that are remembered.
+const DENIED_MAX: usize = 32;
 /// Pages of groups that are read.
 const PAGES_MAX: usize = 100;
 /// What stands for itself in a path segment.
@@ -60,6 +63,8 @@ pub struct DataPlaneSettings {
 
 pub(crate) struct Ready {
     settings: DataPlaneSettings,
+    /// Requests whose last answer was that the device has no right to them, and what was said.
+    denied: Mutex<BTreeMap<String, String>>,
     device: Client,
     plain: Client,
 }
@@ -86,9 +91,16 @@ impl Greengrass {
         let ready = settings.map(|settings| {
             let device = client(&settings.road, Purpose::DeviceHttps);
             let plain = client(&settings.road, Purpose::PlainHttps);
-            Arc::new(Ready { settings, device, plain })
+            Arc::new(Ready { settings, denied: Mutex::default(), device, plain })
         });
         *self.ready.write().unwrap_or_else(PoisonError::into_inner) = ready;
+    }
+
+    /// Requests whose last answer was that the device has no right to them (`GET /things/...`), each with the answer's words.
+    pub fn denied(&self) -> Vec<(String, String)> {
+        let Ok(ready) = self.ready() else { return Vec::new() };
+        let denied = ready.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        denied.iter().map(|(request, words)| (request.clone(), words.clone())).collect()
     }
 
     pub(crate) fn ready(&self) -> Result<Arc<Ready>, DataPlaneError> {
@@ -228,15 +240,31 @@ impl Ready {
             }
             None => Bytes::new(),
         };
+        let asked = format!("{method} {}", url.path());
         let response =
             self.device.send(ClientRequest { method, url, headers, body }, ANSWER).await.map_err(unreachable)?;
-        if !response.status.is_success() {
-            return Err(answered(response.status, &response.headers, &response.body));
+        let refusal =
+            (!response.status.is_success()).then(|| answered(response.status, &response.headers, &response.body));
+        self.note(asked, refusal.as_ref());
+        if let Some(refusal) = refusal {
+            return Err(refusal);
         }
         if response.body.is_empty() {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&response.body).map_err(|error| DataPlaneError::Malformed(error.to_string()))
+    }
+
+    fn note(&self, asked: String, refusal: Option<&DataPlaneError>) {
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        match refusal {
+            Some(DataPlaneError::Answered { status: 403, code, message }) => {
+                if denied.len() < DENIED_MAX || denied.contains_key(&asked) {
+                    denied.insert(asked, format!("{code}: {message}"));
+                }
+            }
+            _ => drop(denied.remove(&asked)),
+        }
     }
 }
 
