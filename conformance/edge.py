@@ -169,6 +169,11 @@ class Core:
     def log(self):
         return (self.folder / "core.log").read_text()[-4000:]
 
+    def cli(self, *arguments, of=None):
+        """What a command of the core says; `of`: the program's link below the root, which knows its root."""
+        command = [self.root / of, *arguments] if of else [self.program, *arguments, "--root", self.root]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=READY_SECONDS).stdout
+
     def kill(self):
         self.process.kill()
         self.process.wait()

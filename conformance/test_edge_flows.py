@@ -1,11 +1,14 @@
 """TG 6.10, 7, 10; CC 2: flows on a core and the devices around it, with and without a line to the control plane."""
+import base64
 import gzip
 import hashlib
 import io
 import json
 import pathlib
+import shutil
 import tarfile
 import threading
+import zlib
 
 import pytest
 
@@ -170,6 +173,45 @@ def test_flows_go_on_without_a_line(graph, core, lobby):
     shown = [json.loads(message["payload"]) for one in found for message in messages(graph, one["flowExecutionId"])
              if message["eventType"] == "THING_ACTION_TASK" and "display" in message["payload"]]
     assert len(shown) == 43
+
+
+def test_an_altered_artifact_changes_nothing(client, graph, core, lobby):
+    """TG 7.3, SEC-154: what a core runs came signed with its deployment. Whoever can write the bucket gets nothing carried out, not
+    even by a core that has lost all it had accepted; nor does one who alters the package and its hash."""
+    deployment, devices = lobby
+    s3, key = client("s3"), "flow-FloorAlert.tar.gz"
+    kept = s3.get_object(Bucket="floor-flows", Key=key)["Body"].read()
+    evil = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(kept)) as archive, tarfile.open(fileobj=evil, mode="w:gz") as altered:
+        for one in archive:
+            content = archive.extractfile(one).read().replace(b"display", b"explode")
+            one.size = len(content)
+            altered.addfile(one, io.BytesIO(content))
+    s3.put_object(Bucket="floor-flows", Key=key, Body=evil.getvalue())
+    core.kill()
+    shutil.rmtree(core.root / "work/marram.FlowRuntime")
+    core.start()
+    shooting = Shooting(devices)
+    shooting.move(2)
+    # By a local deployment, which bears no signature: another flow under the same name, with a hash that is true.
+    found = json.loads(core.cli("config", "explain", "marram.FlowRuntime/targets", "--json"))["value"]["thinggroup/floor"]
+    name, package = next((name, one) for name, one in found.items() if name != "devices")
+    assert package["signature"]
+    true = zlib.decompress(base64.b64decode(package["snapshot"]), -15)
+    content = true.replace(b"/display", b"/explode")
+    assert content != true
+    deflate = zlib.compressobj(wbits=-15)
+    forged = {**package, "sha256": hashlib.sha256(content).hexdigest(),
+              "snapshot": base64.b64encode(deflate.compress(content) + deflate.flush()).decode()}
+    merge = {"targets": {"thinggroup/floor": {name: forged}}}
+    core.cli("deployment", "create", "-c", json.dumps({"marram.FlowRuntime": {"MERGE": merge}}), of="bin/greengrass-cli")
+    until("the refusal", lambda: "not signed by a known deployment key" in core.log())
+    shooting.move(2)
+    shooting.close()
+    s3.put_object(Bucket="floor-flows", Key=key, Body=kept)
+    merge["targets"]["thinggroup/floor"][name] = package
+    core.cli("deployment", "create", "-c", json.dumps({"marram.FlowRuntime": {"MERGE": merge}}), of="bin/greengrass-cli")
+    until("the true one", lambda: status(graph, deployment) == "DEPLOYED_IN_TARGET")
 
 
 def test_the_artifact_is_in_the_bucket(client, graph, lobby):

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use marram_broker::Tenant;
 use marram_client_devices::{DeviceCloud, Devices, DevicesOptions, LocalBroker, LocalBrokerOptions, TENANT};
-use marram_edge_flows::{EdgeFlows, EdgeFlowsOptions, EdgePorts};
+use marram_edge_flows::{EdgeFlows, EdgeFlowsOptions, EdgePorts, Trust, TrustedKey};
 use marram_edge_ports::{CloudMessages, Configuration, Credentials, Nucleus};
 use marram_nucleus::NucleusHandle;
 use marram_types::SharedClock;
@@ -73,6 +73,7 @@ impl Field {
         let mut options = EdgeFlowsOptions::new(root.join("work").join(marram_edge_flows::COMPONENT), &thing);
         // Web services of the control plane are known by its root, others by the system's.
         options.runtime.http.roots_pem = system("rootCaPath").and_then(|path| root_of(&path)).unwrap_or_default();
+        options.trust = flow_trust(nucleus.get(&["system", "deploymentPublicKey"]));
         let flows = EdgeFlows::start(options, ports, &marram_obs::Metrics::new());
         let (listening, listens) = watch::channel(None);
         let (names, named) = watch::channel(Vec::new());
@@ -191,6 +192,23 @@ impl Keeper {
         let port = flows.as_ref().and_then(|flows| flows.pointer("/broker/port")).and_then(number);
         has_flows.then(|| at(port))
     }
+}
+
+/// What packages of flows must show: a signature of one of the keys that deployments are signed with, where there are any
+/// (SEC-154). A key that cannot be read does not turn the check off.
+fn flow_trust(keys: Option<Value>) -> Trust {
+    let texts = match keys {
+        None | Some(Value::Null) => return Trust::Whole,
+        Some(Value::Array(all)) if all.is_empty() => return Trust::Whole,
+        Some(Value::Array(all)) => all,
+        Some(one) => vec![one],
+    };
+    let read = |text: &Value| TrustedKey::from_base64(text.as_str().unwrap_or_default()).ok();
+    let keys: Vec<TrustedKey> = texts.iter().filter_map(read).collect();
+    if keys.len() != texts.len() {
+        tracing::error!("system.deploymentPublicKey is not a base64 Ed25519 key: flows signed with it are refused");
+    }
+    Trust::Signed(keys)
 }
 
 /// The text of a certificate file named as a path or a `file:` URL.

@@ -123,6 +123,10 @@ impl GreengrassTarget for GreengrassFlows {
         self.greengrass.sign_detached(ARTIFACT_TYPE, manifest)
     }
 
+    fn sign_package(&self, message: &[u8]) -> Vec<u8> {
+        self.greengrass.sign_bare(message)
+    }
+
     fn send<'a>(
         &'a self,
         ctx: &'a CallContext,

@@ -55,6 +55,11 @@ impl Greengrass {
         self.parts.key.envelope_of(payload_type, payload)
     }
 
+    /// The bare signature of a message that says itself what it is for.
+    pub fn sign_bare(&self, message: &[u8]) -> Vec<u8> {
+        self.parts.key.bare(message)
+    }
+
     /// What `Jobs::watch` is to be given.
     pub fn job_watch(&self) -> Arc<dyn JobWatch> {
         Arc::new(ExecutionWatch)

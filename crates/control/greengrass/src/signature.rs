@@ -82,6 +82,11 @@ impl DeploymentKey {
         self.envelope_of(payload_type, canonical(payload).as_bytes())
     }
 
+    /// A signature without an envelope.
+    pub(crate) fn bare(&self, message: &[u8]) -> Vec<u8> {
+        self.pair.sign(message).as_ref().to_vec()
+    }
+
     /// The same for a payload that is signed as it is.
     pub(crate) fn envelope_of(&self, payload_type: &str, payload: &[u8]) -> Value {
         let signature = self.pair.sign(&pre_authentication(payload_type, payload));

@@ -159,6 +159,10 @@ async fn send(
     })?;
     let packages = ctx.read(|s| {
         let mut packages = packages(s, realm, &group.resource, urn, is_in_target)?;
+        for package in packages.values_mut() {
+            let message = package::unsigned_bytes(package).ok_or_else(ApiError::internal)?;
+            package::put_signature(package, &port.sign_package(&message));
+        }
         if !packages.is_empty() {
             let devices = devices(s, realm, &group.resource, urn, is_in_target)?;
             packages.insert(DEVICES_MEMBER.to_owned(), Value::Object(devices));

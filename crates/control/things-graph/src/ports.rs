@@ -108,6 +108,9 @@ pub trait GreengrassTarget: Send + Sync + Debug {
     /// The signature of an artifact's manifest by the deployment key: a DSSE envelope without its payload.
     fn sign(&self, manifest: &[u8]) -> Value;
 
+    /// The deployment key's bare Ed25519 signature of a message that says itself what it is for.
+    fn sign_package(&self, message: &[u8]) -> Vec<u8>;
+
     /// Makes a new deployment of `target`, as the caller: everything the latest one has stays, the flow component becomes
     /// what `component` says. `None`: there was nothing to take away.
     fn send<'a>(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use marram_broker::{Broker, Tenant};
 use marram_edge_ports::{CloudMessages, Configuration, Credentials};
 use marram_flow::topics::ThingTopics;
-use marram_flow_runtime::package::{self, TrustedKey};
+use marram_flow_runtime::package::{self, Trust};
 use marram_flow_runtime::replica::{self, Report, Reported, ReportedState};
 use marram_flow_runtime::{BrokerPort, Deployment, Ports, RuntimeHandle, RuntimeOptions};
 use serde_json::Value;
@@ -38,8 +38,8 @@ pub struct EdgeFlowsOptions {
     pub dir: PathBuf,
     /// The core's thing name.
     pub thing: SmolStr,
-    /// Deployment keys of the control plane. Empty: packages need no signature, only their hash.
-    pub trusted_keys: Vec<TrustedKey>,
+    /// What packages must show: a signature of the control plane's deployment key, or their hash alone.
+    pub trust: Trust,
     /// How the runtime runs; `dir` is replaced, serial lines may be used.
     pub runtime: RuntimeOptions,
 }
@@ -48,7 +48,7 @@ impl EdgeFlowsOptions {
     /// The defaults.
     pub fn new(dir: impl Into<PathBuf>, thing: &str) -> Self {
         let dir = dir.into();
-        Self { runtime: RuntimeOptions::new(dir.join("journals")), dir, thing: thing.into(), trusted_keys: Vec::new() }
+        Self { runtime: RuntimeOptions::new(dir.join("journals")), dir, thing: thing.into(), trust: Trust::Whole }
     }
 }
 
@@ -256,7 +256,9 @@ impl Host {
         let dir = &self.options.dir;
         let accepted = AcceptedPackages::open(dir.join("accepted")).map_err(|error| text(&error))?;
         for package in accepted.all().map_err(|error| text(&error))? {
-            match self.unpack(&package, &settings) {
+            // Cores once accepted packages without a signature, from signed deployments: those go on.
+            let trust = if package::is_signed(&package) { self.options.trust.clone() } else { Trust::Whole };
+            match unpack(&package, &trust, &settings) {
                 Ok((deployment, topics)) => {
                     let hash = package::claimed_hash(&package).unwrap_or_default().to_owned();
                     self.authority.put(deployment.id(), &topics);
@@ -305,14 +307,6 @@ impl Host {
         Ok(Open { runtime, history, accepted })
     }
 
-    fn unpack(&self, package: &Value, settings: &Settings) -> Result<(Deployment, FlowTopics), String> {
-        let opened = package::open(package, &self.options.trusted_keys);
-        let mut deployment = opened.map_err(|error| error.to_string())?;
-        settings.adapt(&mut deployment)?;
-        let topics = deployment.snapshot.topics().map_err(|fault| fault.message.to_string())?;
-        Ok((deployment, topics))
-    }
-
     /// Deploys what is new, undeploys what is gone, tells the others.
     async fn reconcile(&mut self, open: &Open, configuration: &Value) {
         let settings = Settings::read(configuration);
@@ -347,7 +341,10 @@ impl Host {
 
     async fn deploy(&mut self, open: &Open, key: &str, package: &Value, hash: String, settings: &Settings) {
         let id = package.get("id").and_then(Value::as_str).unwrap_or(key);
-        let outcome = match self.unpack(package, settings) {
+        // What runs already is only set up anew.
+        let runs = self.entries.get(key).is_some_and(|entry| entry.running.as_ref() == Some(&hash));
+        let trust = if runs { Trust::Whole } else { self.options.trust.clone() };
+        let outcome = match unpack(package, &trust, settings) {
             Ok((deployment, topics)) => {
                 self.authority.put(key, &topics);
                 let deployed = open.runtime.deploy(deployment).await.map_err(|error| error.to_string());
@@ -422,6 +419,13 @@ impl Host {
         let report = Report { version: replica::VERSION, runtime_version: COMPONENT_VERSION.to_owned(), deployments };
         self.report.send_replace(Some(Arc::new(report)));
     }
+}
+
+fn unpack(package: &Value, trust: &Trust, settings: &Settings) -> Result<(Deployment, FlowTopics), String> {
+    let mut deployment = package::open(package, trust).map_err(|error| error.to_string())?;
+    settings.adapt(&mut deployment)?;
+    let topics = deployment.snapshot.topics().map_err(|fault| fault.message.to_string())?;
+    Ok((deployment, topics))
 }
 
 /// Resolves with `true` at a change, `false` when there will be none; never without a watch.

@@ -20,6 +20,7 @@ mod sync;
 pub use history::{HistoryStats, LocalHistory};
 pub use host::{BoundDevices, EdgeFlows, EdgeFlowsOptions, EdgePorts, FlowTopics};
 pub use marram_flow::topics::ThingTopics;
+pub use marram_flow_runtime::package::{Trust, TrustedKey};
 pub use settings::Settings;
 
 /// Name of the component.

@@ -3,7 +3,7 @@
 //! A package is a small JSON object that stands in the configuration of the core's flow component:
 //! `{"format": 1, "id", "snapshot", "sha256", "signature"}`. `snapshot` is the base64 of the deflated JSON of a
 //! [`Deployment`]; `sha256` is of that JSON, before compression; `signature` is Ed25519 over [`signed_bytes`]. A core that
-//! knows keys refuses what none of them signed.
+//! knows keys refuses what none of them signed ([`Trust`]).
 
 use std::io::{Read as _, Write as _};
 
@@ -112,6 +112,27 @@ impl std::str::FromStr for TrustedKey {
     }
 }
 
+impl TrustedKey {
+    /// A key from its base64 form, as `marram core provision` hands it out.
+    ///
+    /// # Errors
+    /// [`PackageError::Key`].
+    pub fn from_base64(text: &str) -> Result<Self, PackageError> {
+        let bytes = STANDARD.decode(text.trim()).map_err(|_| PackageError::Key)?;
+        if bytes.len() == PUBLIC_KEY_BYTES { Ok(Self(bytes)) } else { Err(PackageError::Key) }
+    }
+}
+
+/// What a reader demands of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// That it is whole.
+    #[default]
+    Whole,
+    /// That one of these keys signed it; without any key nothing is believed.
+    Signed(Vec<TrustedKey>),
+}
+
 /// What is signed: a word that ties the signature to its purpose, then the hash.
 pub fn signed_bytes(sha256: &[u8]) -> Vec<u8> {
     [b"marram flow package 1\n".as_slice(), sha256].concat()
@@ -142,16 +163,31 @@ pub fn seal(deployment: &Deployment, key: Option<&DeploymentKey>) -> Result<Json
     Ok(package)
 }
 
+/// The bytes whose signature belongs into a package that [`seal`] made without a key, by [`put_signature`].
+pub fn unsigned_bytes(package: &Json) -> Option<Vec<u8>> {
+    hex::decode(claimed_hash(package)?).ok().map(|hash| signed_bytes(&hash))
+}
+
+/// Puts the signature of [`unsigned_bytes`] into a package.
+pub fn put_signature(package: &mut Json, signature: &[u8]) {
+    package["signature"] = STANDARD.encode(signature).into();
+}
+
+/// Whether a package bears a signature, whosever it is.
+pub fn is_signed(package: &Json) -> bool {
+    package.get("signature").is_some_and(|signature| !signature.is_null())
+}
+
 /// The `sha256` a package claims, lower-case; for telling packages apart without opening them.
 pub fn claimed_hash(package: &Json) -> Option<&str> {
     package.get("sha256")?.as_str()
 }
 
-/// Opens a package: shape, size, hash, signature when `trusted` names keys, then content.
+/// Opens a package: shape, size, hash, signature when `trust` demands one, then content.
 ///
 /// # Errors
 /// [`PackageError`].
-pub fn open(package: &Json, trusted: &[TrustedKey]) -> Result<Deployment, PackageError> {
+pub fn open(package: &Json, trust: &Trust) -> Result<Deployment, PackageError> {
     let member = |name: &'static str| package.get(name).and_then(Json::as_str).ok_or(PackageError::Malformed(name));
     // Configuration trees may have turned the number into a double.
     let format = package.get("format").and_then(Json::as_f64).ok_or(PackageError::Malformed("format"))?;
@@ -171,7 +207,7 @@ pub fn open(package: &Json, trusted: &[TrustedKey]) -> Result<Deployment, Packag
     if hash.as_ref() != claimed {
         return Err(PackageError::Hash);
     }
-    if !trusted.is_empty() {
+    if let Trust::Signed(trusted) = trust {
         let signature = member("signature").map_err(|_| PackageError::Signature)?;
         let signature = STANDARD.decode(signature).map_err(|_| PackageError::Signature)?;
         let message = signed_bytes(hash.as_ref());

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use marram_aws_api::ApiError;
 use marram_broker::{FullAuthority, Interception, Interceptor, Message, Origin, Reply, Tenant};
 use marram_flow::EventType;
-use marram_flow_runtime::package;
+use marram_flow_runtime::package::{self, DeploymentKey, Trust};
 use marram_flow_runtime::replica::{Page, PageExecution, PageMessage, Report, Reported, ReportedState, VERSION};
 use marram_identity::{BoxFuture, CallContext, CallError};
 use marram_mqtt::{ClientId, QoS, ReasonCode, Topic};
@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use crate::bench::{ACCOUNT, Bench, DEPLOYMENT, ns, urn};
 use crate::deployments::{bed, prepared};
 
-/// Greengrass as a list of what was sent, with one bucket.
-#[derive(Debug, Default)]
-struct Sends(Mutex<Vec<FlowComponent>>, Mutex<BTreeMap<String, Vec<u8>>>);
+/// Greengrass as a list of what was sent, with one bucket and a key.
+#[derive(Debug)]
+struct Sends(Mutex<Vec<FlowComponent>>, Mutex<BTreeMap<String, Vec<u8>>>, DeploymentKey);
 
 /// The bucket that is there.
 const BUCKET: &str = "flows";
@@ -54,6 +54,9 @@ impl GreengrassTarget for Sends {
     }
     fn sign(&self, manifest: &[u8]) -> Value {
         json!({ "signed": manifest.len() })
+    }
+    fn sign_package(&self, message: &[u8]) -> Vec<u8> {
+        self.2.sign(message)
     }
     fn send<'a>(
         &'a self,
@@ -102,7 +105,7 @@ impl Cores {
     /// `core-1` in `floor` below `building`; `core-2` in no group.
     async fn open(dir: &std::path::Path) -> Self {
         let bench = prepared(dir).await;
-        let sends = Arc::new(Sends::default());
+        let sends = Arc::new(Sends(Mutex::default(), Mutex::default(), DeploymentKey::generate().unwrap().0));
         bench.service.serve_greengrass(sends.clone());
         bench.registry_ok("CreateThingGroup", json!({ "thingGroupName": "building" })).await;
         let floor = json!({ "thingGroupName": "floor", "parentGroupName": "building" });
@@ -173,7 +176,7 @@ async fn the_cores_word_moves_the_status() {
     cores.bench.refused("DeploySystemInstance", bed(), "ResourceInUse").await;
     cores.bench.refused("DeleteSystemInstance", bed(), "ResourceInUse").await;
     let packages = cores.sends.packages();
-    let opened = package::open(&packages[0], &[]).unwrap();
+    let opened = package::open(&packages[0], &Trust::Signed(vec![cores.sends.2.public()])).unwrap();
     assert_eq!(opened.id(), &urn("Deployment", "Bed"));
     assert_eq!(opened.principal.role_arn, None);
 

@@ -246,3 +246,41 @@ async fn recipes_and_artifacts_hang_on_the_same_key() {
     assert!(world.detail("deployment-error-stack").ends_with("RECIPE_MISSING_ARTIFACT_HASH_ALGORITHM]"));
     assert_eq!(world.versions(), BTreeMap::new());
 }
+
+/// SEC-154, SEC-157: an artifact hangs on its digest, the digest on the recipe, the recipe on the signature: whoever alters the
+/// first one, or all of them but the signature, is found out before anything of it is used.
+#[tokio::test]
+async fn an_altered_artifact_is_refused_with_its_recipe_or_without() {
+    use base64::Engine as _;
+    const ARTIFACT: &str = "lib/1.3.0/lib.txt";
+    let altered = b"something else".to_vec();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &altered);
+    let digest = base64::engine::general_purpose::STANDARD.encode(digest);
+    for (case, with_recipe, cause, stack) in [
+        ("the artifact", false, "does not have the digest of its recipe", "ARTIFACT_CHECKSUM_MISMATCH]"),
+        (
+            "recipe and artifact",
+            true,
+            "it was changed after it was signed",
+            "RESOLVE_COMPONENT_CANDIDATES_BAD_RESPONSE]",
+        ),
+    ] {
+        let key = key();
+        let world = world(&key);
+        {
+            let mut cloud = world.cloud.lock().unwrap();
+            cloud.artifacts.insert(ARTIFACT.to_owned(), altered.clone());
+            if with_recipe {
+                let mut recipe = cloud.recipes[&("lib".to_owned(), "1.3.0".to_owned())].clone();
+                recipe["Manifests"][0]["Artifacts"][0]["Digest"] = json!(digest);
+                cloud.forged.insert("lib".to_owned(), recipe);
+            }
+        }
+        deploy(&world, "a", signed(&key, &document()));
+        world.run(None).await;
+        assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_NO_STATE_CHANGE".to_owned()), "{case}");
+        let told = (world.detail("deployment-failure-cause"), world.detail("deployment-error-stack"));
+        assert!(told.0.contains(cause) && told.1.ends_with(stack), "{case}: {told:?}");
+        assert_eq!(world.versions(), BTreeMap::new(), "{case}");
+    }
+}

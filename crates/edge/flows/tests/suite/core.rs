@@ -11,7 +11,7 @@ use marram_broker::{
 use marram_edge_flows::{COMPONENT, EdgeFlows, EdgeFlowsOptions, EdgePorts};
 use marram_edge_ports::{ChangedPath, CloudMessages, CloudPublish, CloudSubscription, Configuration, Later, PortError};
 use marram_flow_runtime::Durability;
-use marram_flow_runtime::package::TrustedKey;
+use marram_flow_runtime::package::{Trust, TrustedKey};
 use marram_flow_runtime::replica::{self, Accepted, Page, Report};
 use marram_mqtt::Topic;
 use serde_json::Value;
@@ -167,7 +167,7 @@ pub fn boot_on(
     let tenant = Tenant::new(marram_client_devices::TENANT);
     let device = broker.local_client("device", FullAuthority::new(tenant.clone(), "device"));
     let mut options = EdgeFlowsOptions::new(dir.join("marram.FlowRuntime"), "core-1");
-    options.trusted_keys = trusted_keys;
+    options.trust = if trusted_keys.is_empty() { Trust::Whole } else { Trust::Signed(trusted_keys) };
     options.runtime.durability = Durability::ProcessDeath;
     options.runtime.events_per_second = 0;
     let ports = EdgePorts {

@@ -87,6 +87,41 @@ async fn what_is_configured_runs() {
     core.flows.stop().await;
 }
 
+/// TG 7.3, SEC-154: what an earlier core accepted without a signature goes on under one that demands them, also with other
+/// settings; what comes next needs one, and so does the same package once it is gone.
+#[tokio::test]
+async fn packages_from_before_signatures_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, cloud) = (Arc::new(Tree::default()), Cloud::new(true));
+    let (key, _) = DeploymentKey::generate().unwrap();
+    let unsigned = configuration(&seal(&irrigation("2"), None).unwrap());
+    tree.set(unsigned.clone());
+    let core = boot(dir.path(), &tree, &cloud, vec![]);
+    armed(&core).await;
+    core.flows.stop().await;
+
+    let mut core = boot(dir.path(), &tree, &cloud, vec![key.public()]);
+    core.device.subscribe(&TopicFilter::new("valve-1/dose").unwrap(), QoS::AtLeastOnce).unwrap();
+    let mut other_settings = unsigned.clone().unwrap();
+    other_settings["http"] = json!({"allow": ["a.local"]});
+    tree.set(Some(other_settings));
+    armed(&core).await;
+    core.send("valve-1/reading", r#"{"moisture":8}"#).await;
+    assert_eq!(&core.device.recv().await.message.payload[..], br#"{"l":2.0}"#);
+    let refused = |report: &marram_flow_runtime::replica::Report| {
+        let says = |text: &str| text.contains("not signed");
+        report.deployments.iter().any(|entry| entry.message.as_deref().is_some_and(says))
+    };
+    tree.set(configuration(&seal(&irrigation("3"), None).unwrap()));
+    core.reported(refused).await;
+    tree.set(Some(json!({})));
+    core.reported(|report| report.deployments.is_empty()).await;
+    tree.set(unsigned);
+    core.reported(refused).await;
+    assert!(core.flows.runtime().unwrap().deployments().is_empty());
+    core.flows.stop().await;
+}
+
 /// TG 6.10: runs while the line is cut; nothing is sent then. A core that dies while pages are under way sends on after
 /// its restart: every message arrives in order, none is missing, and what came twice is told by its number.
 #[test]
