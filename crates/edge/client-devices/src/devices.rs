@@ -248,8 +248,9 @@ impl Devices {
     }
 
     fn update(&self, issued: &marram_pki::IssuedServer) -> CertificateUpdate {
-        let public_key = pem::certificate(&issued.chain_pem)
-            .and_then(|der| Certificate::from_der(&der))
+        let leaf = pem::certificates(&issued.chain_pem).ok().and_then(|chain| chain.into_iter().next());
+        let public_key = leaf
+            .and_then(|der| Certificate::from_der(&der).ok())
             .map(|leaf| pem::encode("PUBLIC KEY", leaf.public_key().spki_der()))
             .unwrap_or_default();
         CertificateUpdate {
