@@ -70,7 +70,7 @@ test-rust:
 conformance: tools/ready console ## foreign clients (boto3, AWS CLI, device SDKs, mosquitto) against the built binary
 	$(CARGO) nextest run --locked --workspace --no-run
 	MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) MARRAM_CORE_BIN=$(abspath $(TARGET_DIR)/debug/marram-core) \
-	  MARRAM_IPC_SERVER=$(abspath $(TARGET_DIR)/debug/examples/ipc_server) $(PY) -m pytest conformance -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/conformance.xml
+	  $(PY) -m pytest conformance -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/conformance.xml
 
 console-test: tools/ready console ## the console: types, lint, unit tests, and a browser against a scripted server and against marram itself
 	$(CARGO) nextest run --locked --workspace --no-run

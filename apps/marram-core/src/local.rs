@@ -3,7 +3,7 @@
 //! Both are opened when they are first needed, so that a core without them pays nothing.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +24,7 @@ use crate::token::DeviceIdentity;
 
 const SHADOW_MANAGER: &str = "aws.greengrass.ShadowManager";
 const SECRET_MANAGER: &str = "aws.greengrass.SecretManager";
-/// How often it is looked whether shadows are to be synchronised.
+/// How often it is looked whether shadows are to be synchronised, or secrets to be kept.
 const LOOK: Duration = Duration::from_secs(2);
 /// Settings that change together are taken up together.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -221,7 +221,10 @@ impl LateSecrets {
         identity: DeviceIdentity,
     ) -> Arc<Self> {
         let opened = Mutex::default();
-        Arc::new(LateSecrets { nucleus: nucleus.clone(), dir, clock, credentials, api, identity, opened })
+        let secrets =
+            Arc::new(LateSecrets { nucleus: nucleus.clone(), dir, clock, credentials, api, identity, opened });
+        tokio::spawn(fetch_early(Arc::downgrade(&secrets)));
+        secrets
     }
 
     fn store(&self) -> Result<Arc<SecretStore>, PortError> {
@@ -252,6 +255,19 @@ impl LateSecrets {
             followed.configure(SecretSettings::from_configuration(&configuration));
         });
         Ok(Arc::clone(opened.insert(store)))
+    }
+}
+
+/// Opens the secrets once some are listed: they must be kept before the line is cut, not only after somebody asked for them.
+async fn fetch_early(secrets: Weak<LateSecrets>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(secrets) = secrets.upgrade() else { return };
+        let configuration = configuration_of(&secrets.nucleus, SECRET_MANAGER).unwrap_or_default();
+        let listed = configuration.get("cloudSecrets").and_then(Value::as_array);
+        if listed.is_some_and(|listed| !listed.is_empty()) && secrets.store().is_ok() {
+            return;
+        }
     }
 }
 

@@ -28,15 +28,13 @@ const BUILTIN: [&str; 5] = [
 ];
 
 /// Components of the original that this program does itself: when deployed they run without a process.
-const NATIVE: [&str; 15] = [
+const NATIVE: [&str; 13] = [
     "aws.greengrass.NucleusLite",
     "aws.greengrass.TokenExchangeService",
     "aws.greengrass.Cli",
     "aws.greengrass.ShadowManager",
     "aws.greengrass.SecretManager",
-    "aws.greengrass.StreamManager",
     "aws.greengrass.DiskSpooler",
-    "aws.greengrass.LogManager",
     "aws.greengrass.clientdevices.Auth",
     "aws.greengrass.clientdevices.IPDetector",
     "aws.greengrass.clientdevices.mqtt.Bridge",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use marram_edge_ports::{
-    ComponentDetails, ComponentState, ComponentUpdate, Components, Later, PortError, ReportedState,
+    CallerKind, ComponentDetails, ComponentState, ComponentUpdate, Components, Later, PortError, ReportedState,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,6 +20,14 @@ struct State {
     state: Option<String>,
 }
 
+/// The calling component; whoever commands the core is none.
+pub(super) fn own_component<'a>(call: &Call<'a>) -> Result<&'a str, PortError> {
+    match call.caller.kind {
+        CallerKind::Component => Ok(&call.caller.name),
+        CallerKind::Operator => Err(PortError::no_component(&call.caller.name)),
+    }
+}
+
 pub(super) fn update_state(call: &mut Call<'_>) -> Handled {
     let request: State = parse(call.payload)?;
     let state = match required(request.state, "state")?.as_str() {
@@ -34,7 +42,7 @@ pub(super) fn update_state(call: &mut Call<'_>) -> Handled {
 pub(super) fn subscribe_updates(call: &mut Call<'_>) -> Handled {
     parse::<Map<String, Value>>(call.payload)?;
     let port = call.port(&call.door.ports.deployments)?;
-    let feed = feed(port.component_updates(&call.caller.name), |update| match update {
+    let feed = feed(port.component_updates(own_component(call)?), |update| match update {
         ComponentUpdate::Pre { deployment_id, restarting } => {
             json!({"preUpdateEvent": {"deploymentId": deployment_id, "isGgcRestarting": restarting}})
         }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
+use super::component::own_component;
 use super::input::{Text, parse, required};
 use super::{Answer, Call, Feed, Handled};
 
@@ -104,7 +105,7 @@ pub(super) fn subscribe(call: &mut Call<'_>) -> Handled {
 pub(super) fn validations(call: &mut Call<'_>) -> Handled {
     parse::<Map<String, Value>>(call.payload)?;
     let port = call.port(&call.door.ports.deployments)?;
-    let feed = feed(port.validations(&call.caller.name), |request| {
+    let feed = feed(port.validations(own_component(call)?), |request| {
         let (configuration, deployment) = (request.configuration, request.deployment_id);
         json!({"validateConfigurationUpdateEvent": {"configuration": configuration, "deploymentId": deployment}})
     });
