@@ -52,6 +52,9 @@ struct Options {
     /// Things that must exist before reads are measured; missing ones are created.
     #[arg(long, default_value_t = 1000)]
     things: u64,
+    /// Connections that create missing things: many share a commit of the server.
+    #[arg(long, default_value_t = 64)]
+    populate_clients: u64,
     /// `maxResults` of ListThings.
     #[arg(long, default_value_t = 25)]
     page: u32,
@@ -146,7 +149,7 @@ async fn populate(target: &Target, options: &Options) -> Result<()> {
     }
     let started = Instant::now();
     let mut workers = tokio::task::JoinSet::new();
-    let step = options.clients as u64;
+    let step = options.populate_clients.max(1);
     for worker in 0..step {
         let mut connection = target.connect().await?;
         // The boundary may lie up to one round of workers off: creation of an existing thing is harmless.
