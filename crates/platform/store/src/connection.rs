@@ -14,9 +14,6 @@ const STATEMENT_CACHE: usize = 512;
 /// Only offline tools compete with this process for the file, and briefly.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages in the write-ahead log before a commit copies them into the database: 16 MiB.
-const CHECKPOINT_PAGES: u32 = 4096;
-
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -44,7 +41,8 @@ pub(crate) fn open(file: &Path, use_: Use, cache_kib: u32) -> Result<Connection,
                 return Err(StoreError::Io(format!("the file system cannot hold a write-ahead log (mode {mode})")));
             }
             connection.pragma_update(None, "synchronous", "FULL")?;
-            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            // The writer sees to it, because readers have to let go first.
+            connection.pragma_update(None, "wal_autocheckpoint", 0)?;
             // The log file shrinks back to 64 MiB after a burst.
             connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
         }

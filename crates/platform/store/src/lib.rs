@@ -19,6 +19,6 @@ mod writer;
 
 pub use error::{Constraint, StoreError};
 pub use migrate::Migration;
-pub use query::{Row, Snapshot, Tx};
+pub use query::{Closing, Row, Snapshot, Tx};
 pub use store::{Store, StoreOptions, StoreStats};
 pub use value::{FromColumn, SqlValue, ToSqlValue};

@@ -1,6 +1,6 @@
 //! Statements inside a snapshot or a transaction.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::ops::Deref;
 use std::str::FromStr;
 
@@ -20,8 +20,59 @@ pub struct Snapshot<'c> {
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,
     memo: Memo,
+    closing: Closings,
     after_commit: Vec<Box<dyn FnOnce() + Send>>,
     failure: Option<StoreError>,
+}
+
+/// What transactions leave to be written for all of them at once, right before the commit they share; see [`Tx::close_with`].
+pub trait Closing: Send + Sized + 'static {
+    /// Writes what all transactions of the commit left, in their order. An error undoes the whole commit.
+    ///
+    /// # Errors
+    /// What every caller of the commit is answered.
+    fn close(tx: &mut Tx<'_>, all: Vec<Self>) -> Result<(), StoreError>;
+}
+
+/// What is left to be written before a commit, by type.
+#[derive(Default)]
+pub(crate) struct Closings(Vec<ClosingGroup>);
+
+struct ClosingGroup {
+    kind: TypeId,
+    close: ClosingFn,
+    all: Vec<Box<dyn Any + Send>>,
+}
+
+impl Closings {
+    fn group(&mut self, kind: TypeId, close: ClosingFn) -> &mut Vec<Box<dyn Any + Send>> {
+        let known = self.0.iter().position(|group| group.kind == kind);
+        let index = known.unwrap_or_else(|| {
+            self.0.push(ClosingGroup { kind, close, all: Vec::new() });
+            self.0.len() - 1
+        });
+        &mut self.0[index].all
+    }
+
+    /// Takes over what a transaction left.
+    pub(crate) fn append(&mut self, later: Closings) {
+        for group in later.0 {
+            self.group(group.kind, group.close).extend(group.all);
+        }
+    }
+
+    /// Writes everything.
+    pub(crate) fn run(self, connection: &Connection, memo: Memo) -> Result<(), StoreError> {
+        let mut tx = Tx::new(connection, memo);
+        self.0.into_iter().try_for_each(|group| (group.close)(&mut tx, group.all))
+    }
+}
+
+type ClosingFn = fn(&mut Tx<'_>, Vec<Box<dyn Any + Send>>) -> Result<(), StoreError>;
+
+fn close_all<T: Closing>(tx: &mut Tx<'_>, all: Vec<Box<dyn Any + Send>>) -> Result<(), StoreError> {
+    // Grouped by type, so each is one.
+    T::close(tx, all.into_iter().filter_map(|one| one.downcast::<T>().ok()).map(|one| *one).collect())
 }
 
 /// Values that transactions of one group remember for those behind them, by type.
@@ -143,7 +194,13 @@ impl<'c> Snapshot<'c> {
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(connection: &'c Connection, memo: Memo) -> Self {
-        Self { snapshot: Snapshot::new(connection), memo, after_commit: Vec::new(), failure: None }
+        Self {
+            snapshot: Snapshot::new(connection),
+            memo,
+            closing: Closings::default(),
+            after_commit: Vec::new(),
+            failure: None,
+        }
     }
 
     /// What a transaction committed together with this one remembered of its own writes, or the default. Nobody else
@@ -155,6 +212,12 @@ impl<'c> Tx<'c> {
             self.memo.0.len() - 1
         });
         self.memo.0[index].downcast_mut().expect("found or made as this type")
+    }
+
+    /// Leaves something to be written together with what other transactions of the same commit leave. It is durable with
+    /// this transaction and gone with it, but this transaction does not see it.
+    pub fn close_with<T: Closing>(&mut self, left: T) {
+        self.closing.group(TypeId::of::<T>(), close_all::<T>).push(Box::new(left));
     }
 
     /// Runs a statement that returns no rows; answers how many rows it changed.
@@ -193,8 +256,8 @@ impl<'c> Tx<'c> {
         self.failure
     }
 
-    pub(crate) fn into_parts(self) -> (Vec<Box<dyn FnOnce() + Send>>, Memo) {
-        (self.after_commit, self.memo)
+    pub(crate) fn into_parts(self) -> (Vec<Box<dyn FnOnce() + Send>>, Memo, Closings) {
+        (self.after_commit, self.memo, self.closing)
     }
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use marram_types::{Clock, SystemClock};
 use rusqlite::Connection;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::connection::{self, Use};
 use crate::error::StoreError;
@@ -34,8 +34,9 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        // A commit empties the caches of readers, so more than a way through the trees is seldom used.
-        Self { read_connections: 4, read_cache_kib: 1024, write_cache_kib: 8192, queue: 4096, max_bytes: None }
+        // A commit empties the caches of readers, so more than a way through the trees is seldom used; the writer comes
+        // back to the ends of its tables, and finds the rest in the system's memory.
+        Self { read_connections: 4, read_cache_kib: 512, write_cache_kib: 3072, queue: 4096, max_bytes: None }
     }
 }
 
@@ -58,7 +59,7 @@ pub struct Store {
 
 struct Inner {
     dir: PathBuf,
-    pool: ReadPool,
+    pool: Arc<ReadPool>,
     queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     writer: Mutex<Option<thread::JoinHandle<()>>>,
     stats: Arc<WriterStats>,
@@ -112,17 +113,18 @@ impl Store {
         }
         let answer = first(&connection)?;
         let stats = Arc::new(WriterStats::default());
+        let pool = Arc::new(ReadPool::new(file, options.read_connections, options.read_cache_kib, true));
         let (sender, receiver) = mpsc::channel(options.queue.max(1));
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn({
-                let stats = Arc::clone(&stats);
-                move || writer::run(connection, receiver, stats)
+                let (stats, pool) = (Arc::clone(&stats), Arc::clone(&pool));
+                move || writer::run(connection, receiver, stats, pool)
             })
             .map_err(|error| StoreError::Io(format!("writer thread: {error}")))?;
         let inner = Inner {
             dir: dir.to_owned(),
-            pool: ReadPool::new(file, options.read_connections, options.read_cache_kib),
+            pool,
             queue: Mutex::new(Some(sender)),
             writer: Mutex::new(Some(writer)),
             stats,
@@ -139,7 +141,7 @@ impl Store {
     pub fn open_read_only(dir: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
         let dir = dir.as_ref();
         let file = dir.join(DATABASE_FILE);
-        let pool = ReadPool::new(file, options.read_connections, options.read_cache_kib);
+        let pool = Arc::new(ReadPool::new(file, options.read_connections, options.read_cache_kib, false));
         pool.read(|_| Ok::<_, StoreError>(()))?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -209,9 +211,37 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.wait_for(ClosureJob::new(write))
+    }
+
+    /// [`Store::write_blocking`] for what nobody waits to read: a read that begins afterwards may still see the state
+    /// before it, for some milliseconds or until [`Store::refresh`]. Spares the readers a new snapshot for each such commit.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_background<T, E, F>(&self, write: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let (job, reply) = ClosureJob::new(write);
+        self.wait_for((job.in_background(), reply))
+    }
+
+    fn wait_for<T, E, F>(&self, (job, reply): (ClosureJob<F, T, E>, oneshot::Receiver<Result<T, E>>)) -> Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         self.sender()?.blocking_send(Box::new(job)).map_err(|_| StoreError::Closed)?;
         reply.blocking_recv().unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// Reads that begin from now on see everything committed, [`Store::write_background`] included.
+    pub fn refresh(&self) {
+        self.inner.pool.void();
     }
 
     /// Runs `read` inline against one consistent snapshot of what is committed.

@@ -13,7 +13,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
-use crate::query::{Memo, Tx};
+use crate::pool::ReadPool;
+use crate::query::{Closings, Memo, Tx};
 
 /// Transactions in one commit at most.
 const BATCH_MAX: usize = 1024;
@@ -21,10 +22,22 @@ const BATCH_MAX: usize = 1024;
 /// How long a batch gathers at most while more keep arriving.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(10);
 
+/// Pages in the write-ahead log before they are copied into the database: 16 MiB.
+const CHECKPOINT_PAGES: i64 = 4096;
+
 /// One queued transaction.
 pub(crate) trait Job: Send {
-    /// Runs the closure. `Err`: undo its changes, `memo` is empty then; with the last failure of the engine, if there was one.
-    fn run(&mut self, connection: &Connection, memo: &mut Memo) -> Result<(), Option<StoreError>>;
+    /// Whether readers may go on without it for a while.
+    fn is_background(&self) -> bool;
+
+    /// Runs the closure, adds what it leaves to `closings`. `Err`: undo its changes, `memo` is empty then; with the last
+    /// failure of the engine, if there was one.
+    fn run(
+        &mut self,
+        connection: &Connection,
+        memo: &mut Memo,
+        closings: &mut Closings,
+    ) -> Result<(), Option<StoreError>>;
 
     /// Tells the caller, once the commit is through or has failed.
     fn finish(self: Box<Self>, commit: Result<(), StoreError>);
@@ -55,6 +68,7 @@ impl WriterStats {
 
 /// A closure, its result once it ran, and who waits for it.
 pub(crate) struct ClosureJob<F, T, E> {
+    background: bool,
     closure: Option<F>,
     result: Option<Result<T, E>>,
     after_commit: Vec<Box<dyn FnOnce() + Send>>,
@@ -64,7 +78,12 @@ pub(crate) struct ClosureJob<F, T, E> {
 impl<F, T, E> ClosureJob<F, T, E> {
     pub(crate) fn new(closure: F) -> (Self, oneshot::Receiver<Result<T, E>>) {
         let (reply, receiver) = oneshot::channel();
-        (Self { closure: Some(closure), result: None, after_commit: Vec::new(), reply }, receiver)
+        (Self { background: false, closure: Some(closure), result: None, after_commit: Vec::new(), reply }, receiver)
+    }
+
+    /// The same, written in the background.
+    pub(crate) fn in_background(self) -> Self {
+        Self { background: true, ..self }
     }
 }
 
@@ -74,13 +93,24 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
-    fn run(&mut self, connection: &Connection, memo: &mut Memo) -> Result<(), Option<StoreError>> {
+    fn is_background(&self) -> bool {
+        self.background
+    }
+
+    fn run(
+        &mut self,
+        connection: &Connection,
+        memo: &mut Memo,
+        closings: &mut Closings,
+    ) -> Result<(), Option<StoreError>> {
         let Some(closure) = self.closure.take() else { return Err(None) };
         let mut tx = Tx::new(connection, std::mem::take(memo));
         let result =
             catch_unwind(AssertUnwindSafe(|| closure(&mut tx))).unwrap_or_else(|_| Err(E::from(StoreError::Panicked)));
         let outcome = if result.is_ok() {
-            (self.after_commit, *memo) = tx.into_parts();
+            let closing;
+            (self.after_commit, *memo, closing) = tx.into_parts();
+            closings.append(closing);
             Ok(())
         } else {
             Err(tx.into_failure())
@@ -109,10 +139,24 @@ where
     }
 }
 
-pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>, stats: Arc<WriterStats>) {
+pub(crate) fn run(
+    connection: Connection,
+    mut queue: mpsc::Receiver<Box<dyn Job>>,
+    stats: Arc<WriterStats>,
+    readers: Arc<ReadPool>,
+) {
+    let mut copies = true;
     while let Some(first) = queue.blocking_recv() {
-        batch(&connection, first, &mut queue, &stats);
+        batch(&connection, first, &mut queue, &stats, &readers);
+        let copied = checkpoint(&connection, &readers);
+        if let Err(error) = &copied
+            && copies
+        {
+            tracing::warn!(%error, "the write-ahead log cannot be copied into the database; it grows until it can");
+        }
+        copies = copied.is_ok();
     }
+    readers.rest();
     // Leaves one file behind for whoever copies it; a failure only means a longer recovery at the next start.
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
 }
@@ -123,16 +167,41 @@ pub(crate) fn at_once<T, E: From<StoreError>>(
     write: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     execute(connection, "BEGIN IMMEDIATE")?;
-    let result = write(&mut Tx::new(connection, Memo::default()))
-        .and_then(|answer| execute(connection, "COMMIT").map(|()| answer).map_err(E::from));
+    let mut tx = Tx::new(connection, Memo::default());
+    let result = write(&mut tx).and_then(|answer| {
+        let (_, memo, closings) = tx.into_parts();
+        closings.run(connection, memo).and_then(|()| execute(connection, "COMMIT")).map(|()| answer).map_err(E::from)
+    });
     if result.is_err() && !connection.is_autocommit() {
         let _ = execute(connection, "ROLLBACK");
     }
     result
 }
 
+/// Copies the write-ahead log into the database once it is long. The next commit begins it anew if no reader holds on
+/// to a state inside it.
+fn checkpoint(connection: &Connection, readers: &ReadPool) -> Result<(), StoreError> {
+    let pages = |sql| connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)));
+    let (log, _): (i64, i64) = pages("PRAGMA wal_checkpoint(NOOP)")?;
+    if log < CHECKPOINT_PAGES {
+        return Ok(());
+    }
+    readers.rest();
+    let (log, copied): (i64, i64) = pages("PRAGMA wal_checkpoint(PASSIVE)")?;
+    if copied == log {
+        readers.rest();
+    }
+    Ok(())
+}
+
 /// Runs one commit: the first job and those that wait behind it.
-fn batch(connection: &Connection, first: Box<dyn Job>, queue: &mut mpsc::Receiver<Box<dyn Job>>, stats: &WriterStats) {
+fn batch(
+    connection: &Connection,
+    first: Box<dyn Job>,
+    queue: &mut mpsc::Receiver<Box<dyn Job>>,
+    stats: &WriterStats,
+    readers: &ReadPool,
+) {
     if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
         stats.failed();
         first.finish(Err(error));
@@ -141,10 +210,11 @@ fn batch(connection: &Connection, first: Box<dyn Job>, queue: &mut mpsc::Receive
     let started = Instant::now();
     let mut done = Vec::new();
     let mut memo = Memo::default();
+    let mut closings = Closings::default();
     let mut waiting = Some(first);
     let mut outcome = Ok(());
     while let Some(job) = waiting.take() {
-        outcome = run_one(connection, job, &mut done, &mut memo);
+        outcome = run_one(connection, job, &mut done, &mut memo, &mut closings);
         if outcome.is_err() {
             break;
         }
@@ -152,7 +222,7 @@ fn batch(connection: &Connection, first: Box<dyn Job>, queue: &mut mpsc::Receive
             waiting = queue.try_recv().ok();
         }
     }
-    let outcome = outcome.and_then(|()| execute(connection, "COMMIT"));
+    let outcome = outcome.and_then(|()| close(connection, closings, memo)).and_then(|()| execute(connection, "COMMIT"));
     if outcome.is_err() {
         stats.failed();
         if !connection.is_autocommit() {
@@ -160,6 +230,9 @@ fn batch(connection: &Connection, first: Box<dyn Job>, queue: &mut mpsc::Receive
         }
     } else {
         stats.committed(done.len());
+        if !done.iter().all(|job| job.is_background()) {
+            readers.void();
+        }
     }
     for job in done {
         job.finish(outcome.clone());
@@ -172,12 +245,13 @@ fn run_one(
     mut job: Box<dyn Job>,
     done: &mut Vec<Box<dyn Job>>,
     memo: &mut Memo,
+    closings: &mut Closings,
 ) -> Result<(), StoreError> {
     if let Err(error) = execute(connection, "SAVEPOINT job") {
         job.finish(Err(error.clone()));
         return Err(error);
     }
-    let outcome = job.run(connection, memo);
+    let outcome = job.run(connection, memo, closings);
     done.push(job);
     // On a full disk or an I/O failure the engine may roll back everything by itself.
     if connection.is_autocommit() {
@@ -188,6 +262,11 @@ fn run_one(
         execute(connection, "ROLLBACK TO job")?;
     }
     execute(connection, "RELEASE job")
+}
+
+/// Writes what the jobs left to be written together.
+fn close(connection: &Connection, closings: Closings, memo: Memo) -> Result<(), StoreError> {
+    catch_unwind(AssertUnwindSafe(|| closings.run(connection, memo))).unwrap_or(Err(StoreError::Panicked))
 }
 
 fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {

@@ -236,3 +236,61 @@ async fn no_space_is_one_clear_error() {
     store.write(|tx| tx.execute("DELETE FROM item WHERE name < $1", params!["00020"])).await.unwrap();
     put(0).await.unwrap();
 }
+
+fn names(store: &Store) -> i64 {
+    store
+        .read(|s| s.query_one("SELECT COUNT(*) FROM item", &[], |row| row.get(0)))
+        .unwrap_or_else(|e: StoreError| panic!("{e}"))
+}
+
+/// Reads go on from a snapshot that stands, but never behind what was answered before; what is written in the background
+/// is seen within milliseconds, and at once after a refresh.
+#[test]
+fn standing_snapshots_never_hide_what_was_answered() {
+    let (_dir, store) = open();
+    for n in 0..200 {
+        assert_eq!(names(&store), n);
+        store.write_blocking(move |tx| insert(tx, &format!("item-{n}"), 1)).unwrap();
+    }
+    for n in 200..220 {
+        store.write_background(move |tx| insert(tx, &format!("item-{n}"), 1)).unwrap();
+        store.refresh();
+        assert_eq!(names(&store), n + 1);
+    }
+    store.write_background(|tx| insert(tx, "behind", 1)).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while names(&store) != 221 {
+        assert!(std::time::Instant::now() < deadline, "background writes are never seen");
+        std::thread::yield_now();
+    }
+}
+
+/// Busy readers do not keep the write-ahead log from being emptied.
+#[test]
+fn the_log_does_not_grow_under_readers() {
+    let (dir, store) = open();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, stop) = (store.clone(), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    names(&store);
+                }
+            })
+        })
+        .collect();
+    for n in 0..160_i64 {
+        store
+            .write_background(move |tx| {
+                let body = vec![7_u8; 1 << 20];
+                tx.execute("DELETE FROM item", &[])?;
+                tx.execute("INSERT INTO item VALUES ($1, 1, $2)", params![format!("big-{n}"), body]).map(drop)
+            })
+            .unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+    let log = std::fs::metadata(dir.path().join("marram.db-wal")).unwrap().len();
+    assert!(log < 96 << 20, "{log} bytes after 160 MiB");
+}
