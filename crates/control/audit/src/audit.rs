@@ -15,7 +15,7 @@ use marram_store::{Snapshot, Store, StoreError, Tx, params};
 use marram_types::{AccountId, Region, SharedClock};
 use tokio::sync::Notify;
 
-use crate::chain::{Prepared, append, head, link};
+use crate::chain::{Prepared, append, head, link, link_all};
 use crate::checkpoint::{Checkpoint, complete_length};
 use crate::key::AuditKey;
 use crate::record::{AuditRecord, Decision, EventType, UserIdentity};
@@ -375,6 +375,7 @@ impl Keeper {
     fn answer(&self, message: Message) -> bool {
         self.write_owed();
         self.write_repeats(matches!(message, Message::Close));
+        self.store.refresh();
         match message {
             Message::Record(record) => self.write(vec![record.prepare()]),
             Message::Flush(done) => {
@@ -410,8 +411,9 @@ impl Keeper {
 
     fn attempt(&self, batch: &Arc<Vec<Prepared>>) -> Result<(), StoreError> {
         let batch = Arc::clone(batch);
-        self.store.write_blocking(move |tx: &mut Tx<'_>| {
-            batch.iter().try_for_each(|record| link(tx, record, None).map(|_| ()))
+        self.store.write_background(move |tx: &mut Tx<'_>| {
+            let batch: Vec<_> = batch.iter().map(|prepared| (prepared, None)).collect();
+            link_all(tx, &batch)
         })
     }
 
@@ -542,17 +544,15 @@ fn is_hopeless(error: &StoreError) -> bool {
     !matches!(error, StoreError::NoSpace | StoreError::Io(_) | StoreError::Busy)
 }
 
-/// Accounts with records, by one index seek each.
+/// Accounts with records, by two index seeks each.
 pub(crate) fn accounts(snapshot: &Snapshot<'_>) -> Result<Vec<AccountId>, StoreError> {
     let mut all: Vec<AccountId> = Vec::new();
     loop {
         let last = all.last().map_or("", AccountId::as_str);
-        let next = snapshot.query_opt(
-            "SELECT account FROM audit_record WHERE account > $1 ORDER BY account LIMIT 1",
-            params![last],
-            |row| row.parse(0),
-        )?;
-        match next {
+        let next = |sql| snapshot.query_opt::<AccountId, StoreError>(sql, params![last], |row| row.parse(0));
+        let alone = next("SELECT account FROM audit_record WHERE account > $1 ORDER BY account LIMIT 1")?;
+        let together = next("SELECT account FROM audit_segment WHERE account > $1 ORDER BY account LIMIT 1")?;
+        match [alone, together].into_iter().flatten().min() {
             Some(account) => all.push(account),
             None => return Ok(all),
         }
@@ -570,11 +570,17 @@ fn stored_frontier(snapshot: &Snapshot<'_>, account: &AccountId) -> Result<(u64,
 }
 
 fn advance(snapshot: &Snapshot<'_>, account: &AccountId, mut frontier: Frontier) -> Result<Frontier, StoreError> {
+    let size = i64::try_from(frontier.size()).unwrap_or(i64::MAX);
+    // A checkpoint covers whole commits, so no segment lies across its end.
     snapshot.query_each(
-        "SELECT leaf FROM audit_record WHERE account = $1 AND seq > $2 ORDER BY seq",
-        params![account, i64::try_from(frontier.size()).unwrap_or(i64::MAX)],
+        "SELECT seq, leaf FROM audit_record WHERE account = $1 AND seq > $2
+         UNION ALL SELECT first_seq, leaves FROM audit_segment WHERE account = $1 AND first_seq > $2
+         ORDER BY 1",
+        params![account, size],
         |row| {
-            frontier.push(row.get(0)?);
+            for leaf in row.blob(1)?.chunks_exact(32) {
+                frontier.push(leaf.try_into().expect("chunks of 32"));
+            }
             Ok::<_, StoreError>(true)
         },
     )?;

@@ -1,9 +1,11 @@
 //! Appending: the next place in the account's chain, inside the caller's transaction.
 //!
+//! Records of transactions that are committed together get their places together, right before the commit.
+//!
 //! Everything that does not depend on the place is rendered ahead ([`AuditRecord::prepare`]), because all writers share
 //! the thread that appends.
 
-use marram_store::{Snapshot, StoreError, Tx, params};
+use marram_store::{Closing, Snapshot, StoreError, Tx, params};
 use marram_types::{AccountId, Region, Timestamp};
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -11,21 +13,11 @@ use smol_str::SmolStr;
 use crate::canonical::write_string;
 use crate::record::{AuditRecord, Rendered};
 use crate::redact::write_redacted;
+use crate::segment::{SEGMENT_MIN, Segment};
 use crate::tree::{Hash, leaf_hash};
 
 /// `prev` of an account's first record.
 pub(crate) const GENESIS: Hash = [0; 32];
-
-/// Where a record came to stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Appended {
-    /// Its number in the account's log, from 1, without gaps.
-    pub seq: i64,
-    /// Its `eventID`, a version 7 UUID.
-    pub event_id: String,
-    /// `SHA-256(0x00 || canonical record)`.
-    pub leaf: Hash,
-}
 
 /// A record rendered but for its place in the chain and, if the caller has it later, its `responseElements`.
 #[derive(Debug, Clone)]
@@ -56,13 +48,63 @@ impl Prepared {
     pub(crate) fn realm(&self) -> (AccountId, Region) {
         (self.account.clone(), self.region.clone())
     }
+
+    /// The whole text at its place, and its leaf.
+    fn place(&self, seq: i64, prev: &Hash, response: Option<&Value>) -> (String, Hash) {
+        let texts = &self.texts;
+        let mut later = String::new();
+        let response = match response {
+            Some(response) if !self.read_only => {
+                write_redacted(&mut later, response);
+                &later
+            }
+            _ => &texts.response,
+        };
+        let mut prev_hex = [0; 64];
+        hex::encode_to_slice(prev, &mut prev_hex).expect("two digits per byte");
+        let prev_hex = std::str::from_utf8(&prev_hex).expect("hex digits are ASCII");
+        let number = seq.to_string();
+        let pieces = [
+            "{",
+            &texts.before,
+            "\"marram\":{",
+            &self.marram,
+            ",\"prev\":\"",
+            prev_hex,
+            "\",\"seq\":",
+            &number,
+            "}",
+            &texts.between,
+            ",\"responseElements\":",
+            response,
+            &texts.after,
+            "}",
+        ];
+        let text = pieces.concat();
+        let leaf = leaf_hash(text.as_bytes());
+        (text, leaf)
+    }
 }
 
-/// Appends one record to the log of its account. Durable with the transaction, gone with it.
+/// A record on its way into the chain: linked with those of all transactions that share its commit.
+struct Pending {
+    prepared: Prepared,
+    response: Option<Value>,
+}
+
+impl Closing for Pending {
+    fn close(tx: &mut Tx<'_>, all: Vec<Self>) -> Result<(), StoreError> {
+        let all: Vec<_> = all.iter().map(|one| (&one.prepared, one.response.as_ref())).collect();
+        link_all(tx, &all)
+    }
+}
+
+/// Appends one record to the log of its account. Durable with the transaction, gone with it; it gets its place in the
+/// chain right before the commit.
 ///
 /// # Errors
 /// The store's; then the caller's transaction must fail too.
-pub fn append(tx: &mut Tx<'_>, record: AuditRecord) -> Result<Appended, StoreError> {
+pub fn append(tx: &mut Tx<'_>, record: AuditRecord) -> Result<(), StoreError> {
     append_prepared(tx, record.prepare(), None)
 }
 
@@ -70,50 +112,16 @@ pub fn append(tx: &mut Tx<'_>, record: AuditRecord) -> Result<Appended, StoreErr
 ///
 /// # Errors
 /// As [`append`].
-pub fn append_prepared(tx: &mut Tx<'_>, prepared: Prepared, response: Option<Value>) -> Result<Appended, StoreError> {
-    let (seq, leaf) = link(tx, &prepared, response.as_ref())?;
-    Ok(Appended { seq, event_id: prepared.event_id, leaf })
+pub fn append_prepared(tx: &mut Tx<'_>, prepared: Prepared, response: Option<Value>) -> Result<(), StoreError> {
+    tx.close_with(Pending { prepared, response });
+    Ok(())
 }
 
-/// Gives a record its place and stores it; answers number and leaf.
-pub(crate) fn link(tx: &mut Tx<'_>, prepared: &Prepared, response: Option<&Value>) -> Result<(i64, Hash), StoreError> {
-    let known = tx.memo::<Heads>().0.iter().find(|(account, ..)| *account == prepared.account);
-    let (last_seq, prev) = match known {
-        Some((_, seq, leaf)) => (*seq, *leaf),
-        None => head(tx, &prepared.account)?,
-    };
+/// Gives a record its place and stores it.
+pub(crate) fn link(tx: &mut Tx<'_>, prepared: &Prepared, response: Option<&Value>) -> Result<(), StoreError> {
+    let (last_seq, prev) = end_of(tx, &prepared.account)?;
     let seq = last_seq + 1;
-    let texts = &prepared.texts;
-    let mut later = String::new();
-    let response = match response {
-        Some(response) if !prepared.read_only => {
-            write_redacted(&mut later, response);
-            &later
-        }
-        _ => &texts.response,
-    };
-    let mut prev_hex = [0; 64];
-    hex::encode_to_slice(prev, &mut prev_hex).expect("two digits per byte");
-    let prev_hex = std::str::from_utf8(&prev_hex).expect("hex digits are ASCII");
-    let number = seq.to_string();
-    let pieces = [
-        "{",
-        &texts.before,
-        "\"marram\":{",
-        &prepared.marram,
-        ",\"prev\":\"",
-        prev_hex,
-        "\",\"seq\":",
-        &number,
-        "}",
-        &texts.between,
-        ",\"responseElements\":",
-        response,
-        &texts.after,
-        "}",
-    ];
-    let text = pieces.concat();
-    let leaf = leaf_hash(text.as_bytes());
+    let (text, leaf) = prepared.place(seq, &prev, response);
     tx.execute(
         "INSERT INTO audit_record (account, seq, time, region, event_id, event_source, event_name, read_only,
              management, username, access_key_id, resources, leaf, record)
@@ -135,12 +143,66 @@ pub(crate) fn link(tx: &mut Tx<'_>, prepared: &Prepared, response: Option<&Value
             text
         ],
     )?;
-    let heads = &mut tx.memo::<Heads>().0;
-    match heads.iter_mut().find(|(account, ..)| *account == prepared.account) {
-        Some(head) => (head.1, head.2) = (seq, leaf),
-        None => heads.push((prepared.account.clone(), seq, leaf)),
+    note_end(tx, &prepared.account, seq, leaf);
+    Ok(())
+}
+
+/// A record and the answer that came later, if one did.
+type Late<'r> = (&'r Prepared, Option<&'r Value>);
+
+/// [`link`] for many records of any accounts, in their order: those of one account that are many enough share rows.
+pub(crate) fn link_all(tx: &mut Tx<'_>, batch: &[Late<'_>]) -> Result<(), StoreError> {
+    let mut accounts: Vec<(&AccountId, Vec<Late<'_>>)> = Vec::new();
+    for (prepared, response) in batch {
+        match accounts.iter_mut().find(|(account, _)| **account == prepared.account) {
+            Some((_, own)) => own.push((prepared, *response)),
+            None => accounts.push((&prepared.account, vec![(prepared, *response)])),
+        }
     }
-    Ok((seq, leaf))
+    for (account, own) in accounts {
+        if own.len() < SEGMENT_MIN {
+            own.into_iter().try_for_each(|(prepared, response)| link(tx, prepared, response))?;
+        } else {
+            link_segments(tx, account, &own)?;
+        }
+    }
+    Ok(())
+}
+
+fn link_segments(tx: &mut Tx<'_>, account: &AccountId, batch: &[Late<'_>]) -> Result<(), StoreError> {
+    let (mut seq, mut prev) = end_of(tx, account)?;
+    let mut waiting = batch.iter().peekable();
+    while let Some((first, _)) = waiting.peek() {
+        let (first_seq, time) = (seq + 1, first.time);
+        let mut segment = Segment::default();
+        while !segment.is_full()
+            && let Some((prepared, response)) = waiting.next()
+        {
+            seq += 1;
+            let (text, leaf) = prepared.place(seq, &prev, *response);
+            segment.push(text, leaf);
+            prev = leaf;
+        }
+        segment.store(tx, account, first_seq, time, &prev)?;
+    }
+    note_end(tx, account, seq, prev);
+    Ok(())
+}
+
+/// Where the account's log ends in this transaction.
+fn end_of(tx: &mut Tx<'_>, account: &AccountId) -> Result<(i64, Hash), StoreError> {
+    match tx.memo::<Heads>().0.iter().find(|(known, ..)| known == account) {
+        Some((_, seq, leaf)) => Ok((*seq, *leaf)),
+        None => head(tx, account),
+    }
+}
+
+fn note_end(tx: &mut Tx<'_>, account: &AccountId, seq: i64, leaf: Hash) {
+    let heads = &mut tx.memo::<Heads>().0;
+    match heads.iter_mut().find(|(known, ..)| known == account) {
+        Some(head) => (head.1, head.2) = (seq, leaf),
+        None => heads.push((account.clone(), seq, leaf)),
+    }
 }
 
 impl AuditRecord {
@@ -183,12 +245,13 @@ impl AuditRecord {
 
 /// Number and leaf of the account's last record; 0 and [`GENESIS`] when there is none.
 pub(crate) fn head(snapshot: &Snapshot<'_>, account: &AccountId) -> Result<(i64, Hash), StoreError> {
-    let last = snapshot.query_opt(
-        "SELECT seq, leaf FROM audit_record WHERE account = $1 ORDER BY seq DESC LIMIT 1",
-        params![account],
-        |row| Ok::<_, StoreError>((row.get(0)?, row.get(1)?)),
-    )?;
-    Ok(last.unwrap_or((0, GENESIS)))
+    let last = |sql| {
+        let found = snapshot.query_opt(sql, params![account], |row| Ok::<_, StoreError>((row.get(0)?, row.get(1)?)))?;
+        Ok::<(i64, Hash), StoreError>(found.unwrap_or((0, GENESIS)))
+    };
+    let alone = last("SELECT seq, leaf FROM audit_record WHERE account = $1 ORDER BY seq DESC LIMIT 1")?;
+    let together = last("SELECT last_seq, leaf FROM audit_segment WHERE account = $1 ORDER BY first_seq DESC LIMIT 1")?;
+    Ok(if together.0 > alone.0 { together } else { alone })
 }
 
 /// What LookupEvents searches resources in: one `type|arn` per line, a newline on both ends of each.

@@ -21,12 +21,14 @@ mod record;
 mod redact;
 mod repeat;
 mod schema;
+mod segment;
+mod text;
 mod tree;
 mod verify;
 
 pub use audit::{Audit, AuditError, AuditStats, AuditUnavailable};
 pub use canonical::to_canonical_json;
-pub use chain::{Appended, Prepared, append, append_prepared};
+pub use chain::{Prepared, append, append_prepared};
 pub use checkpoint::{Checkpoint, CheckpointError, read_checkpoints};
 pub use key::{AuditKey, PublicKey};
 pub use lookup::{Filter, LookupPage, LookupQuery, LookupRecord, lookup};

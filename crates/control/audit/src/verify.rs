@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use marram_store::{Snapshot, StoreError, params};
+use marram_store::{Row, Snapshot, StoreError, params};
 use marram_types::{AccountId, Timestamp};
-use serde::Deserialize;
 
 use crate::audit::accounts;
-use crate::chain::{GENESIS, resource_lines};
+use crate::chain::GENESIS;
 use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::segment::unfold;
+use crate::text::Text;
 use crate::tree::{Frontier, Hash, leaf_hash};
 
 /// What a verification found.
@@ -77,46 +78,6 @@ pub enum Problem {
     /// The checkpoint itself.
     #[error(transparent)]
     Checkpoint(CheckpointError),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Text<'t> {
-    #[serde(borrow)]
-    event_time: std::borrow::Cow<'t, str>,
-    aws_region: &'t str,
-    #[serde(rename = "eventID")]
-    event_id: &'t str,
-    event_source: &'t str,
-    event_name: &'t str,
-    read_only: bool,
-    management_event: bool,
-    user_identity: Identity,
-    #[serde(default)]
-    resources: Vec<TouchedResource>,
-    marram: Place<'t>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity {
-    user_name: Option<String>,
-    principal_id: Option<String>,
-    access_key_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct TouchedResource {
-    #[serde(rename = "ARN")]
-    arn: String,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Place<'t> {
-    seq: u64,
-    prev: &'t str,
 }
 
 /// Verifies the logs of all accounts against themselves and against checkpoints.
@@ -213,13 +174,20 @@ impl<'w> AccountWalk<'w> {
         let account = self.account;
         snapshot.query_each(
             "SELECT seq, leaf, record, time, region, event_id, event_source, event_name, read_only, management,
-                 username, access_key_id, resources
-             FROM audit_record WHERE account = $1 ORDER BY seq",
+                 username, access_key_id, resources, seq, leaf, NULL
+             FROM audit_record WHERE account = $1
+             UNION ALL
+             SELECT first_seq, leaf, NULL, time, NULL, NULL, NULL, NULL, NULL, NULL,
+                 NULL, NULL, NULL, last_seq, leaves, texts
+             FROM audit_segment WHERE account = $1
+             ORDER BY 1",
             params![account],
             |row| {
                 let seq: u64 = row.get(0)?;
-                let text = row.text(2)?;
-                self.record(seq, row.get(1)?, text, &row_columns(row)?);
+                match row.get::<Option<String>>(2)? {
+                    Some(text) => self.record(seq, row.get(1)?, &text, Some(&row_columns(row)?)),
+                    None => self.segment(seq, row)?,
+                }
                 Ok::<_, StoreError>(true)
             },
         )?;
@@ -231,7 +199,32 @@ impl<'w> AccountWalk<'w> {
         Ok(())
     }
 
-    fn record(&mut self, seq: u64, leaf: Hash, text: &str, columns: &Columns) {
+    /// Many records in one row. What cannot be taken apart is as good as not there.
+    fn segment(&mut self, first: u64, row: &Row<'_>) -> Result<(), StoreError> {
+        let (leaf, last): (Hash, u64) = (row.get(1)?, row.get(13)?);
+        let (leaves, remainder) = row.blob(14)?.as_chunks::<32>();
+        let texts = unfold(row.blob(15)?)
+            .filter(|texts| !texts.is_empty() && texts.len() == leaves.len() && remainder.is_empty())
+            .filter(|texts| last.checked_sub(first).is_some_and(|more| more + 1 == texts.len() as u64));
+        let Some(texts) = texts else {
+            self.find(Some(first), Problem::Unreadable);
+            return Ok(());
+        };
+        for ((seq, text), leaf) in (first..).zip(&texts).zip(leaves) {
+            self.record(seq, *leaf, text, None);
+        }
+        // Appending goes on from the row's own leaf, searching in time from its own time.
+        if leaves.last() != Some(&leaf) {
+            self.find(Some(last), Problem::Column("leaf"));
+        }
+        let began = serde_json::from_str::<Text<'_>>(&texts[0]).ok().map(|text| text.event_time.into_owned());
+        if began.is_some_and(|began| began != row.get::<Timestamp>(3).map(|time| time.rfc3339()).unwrap_or_default()) {
+            self.find(Some(first), Problem::Column("time"));
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, seq: u64, leaf: Hash, text: &str, columns: Option<&Columns>) {
         self.report.records += 1;
         let missing = seq.saturating_sub(self.last_seq + 1);
         if missing > 0 {
@@ -251,7 +244,7 @@ impl<'w> AccountWalk<'w> {
                 if missing == 0 && record.marram.prev != hex::encode(self.last_leaf) {
                     self.find(Some(seq), Problem::Unlinked);
                 }
-                if let Some(column) = columns.differs_from(&record) {
+                if let Some(column) = columns.and_then(|columns| columns.differs_from(&record)) {
                     self.find(Some(seq), Problem::Column(column));
                 }
             }
@@ -285,7 +278,7 @@ struct Columns {
     resources: String,
 }
 
-fn row_columns(row: &marram_store::Row<'_>) -> Result<Columns, StoreError> {
+fn row_columns(row: &Row<'_>) -> Result<Columns, StoreError> {
     Ok(Columns {
         time: row.get(3)?,
         texts: [row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?],
@@ -300,9 +293,6 @@ fn row_columns(row: &marram_store::Row<'_>) -> Result<Columns, StoreError> {
 impl Columns {
     fn differs_from(&self, text: &Text<'_>) -> Option<&'static str> {
         let [region, event_id, event_source, event_name] = &self.texts;
-        let identity = &text.user_identity;
-        let session = || identity.principal_id.as_deref().and_then(|id| Some(id.split_once(':')?.1));
-        let resources = resource_lines(text.resources.iter().map(|r| (r.arn.as_str(), r.kind.as_deref())));
         [
             ("time", self.time.rfc3339() == text.event_time),
             ("region", region == text.aws_region),
@@ -311,9 +301,9 @@ impl Columns {
             ("event_name", event_name == text.event_name),
             ("read_only", self.read_only == text.read_only),
             ("management", self.management == text.management_event),
-            ("username", self.username.as_deref() == identity.user_name.as_deref().or_else(session)),
-            ("access_key_id", self.access_key_id == identity.access_key_id),
-            ("resources", self.resources == resources),
+            ("username", self.username.as_deref() == text.username()),
+            ("access_key_id", self.access_key_id == text.user_identity.access_key_id),
+            ("resources", self.resources == text.resources()),
         ]
         .into_iter()
         .find_map(|(name, same)| (!same).then_some(name))

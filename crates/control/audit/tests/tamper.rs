@@ -56,7 +56,7 @@ impl House {
         for _ in 0..count {
             self.clock.advance(std::time::Duration::from_secs(1));
             let record = record(account.clone(), "CreateThing", marram_types::Clock::now(&*self.clock));
-            self.store.write_blocking(move |tx| append(tx, record).map(|_| ())).unwrap();
+            self.store.write_blocking(move |tx| append(tx, record)).unwrap();
         }
     }
 
@@ -169,7 +169,7 @@ fn an_older_backup_is_found_with_a_newer_checkpoint() {
 fn a_torn_checkpoint_is_dropped() {
     let House { dir, store, audit, clock } = house();
     let first = record(account(1), "CreateThing", Timestamp::EPOCH);
-    store.write_blocking(move |tx| append(tx, first).map(|_| ())).unwrap();
+    store.write_blocking(move |tx| append(tx, first)).unwrap();
     audit.close();
     let path = Audit::checkpoint_file_of(dir.path());
     let mut text = std::fs::read_to_string(&path).unwrap();
@@ -240,7 +240,7 @@ fn a_record_has_the_fields_of_a_cloudtrail_event() {
         created: Timestamp::EPOCH,
         mfa: true,
     });
-    house.store.write_blocking(move |tx| append(tx, first).and_then(|_| append(tx, second)).map(|_| ())).unwrap();
+    house.store.write_blocking(move |tx| append(tx, first).and_then(|()| append(tx, second))).unwrap();
     let texts = house
         .store
         .read(|s| {
@@ -285,7 +285,7 @@ fn lookups_filter_and_page() {
             record.user_identity.user_name = Some("bob".into());
             record.resources[0].arn = "arn:aws:iot:us-east-1:000000000001:thing/other".to_owned();
         }
-        house.store.write_blocking(move |tx| append(tx, record).map(|_| ())).unwrap();
+        house.store.write_blocking(move |tx| append(tx, record)).unwrap();
     }
     house.append(account(2), 5);
     let find = |query: LookupQuery| {
