@@ -106,10 +106,11 @@ impl Store {
         private_file(&file).map_err(|error| StoreError::Io(format!("{}: {error}", file.display())))?;
         let connection = connection::open(&file, Use::Write, options.write_cache_kib)?;
         if let Some(bytes) = options.max_bytes {
-            let page: i64 =
-                connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(StoreError::from)?;
+            let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(StoreError::from)?;
             let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page;
-            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).map_err(StoreError::from)?;
+            connection
+                .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+                .map_err(StoreError::from)?;
         }
         let answer = first(&connection)?;
         let stats = Arc::new(WriterStats::default());
