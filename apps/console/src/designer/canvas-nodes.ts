@@ -1,7 +1,7 @@
 // From the drawing to what React Flow draws; what did not change keeps its object, so that it is not drawn again.
 import { MarkerType } from "@xyflow/react";
 import type { Diagnostic } from "../tdm-editor/service.ts";
-import type { Flow, FlowEdge, FlowNode, Point } from "./drawing.ts";
+import { endOf, type Flow, type FlowEdge, type FlowNode, isTrigger, nodeId, type Point } from "./drawing.ts";
 import type { EventEdgeType } from "./event-edge.tsx";
 import { EDGE_WORDS, spoken } from "./kinds.tsx";
 import { NODE_WIDTH, nodeHeight, places } from "./layout.ts";
@@ -33,13 +33,14 @@ export function canvasNodes(
   selected: ReadonlySet<string> | null,
 ): StepNodeType[] {
   const old = new Map(before.map((node) => [node.id, node]));
-  const unplaced = flow.nodes.some((node) => node.position === null && !old.has(node.name));
+  const unplaced = flow.nodes.some((node) => node.position === null && !old.has(nodeId(node)));
   const at = unplaced ? places(flow) : new Map<string, Point>();
   return flow.nodes.map((node) => {
-    const kept = old.get(node.name);
-    const position = node.position ?? kept?.position ?? at.get(node.name) ?? { x: 0, y: 0 };
+    const id = nodeId(node);
+    const kept = old.get(id);
+    const position = node.position ?? kept?.position ?? at.get(id) ?? { x: 0, y: 0 };
     const { errors, warnings } = counts(node, diagnostics);
-    const isSelected = selected ? selected.has(node.name) : (kept?.selected ?? false);
+    const isSelected = selected ? selected.has(id) : (kept?.selected ?? false);
     const same =
       kept &&
       signature(kept.data.node) === signature(node) &&
@@ -52,13 +53,13 @@ export function canvasNodes(
     const height = nodeHeight(node);
     return {
       ...(kept?.measured ? { measured: kept.measured } : {}),
-      id: node.name,
+      id,
       type: "step",
       position,
       data: { node, errors, warnings },
       selected: isSelected,
-      draggable: !node.readOnly,
-      deletable: !node.readOnly,
+      draggable: !node.readOnly && node.fixed !== true,
+      deletable: !node.readOnly && !(node.fixed === true && !isTrigger(node)),
       initialWidth: NODE_WIDTH,
       initialHeight: height,
       ariaLabel: spoken(node),
@@ -72,7 +73,15 @@ const COLOURS: Readonly<Record<FlowEdge["kind"], string>> = {
   error: "var(--edge-error)",
   check: "var(--edge-check)",
   triggers: "var(--edge-triggers)",
+  uses: "var(--edge-uses)",
+  listens: "var(--edge-triggers)",
 };
+
+/** The handle an edge leaves from. */
+function outlet(edge: FlowEdge): string {
+  if (edge.kind === "triggers") return "out";
+  return edge.kind === "uses" || edge.kind === "listens" ? "success" : edge.port;
+}
 
 /** Connections of a flow. */
 export function canvasEdges(flow: Flow, before: readonly EventEdgeType[]): EventEdgeType[] {
@@ -84,13 +93,13 @@ export function canvasEdges(flow: Flow, before: readonly EventEdgeType[]): Event
     return {
       id: edge.id,
       type: "event",
-      source: edge.source,
-      target: edge.target,
-      sourceHandle: edge.kind === "triggers" ? "out" : edge.port,
+      source: endOf(edge, "source"),
+      target: endOf(edge, "target"),
+      sourceHandle: outlet(edge),
       targetHandle: "in",
       data: { edge },
       selected: kept?.selected ?? false,
-      deletable: edge.kind !== "triggers",
+      deletable: flow.derived === true ? false : edge.kind !== "triggers",
       markerEnd: {
         type: MarkerType.ArrowClosed,
         color: COLOURS[edge.kind],

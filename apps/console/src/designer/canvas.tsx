@@ -20,11 +20,12 @@ import { type DragEvent, type ReactNode, useCallback, useEffect, useImperativeHa
 import type { Diagnostic } from "../tdm-editor/service.ts";
 import classes from "./canvas.module.css";
 import { canvasEdges, canvasNodes } from "./canvas-nodes.ts";
-import type { Flow, Point } from "./drawing.ts";
+import { type EdgeKind, type Flow, nodeId, type Point } from "./drawing.ts";
 import { EventEdge, type EventEdgeType } from "./event-edge.tsx";
+import { EDGE_LEGEND } from "./kinds.tsx";
 import { NEW_RULE, StepNode, type StepNodeType } from "./step-node.tsx";
 
-/** What is chosen: steps, or one connection. */
+/** What is chosen: nodes by their ids on the canvas (`nodeId`), or one connection. */
 export interface Selection {
   readonly nodes: ReadonlySet<string>;
   readonly edge: string | null;
@@ -46,7 +47,7 @@ export interface CanvasProps {
   readonly diagnostics: readonly Diagnostic[];
   readonly readOnly?: boolean;
   readonly onSelect?: (selection: Selection) => void;
-  readonly onMove?: (moves: readonly { name: string; at: Point }[]) => void;
+  readonly onMove?: (moves: readonly { id: string; at: Point }[]) => void;
   readonly onConnect?: (source: string, target: string, port: string | null) => void;
   readonly onRemove?: (nodes: readonly string[], edges: readonly string[]) => void;
   readonly onDropEntry?: (id: string, at: Point) => void;
@@ -129,7 +130,7 @@ export function Canvas(props: CanvasProps) {
         setEdges((before) =>
           before.map((one) => (one.selected === (one.id === edge) ? one : { ...one, selected: one.id === edge })),
         );
-        if ([...names].every((name) => latest.current.flow.nodes.some((node) => node.name === name)))
+        if ([...names].every((name) => latest.current.flow.nodes.some((node) => nodeId(node) === name)))
           wanted.current = null;
       },
       fit: (names) => {
@@ -152,11 +153,11 @@ export function Canvas(props: CanvasProps) {
       applyNodes(changes);
       const moves = changes.flatMap((change) => {
         if (change.type !== "position" || change.dragging === true || !change.position) return [];
-        const drawn = latest.current.flow.nodes.find((node) => node.name === change.id);
+        const drawn = latest.current.flow.nodes.find((node) => nodeId(node) === change.id);
         const at = { x: Math.round(change.position.x), y: Math.round(change.position.y) };
         const before = drawn?.position ?? moved.current.get(change.id);
         if (!drawn || (before && before.x === at.x && before.y === at.y)) return [];
-        return [{ name: change.id, at }];
+        return [{ id: change.id, at }];
       });
       if (moves.length > 0) latest.current.onMove?.(moves);
     },
@@ -187,7 +188,7 @@ export function Canvas(props: CanvasProps) {
   /** What is removed goes when the document has changed. */
   const removing = useCallback(
     async ({ nodes: some, edges: lines }: { nodes: StepNodeType[]; edges: EventEdgeType[] }) => {
-      const names = some.filter((node) => !node.data.node.readOnly).map((node) => node.id);
+      const names = some.filter((node) => node.deletable !== false).map((node) => node.id);
       const gone = new Set(names);
       const loose = lines.filter(
         (edge) => edge.deletable !== false && !gone.has(edge.source) && !gone.has(edge.target),
@@ -261,15 +262,34 @@ export function Canvas(props: CanvasProps) {
             ariaLabel="Overview of the flow"
           />
         )}
+        <Legend flow={flow} />
         {props.children && <Panel position="top-center">{props.children}</Panel>}
       </ReactFlow>
     </div>
   );
 }
 
+/** What the lines mean, for those that are on the drawing; nothing where all are of the plain kind. */
+function Legend({ flow }: { flow: Flow }) {
+  const kinds = useMemo(() => [...new Set(flow.edges.map((edge) => edge.kind))].sort(byLegend), [flow]);
+  if (kinds.length < 2 && (kinds[0] === undefined || kinds[0] === "success")) return null;
+  return (
+    <Panel position="bottom-center" className={classes.legend ?? ""}>
+      {kinds.map((kind) => (
+        <span key={kind} className={classes.kind} data-kind={kind}>
+          {EDGE_LEGEND[kind]}
+        </span>
+      ))}
+    </Panel>
+  );
+}
+
+const LEGEND = Object.keys(EDGE_LEGEND);
+const byLegend = (one: EdgeKind, other: EdgeKind) => LEGEND.indexOf(one) - LEGEND.indexOf(other);
+
 function minimapColour(scheme: "light" | "dark") {
   const tones =
     scheme === "dark" ? ["#2fa584", "#748ffc", "#9775fa", "#5c6764"] : ["#7bcab2", "#91a7ff", "#b197fc", "#c2c9c6"];
-  const index = { device: 0, service: 1, choice: 2, clock: 3, event: 3, unknown: 3 };
+  const index = { device: 0, service: 1, choice: 2, clock: 3, event: 3, unknown: 3, flow: 2, system: 1, value: 3 };
   return (node: StepNodeType) => tones[index[node.data.node.kind]] ?? "#c2c9c6";
 }

@@ -1,13 +1,16 @@
 // What the parts of the designer share: the open document, the flow on the canvas, and how to change it.
 import { createContext, useContext, useEffect, useMemo, useSyncExternalStore } from "react";
 import { language } from "../tdm-editor/service.ts";
+import type { Desk } from "./desk.ts";
 import type { Edit, Flow } from "./drawing.ts";
 import { DocumentSession, type DocumentState } from "./session.ts";
 
 export interface Designer {
   readonly state: DocumentState;
+  /** What is drawn: flow, system or deployment. */
+  readonly desk: Desk;
   readonly flow: Flow;
-  /** Name of the flow in edits. */
+  /** Name of what is drawn in edits. */
   readonly key: string;
   readonly readOnly: boolean;
   /** Sends edits; failures are shown by the workbench. */

@@ -1,21 +1,23 @@
 // One flow in the designer: loads a revision, saves new ones, leads on to the deployment.
-import { Badge, Button, Center, Group, Loader, Menu, Text } from "@mantine/core";
+import { Badge, Button, Center, Group, Loader, Text } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { useBlocker } from "@tanstack/react-router";
-import { ChevronDown, Rocket, Save } from "lucide-react";
+import { Rocket, Save } from "lucide-react";
 import { useEffect, useState } from "react";
-import { useAction, useCall } from "../api/call.ts";
+import { useAction } from "../api/call.ts";
 import { useMay } from "../api/may.tsx";
 import { urnName } from "../models/urn.ts";
 import { Empty } from "../ui/empty.tsx";
 import { ErrorPanel } from "../ui/error-panel.tsx";
 import { ButtonLink, TextLink, useGo, useParam, useSetParams } from "../ui/link.tsx";
-import { GRAPH, TEMPLATE_KEYS, type TemplateSummary, useTemplate, writeTemplate } from "./api.ts";
+import { TEMPLATE_KEYS, type TemplateSummary, useTemplate, writeTemplate } from "./api.ts";
 import { useDocument, useDocumentSession } from "./context.ts";
 import classes from "./design-page.module.css";
 import { flowKey } from "./drawing.ts";
 import { emptyFlow } from "./new-flow.tsx";
+import { Revisions } from "./revisions.tsx";
 import { currentFlow } from "./session.ts";
+import { useLeaveGuard } from "./use-leave-guard.ts";
+import { useFlowPalette } from "./use-palette.ts";
 import { Workbench } from "./workbench.tsx";
 
 export function DesignPage() {
@@ -64,6 +66,7 @@ function Design({ urn, text, revision, old }: { urn: string; text: string; revis
   const go = useGo();
   const setParams = useSetParams();
   const [saved, setSaved] = useState(revision);
+  const palette = useFlowPalette();
   const flow = currentFlow(state);
   const name = flow?.name ?? urnName(urn);
   const dirty = state.text !== state.savedText || saved === 0;
@@ -89,19 +92,14 @@ function Design({ urn, text, revision, old }: { urn: string; text: string; revis
     },
   });
   const unsaved = state.text !== state.savedText;
-  useBlocker({
-    shouldBlockFn: ({ current, next }) =>
-      unsaved &&
-      current.pathname !== next.pathname &&
-      !window.confirm("This flow has changes that are not saved. Leave anyway?"),
-    enableBeforeUnload: () => unsaved,
-  });
+  useLeaveGuard(unsaved, "This flow has changes that are not saved. Leave anyway?");
   const trySave = () => {
     if (dirty && maySave && !save.isPending) save.mutate();
   };
   return (
     <Workbench
       session={session}
+      palette={palette}
       onSave={trySave}
       title={
         <div className={classes.title}>
@@ -118,7 +116,7 @@ function Design({ urn, text, revision, old }: { urn: string; text: string; revis
       }
       actions={
         <>
-          <Revisions urn={urn} current={saved} />
+          <Revisions kind="Flow" urn={urn} current={saved} />
           <Button
             size="xs"
             variant="default"
@@ -142,39 +140,5 @@ function Design({ urn, text, revision, old }: { urn: string; text: string; revis
         </>
       }
     />
-  );
-}
-
-function Revisions({ urn, current }: { urn: string; current: number }) {
-  const [opened, setOpened] = useState(false);
-  const revisions = useCall<{ summaries?: TemplateSummary[] }>(
-    GRAPH,
-    "GetFlowTemplateRevisions",
-    { id: urn, maxResults: 50 },
-    { enabled: opened && current > 0 },
-  );
-  const go = useGo();
-  if (current === 0) return null;
-  return (
-    <Menu opened={opened} onChange={setOpened} position="bottom-end">
-      <Menu.Target>
-        <Button size="xs" variant="subtle" color="gray" rightSection={<ChevronDown size={14} aria-hidden />}>
-          Revisions
-        </Button>
-      </Menu.Target>
-      <Menu.Dropdown mah={320} className={classes.menu}>
-        {revisions.isPending && <Menu.Label>Reading…</Menu.Label>}
-        {revisions.isError && <Menu.Label>They cannot be read.</Menu.Label>}
-        {(revisions.data?.summaries ?? []).map((one) => (
-          <Menu.Item
-            key={one.revisionNumber}
-            rightSection={one.revisionNumber === current ? <Badge size="xs">open</Badge> : undefined}
-            onClick={() => go({ to: "/flows/design", search: { flow: urn, revision: String(one.revisionNumber) } })}
-          >
-            {one.revisionNumber} · {new Date(one.createdAt * 1000).toLocaleString()}
-          </Menu.Item>
-        ))}
-      </Menu.Dropdown>
-    </Menu>
   );
 }

@@ -64,9 +64,23 @@ export interface InEvent {
   readonly events: readonly string[];
 }
 
-export type NodeKind = "device" | "service" | "choice" | "unknown" | "clock" | "event";
+export type NodeKind = "device" | "service" | "choice" | "unknown" | "clock" | "event" | "flow" | "system" | "value";
 
-/** A step of a flow, or a trigger stored with it. */
+export interface TriggerAction {
+  readonly expr: string;
+  /** Role of the flow that is started; null: no `startFlow`. */
+  readonly flow: string | null;
+  readonly values: readonly string[];
+}
+
+export interface Check {
+  readonly name: string | null;
+  readonly condition: string | null;
+  readonly pass: readonly string[];
+  readonly fail: readonly string[];
+}
+
+/** A step of a flow, a trigger, or a role of a system or deployment. */
 export interface FlowNode extends Range {
   readonly name: string;
   readonly kind: NodeKind;
@@ -93,15 +107,24 @@ export interface FlowNode extends Range {
   readonly out?: string | null;
   readonly rules?: readonly Rule[];
   readonly onError?: OnError | null;
-  readonly onSuccess?: readonly ({
-    readonly name: string | null;
-    readonly condition: string | null;
-    readonly pass: readonly string[];
-    readonly fail: readonly string[];
-  } & Range)[];
+  readonly onSuccess?: readonly (Check & Range)[];
+  /** Device events a trigger's condition names. */
+  readonly listens?: readonly { readonly role: string; readonly event: string }[];
+  /** What a trigger does. */
+  readonly starts?: readonly TriggerAction[];
+  /** Events a device of a system or deployment tells. */
+  readonly events?: readonly string[];
+  /** Of a deployment's device: the thing, null when nothing is bound. */
+  readonly thing?: string | null;
+  /** What a flow role is started with. */
+  readonly parameters?: readonly { readonly name: string; readonly type: string; readonly required: boolean }[];
+  /** The document keeps no place for it. */
+  readonly fixed?: boolean;
+  /** Edges may end at it though it is a trigger. */
+  readonly inlet?: boolean;
 }
 
-export type EdgeKind = "triggers" | "choice" | "success" | "error" | "check";
+export type EdgeKind = "triggers" | "choice" | "success" | "error" | "check" | "uses" | "listens";
 
 export interface FlowEdge extends Range {
   readonly id: string;
@@ -133,29 +156,27 @@ export interface Flow extends Range {
   readonly nodes: readonly FlowNode[];
   readonly edges: readonly FlowEdge[];
   readonly edgesOmitted?: number;
-}
-
-export interface SystemNode extends Range {
-  readonly name: string;
-  readonly kind: string;
-  readonly urn: string | null;
-  readonly title: string;
-  readonly capability?: string | null;
-  readonly actions?: readonly string[];
-  readonly events?: readonly string[];
+  /** Its edges follow from the nodes: nobody draws or removes them. */
+  readonly derived?: boolean;
 }
 
 export interface System extends Range {
   readonly urn: string | null;
   readonly name: string;
   readonly description: string | null;
-  readonly nodes: readonly SystemNode[];
+  readonly nodes: readonly FlowNode[];
+  readonly edges?: readonly FlowEdge[];
+}
+
+export interface DrawnDeployment extends System {
+  /** The system's URN. */
+  readonly system: string | null;
 }
 
 export interface Drawing {
   readonly flows: readonly Flow[];
   readonly systems: readonly System[];
-  readonly deployments?: readonly unknown[];
+  readonly deployments?: readonly DrawnDeployment[];
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -184,12 +205,51 @@ export type FieldName =
   | "device"
   | "out";
 
+/** Which definition of the text is changed. */
+export type Where = { readonly flow: string } | { readonly system: string } | { readonly deployment: string };
+
+export interface NewTrigger {
+  readonly name?: string;
+  readonly description?: string;
+  readonly condition: string;
+  readonly actions?: readonly string[];
+  readonly position?: Point;
+}
+
+export interface NewRole {
+  readonly kind: "device" | "flow" | "service" | "system";
+  readonly name?: string;
+  readonly urn: string;
+  readonly position?: Point;
+}
+
 /** One change of the text, told by what is drawn. */
 export type Edit =
-  | { readonly op: "move"; readonly flow: string; readonly node: string; readonly x: number; readonly y: number }
+  | ({ readonly op: "move"; readonly node: string; readonly x: number; readonly y: number } & Where)
+  | ({ readonly op: "move"; readonly trigger: string; readonly x: number; readonly y: number } & Where)
+  | ({ readonly op: "add-trigger"; readonly trigger: NewTrigger } & Where)
+  | ({
+      readonly op: "set-trigger";
+      readonly trigger: string;
+      readonly name?: string;
+      readonly description?: string | null;
+      readonly condition?: string;
+      readonly actions?: readonly string[];
+    } & Where)
+  | ({ readonly op: "remove-trigger"; readonly trigger: string } & Where)
+  | { readonly op: "add-node"; readonly system: string; readonly node: NewRole }
+  | { readonly op: "set-role"; readonly system: string; readonly node: string; readonly urn: string }
+  | { readonly op: "bind"; readonly deployment: string; readonly role: string; readonly thing: string }
+  | { readonly op: "unbind"; readonly deployment: string; readonly role: string }
+  | {
+      readonly op: "set-on-success";
+      readonly flow: string;
+      readonly node: string;
+      readonly checks: readonly Check[];
+    }
   | { readonly op: "add-node"; readonly flow: string; readonly node: NewNode }
-  | { readonly op: "remove-node"; readonly flow: string; readonly node: string }
-  | { readonly op: "rename-node"; readonly flow: string; readonly node: string; readonly to: string }
+  | ({ readonly op: "remove-node"; readonly node: string } & Where)
+  | ({ readonly op: "rename-node"; readonly node: string; readonly to: string } & Where)
   | {
       readonly op: "connect";
       readonly flow: string;
@@ -240,7 +300,30 @@ export function flowKey(flow: Flow): string {
   return flow.urn ?? flow.name;
 }
 
-/** Steps run; triggers are drawn but belong to the deployment. */
+/** Triggers start flows. */
+export function isTrigger(node: Pick<FlowNode, "kind">): boolean {
+  return node.kind === "clock" || node.kind === "event";
+}
+
+/** Steps run; triggers are drawn beside them. */
 export function isStep(node: FlowNode): boolean {
-  return node.kind !== "clock" && node.kind !== "event";
+  return !isTrigger(node);
+}
+
+/** A trigger may have the name of a step or role, so its id on the canvas starts with what no name holds. */
+const TRIGGER_MARK = "\u0001";
+
+export function triggerId(name: string): string {
+  return `${TRIGGER_MARK}${name}`;
+}
+
+/** What a node is called on the canvas. */
+export function nodeId(node: Pick<FlowNode, "kind" | "name">): string {
+  return isTrigger(node) ? triggerId(node.name) : node.name;
+}
+
+/** The id of the node an edge starts or ends at. */
+export function endOf(edge: Pick<FlowEdge, "kind" | "source" | "target">, end: "source" | "target"): string {
+  const isMarked = end === "source" ? edge.kind === "triggers" : edge.kind === "listens";
+  return isMarked ? triggerId(edge[end]) : edge[end];
 }

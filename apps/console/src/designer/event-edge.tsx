@@ -4,6 +4,7 @@ import { memo, useContext, useSyncExternalStore } from "react";
 import { RunContext } from "../live/run-store.ts";
 import type { FlowEdge } from "./drawing.ts";
 import classes from "./event-edge.module.css";
+import { EDGE_LEGEND } from "./kinds.tsx";
 
 export interface EventData extends Record<string, unknown> {
   readonly edge: FlowEdge;
@@ -19,7 +20,7 @@ function EventEdgeView(props: EdgeProps<EventEdgeType>) {
     const step = store.step(props.source);
     return step?.events.some((one) => one.toLowerCase() === event) ?? false;
   });
-  const [path] = getBezierPath({ sourceX, sourceY, targetX, targetY, sourcePosition, targetPosition });
+  const [path, labelX, labelY] = getBezierPath({ sourceX, sourceY, targetX, targetY, sourcePosition, targetPosition });
   return (
     <g
       className={classes.edge}
@@ -27,9 +28,25 @@ function EventEdgeView(props: EdgeProps<EventEdgeType>) {
       data-happened={happened || undefined}
       data-selected={selected || undefined}
     >
-      <BaseEdge path={path} interactionWidth={18} {...(markerEnd ? { markerEnd } : {})} />
+      <BaseEdge
+        {...(selected && data ? { label: told(data.edge), labelX, labelY, ...LABEL } : {})}
+        path={path}
+        interactionWidth={18}
+        {...(markerEnd ? { markerEnd } : {})}
+      />
     </g>
   );
+}
+
+const LABEL = {
+  labelBgBorderRadius: 9,
+  labelBgPadding: [8, 4] as [number, number],
+};
+
+/** What a chosen connection says of itself. */
+function told(edge: FlowEdge): string {
+  const words = EDGE_LEGEND[edge.kind];
+  return edge.event ? `${words}: ${edge.event}` : words;
 }
 
 export const EventEdge = memo(EventEdgeView);

@@ -1,9 +1,12 @@
 // What a step does when it fails: tries again, or catches the error and goes another way.
 import { ActionIcon, Button, Group, NumberInput, TagsInput, Text, Tooltip } from "@mantine/core";
-import { Plus, Trash2 } from "lucide-react";
+import { ArrowUp, Plus, Trash2 } from "lucide-react";
+import { useEffect, useState } from "react";
 import { useDesigner } from "./context.ts";
 import type { Catch, FlowNode, Retry } from "./drawing.ts";
+import { ExpressionField } from "./expression-field.tsx";
 import classes from "./inspector.module.css";
+import { swapped } from "./inspector-success.tsx";
 import { TextField } from "./text-field.tsx";
 
 /** Names of the errors the runtime raises (things-graph.md 6.5). */
@@ -77,18 +80,14 @@ export function ErrorHandling({ node }: { node: FlowNode }) {
       {retries.map((one, index) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: clauses are a list in order, their names may be missing
         <div key={index} className={classes.card}>
-          <Head
+          <ClauseHead
             title="Try again"
-            label={`Remove retry ${index + 1}`}
+            label={`retry ${index + 1}`}
             hidden={readOnly}
+            onUp={index === 0 ? undefined : () => set({ retries: swapped(retries, index) }, "Reorder retries")}
             onRemove={() => set({ retries: retries.filter((_, at) => at !== index) }, "Remove a retry")}
           />
-          <Errors
-            value={one.errorEquals}
-            condition={one.condition}
-            readOnly={readOnly}
-            onChange={(errorEquals) => retry(index, { errorEquals })}
-          />
+          <Errors node={node} clause={one} readOnly={readOnly} onChange={(change) => retry(index, change)} />
           <Group gap={8} wrap="nowrap" align="end">
             <TextField
               label="Wait"
@@ -126,17 +125,32 @@ export function ErrorHandling({ node }: { node: FlowNode }) {
         return (
           // biome-ignore lint/suspicious/noArrayIndexKey: clauses are a list in order, their names may be missing
           <div key={index} className={classes.card}>
-            <Head
+            <ClauseHead
               title="Catch"
-              label={`Remove catch ${index + 1}`}
+              label={`catch ${index + 1}`}
               hidden={readOnly}
+              onUp={index === 0 ? undefined : () => set({ catches: swapped(catches, index) }, "Reorder catches")}
               onRemove={() => set({ catches: catches.filter((_, at) => at !== index) }, "Remove a catch")}
             />
-            <Errors
-              value={one.errorEquals}
-              condition={one.condition}
+            <Errors node={node} clause={one} readOnly={readOnly} onChange={(change) => caught(index, change)} />
+            <TagsInput
+              label="Raise these events"
+              size="xs"
+              data={flow.events.filter((event) => !one.raiseEvent.includes(event))}
+              value={[...one.raiseEvent]}
               readOnly={readOnly}
-              onChange={(errorEquals) => caught(index, { errorEquals })}
+              placeholder={one.raiseEvent.length === 0 ? "none" : ""}
+              onChange={(raiseEvent) => caught(index, { raiseEvent })}
+              onKeyDown={(event) => event.stopPropagation()}
+            />
+            <ExpressionField
+              label="And set"
+              description="A variable, or an event: $late.IsTrue = true"
+              step={node.name}
+              place="statement"
+              placeholder="nothing"
+              value={one.expr ?? ""}
+              onCommit={(expr) => caught(index, { expr: expr.trim() === "" ? null : expr })}
             />
             <Text size="xs" c="dimmed">
               {target.length > 0
@@ -213,48 +227,95 @@ function story(retry: Retry): string {
   return `Waits ${waits.join(", ")}${attempts > 4 ? ", …" : ""} ${unit[2] || "s"}, then gives up.`;
 }
 
-function Head({
-  title,
-  label,
-  hidden,
-  onRemove,
-}: {
+/** The title of a clause with what can be done with it; `label` names it to those who do not see it. */
+export function ClauseHead(props: {
   title: string;
   label: string;
   hidden: boolean;
+  onUp?: (() => void) | undefined;
   onRemove: () => void;
 }) {
   return (
     <div className={classes.cardHead}>
-      <span>{title}</span>
-      {!hidden && (
-        <Tooltip label="Remove">
-          <ActionIcon size="sm" variant="subtle" color="gray" aria-label={label} onClick={onRemove}>
-            <Trash2 size={14} aria-hidden />
-          </ActionIcon>
-        </Tooltip>
+      <span>{props.title}</span>
+      {!props.hidden && (
+        <Group gap={2} wrap="nowrap">
+          {props.onUp && (
+            <Tooltip label="Ask it earlier">
+              <ActionIcon
+                size="sm"
+                variant="subtle"
+                color="gray"
+                aria-label={`Move ${props.label} up`}
+                onClick={props.onUp}
+              >
+                <ArrowUp size={14} aria-hidden />
+              </ActionIcon>
+            </Tooltip>
+          )}
+          <Tooltip label="Remove">
+            <ActionIcon
+              size="sm"
+              variant="subtle"
+              color="gray"
+              aria-label={`Remove ${props.label}`}
+              onClick={props.onRemove}
+            >
+              <Trash2 size={14} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        </Group>
       )}
     </div>
   );
 }
 
+/** Which errors a clause is for: names, a condition, or both. One of them must stay. */
 function Errors(props: {
-  value: readonly string[];
-  condition: string | null;
+  node: FlowNode;
+  clause: Pick<Retry, "errorEquals" | "condition" | "name">;
   readOnly: boolean;
-  onChange: (value: string[]) => void;
+  onChange: (change: Partial<Pick<Retry, "errorEquals" | "condition" | "name">>) => void;
 }) {
+  const { clause, readOnly, onChange } = props;
+  const [names, setNames] = useState<readonly string[]>(clause.errorEquals);
+  useEffect(() => setNames(clause.errorEquals), [clause.errorEquals]);
+  const needed = "Name an error, or say when.";
+  const missing = names.length === 0 && (clause.condition ?? "") === "";
   return (
-    <TagsInput
-      label="On these errors"
-      size="xs"
-      data={ERRORS}
-      value={[...props.value]}
-      readOnly={props.readOnly}
-      placeholder={props.value.length === 0 ? (props.condition ?? "choose errors") : ""}
-      onChange={props.onChange}
-      onKeyDown={(event) => event.stopPropagation()}
-    />
+    <>
+      <TextField
+        label="Name"
+        value={clause.name ?? ""}
+        readOnly={readOnly}
+        onCommit={(name) => onChange({ name: name.trim() === "" ? null : name })}
+      />
+      <TagsInput
+        label="On these errors"
+        size="xs"
+        data={ERRORS}
+        value={[...names]}
+        readOnly={readOnly}
+        placeholder={names.length === 0 ? "choose errors, or type one" : ""}
+        error={missing ? needed : undefined}
+        onChange={(next) => {
+          setNames(next);
+          if (next.length > 0 || clause.condition) onChange({ errorEquals: next });
+        }}
+        onKeyDown={(event) => event.stopPropagation()}
+      />
+      <ExpressionField
+        label="Or when"
+        step={props.node.name}
+        place="error"
+        placeholder="Error == 'TG.Timeout'"
+        value={clause.condition ?? ""}
+        onCommit={(text) => {
+          const condition = text.trim() === "" ? null : text;
+          if (condition !== null || names.length > 0) onChange({ condition, errorEquals: names });
+        }}
+      />
+    </>
   );
 }
 

@@ -5,13 +5,15 @@ import type { ReactNode } from "react";
 import { urnName } from "../models/urn.ts";
 import type { Selection } from "./canvas.tsx";
 import { useDesigner } from "./context.ts";
-import type { FlowNode, Scalar } from "./drawing.ts";
+import { type FlowNode, isStep, isTrigger, nodeId, type Scalar } from "./drawing.ts";
 import { ExpressionField } from "./expression-field.tsx";
 import classes from "./inspector.module.css";
 import { ChoiceRules } from "./inspector-choice.tsx";
 import { EdgeInspector } from "./inspector-edge.tsx";
 import { ErrorHandling } from "./inspector-errors.tsx";
 import { FlowInspector } from "./inspector-flow.tsx";
+import { Checks } from "./inspector-success.tsx";
+import { TriggerInspector } from "./inspector-trigger.tsx";
 import { KINDS } from "./kinds.tsx";
 import { NextSteps } from "./next-steps.tsx";
 import { TextField } from "./text-field.tsx";
@@ -26,7 +28,7 @@ export interface InspectorProps {
 export function Inspector({ selection, onClose, onCopy, onRemove }: InspectorProps) {
   const { flow } = useDesigner();
   const edge = flow.edges.find((one) => one.id === selection.edge);
-  const node = selection.nodes.size === 1 ? flow.nodes.find((one) => selection.nodes.has(one.name)) : undefined;
+  const node = chosenNode(flow.nodes, selection);
   if (edge) {
     return (
       <Frame title="Connection" onClose={onClose}>
@@ -34,6 +36,8 @@ export function Inspector({ selection, onClose, onCopy, onRemove }: InspectorPro
       </Frame>
     );
   }
+  if (node && isTrigger(node))
+    return <TriggerInspector key={node.name} node={node} onClose={onClose} onRemove={onRemove} />;
   if (node) return <NodeInspector key={node.name} node={node} onClose={onClose} onCopy={onCopy} onRemove={onRemove} />;
   if (selection.nodes.size > 1) {
     return (
@@ -45,15 +49,7 @@ export function Inspector({ selection, onClose, onCopy, onRemove }: InspectorPro
           <Button size="xs" variant="default" leftSection={<Copy size={14} aria-hidden />} onClick={onCopy}>
             Copy
           </Button>
-          <Button
-            size="xs"
-            variant="default"
-            color="red"
-            leftSection={<Trash2 size={14} aria-hidden />}
-            onClick={onRemove}
-          >
-            Remove
-          </Button>
+          <RemoveButton onRemove={onRemove} />
         </Group>
       </Frame>
     );
@@ -65,7 +61,37 @@ export function Inspector({ selection, onClose, onCopy, onRemove }: InspectorPro
   );
 }
 
-function Frame(props: { title: ReactNode; aside?: ReactNode; onClose?: () => void; children: ReactNode }) {
+/** The one node that is chosen. */
+export function chosenNode(nodes: readonly FlowNode[], { nodes: chosen }: Selection): FlowNode | undefined {
+  return chosen.size === 1 ? nodes.find((one) => chosen.has(nodeId(one))) : undefined;
+}
+
+export function RemoveButton({ onRemove }: { onRemove: () => void }) {
+  return (
+    <Button size="xs" variant="default" leftSection={<Trash2 size={14} aria-hidden />} onClick={onRemove}>
+      Remove
+    </Button>
+  );
+}
+
+/** What is wrong with a node. */
+export function Problems({ node }: { node: FlowNode }) {
+  const { state } = useDesigner();
+  const problems = node.problems.flatMap((index) => state.drawing?.diagnostics[index] ?? []);
+  if (problems.length === 0) return null;
+  return (
+    <ul className={classes.problems} aria-label="Problems of this step">
+      {problems.map((found) => (
+        <li key={`${found.code} ${found.from}`} data-severity={found.severity}>
+          {found.message}
+          {found.help && <span className={classes.help}>{found.help}</span>}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+export function Frame(props: { title: ReactNode; aside?: ReactNode; onClose?: () => void; children: ReactNode }) {
   return (
     <aside className={classes.panel} aria-label="Inspector">
       <div className={classes.head}>
@@ -81,12 +107,11 @@ function Frame(props: { title: ReactNode; aside?: ReactNode; onClose?: () => voi
 }
 
 function NodeInspector({ node, onClose, onCopy, onRemove }: { node: FlowNode } & Omit<InspectorProps, "selection">) {
-  const { flow, key, state, edit, select, readOnly } = useDesigner();
+  const { flow, key, edit, select, readOnly } = useDesigner();
   const Icon = KINDS[node.kind].icon;
   const locked = readOnly || node.readOnly;
-  const problems = node.problems.flatMap((index) => state.drawing?.diagnostics[index] ?? []);
   const taken = (name: string) =>
-    flow.nodes.some((one) => one !== node && one.name.toLowerCase() === name.trim().toLowerCase());
+    flow.nodes.some((one) => one !== node && isStep(one) && one.name.toLowerCase() === name.trim().toLowerCase());
   const field =
     (name: "description" | "condition" | "timeout" | "outEvent" | "deviceId" | "out", label: string) =>
     (value: string) =>
@@ -127,16 +152,7 @@ function NodeInspector({ node, onClose, onCopy, onRemove }: { node: FlowNode } &
       }
       onClose={onClose}
     >
-      {problems.length > 0 && (
-        <ul className={classes.problems} aria-label="Problems of this step">
-          {problems.map((found) => (
-            <li key={`${found.code} ${found.from}`} data-severity={found.severity}>
-              {found.message}
-              {found.help && <span className={classes.help}>{found.help}</span>}
-            </li>
-          ))}
-        </ul>
-      )}
+      <Problems node={node} />
       <TextField
         label="Name"
         value={node.name}
@@ -148,52 +164,48 @@ function NodeInspector({ node, onClose, onCopy, onRemove }: { node: FlowNode } &
       />
       {(node.kind === "device" || node.kind === "service") && <Activity node={node} field={field} />}
       {node.kind === "choice" && <ChoiceRules node={node} />}
-      {(node.kind === "clock" || node.kind === "event") && (
-        <Text size="sm" c="dimmed">
-          This trigger was stored with the flow. Triggers are set when the flow is deployed; this one is only drawn.
+      <Section title="When it runs">
+        <Text size="xs" c="dimmed">
+          {waiting(node)}
         </Text>
-      )}
-      {node.kind !== "clock" && node.kind !== "event" && (
-        <>
-          <Section title="When it runs">
-            <Text size="xs" c="dimmed">
-              {waiting(node)}
-            </Text>
-            <ExpressionField
-              label="Only if"
-              description="Skipped when this is false"
-              placeholder="always"
-              step={node.name}
-              place="condition"
-              value={node.condition ?? ""}
-              onCommit={field("condition", "condition")}
-            />
-            {node.kind !== "choice" && (
-              <TextField
-                label="Give up after"
-                description="Time for one attempt"
-                placeholder={node.kind === "device" ? "60 seconds" : "120 seconds"}
-                value={node.timeout ?? ""}
-                readOnly={locked}
-                onCommit={field("timeout", "timeout")}
-              />
-            )}
-          </Section>
-          <Section title="What comes next">
-            <NextSteps node={node} />
-          </Section>
-          <Section title="When it fails">
-            <ErrorHandling node={node} />
-          </Section>
+        <ExpressionField
+          label="Only if"
+          description="Skipped when this is false"
+          placeholder="always"
+          step={node.name}
+          place="condition"
+          value={node.condition ?? ""}
+          onCommit={field("condition", "condition")}
+        />
+        {node.kind !== "choice" && (
           <TextField
-            label="Description"
-            placeholder="What is this step for?"
-            value={node.description ?? ""}
+            label="Give up after"
+            description="Time for one attempt"
+            placeholder={node.kind === "device" ? "60 seconds" : "120 seconds"}
+            value={node.timeout ?? ""}
             readOnly={locked}
-            onCommit={field("description", "description")}
+            onCommit={field("timeout", "timeout")}
           />
-        </>
+        )}
+      </Section>
+      <Section title="What comes next">
+        <NextSteps node={node} />
+      </Section>
+      <Section title="When it fails">
+        <ErrorHandling node={node} />
+      </Section>
+      {node.kind !== "choice" && (
+        <Section title="What is checked when it is done">
+          <Checks node={node} />
+        </Section>
       )}
+      <TextField
+        label="Description"
+        placeholder="What is this step for?"
+        value={node.description ?? ""}
+        readOnly={locked}
+        onCommit={field("description", "description")}
+      />
     </Frame>
   );
 }

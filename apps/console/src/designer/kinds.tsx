@@ -1,5 +1,5 @@
 // How the kinds of nodes look: icon, colour, word.
-import { CircleQuestionMark, Clock, Cloud, Cpu, GitFork, Zap } from "lucide-react";
+import { Boxes, CircleQuestionMark, Clock, Cloud, Cpu, GitFork, Sigma, Workflow, Zap } from "lucide-react";
 import type { ComponentType } from "react";
 import type { EdgeKind, FlowNode, NodeKind } from "./drawing.ts";
 
@@ -12,6 +12,9 @@ export const KINDS: Readonly<Record<NodeKind, { icon: Icon; word: string }>> = {
   clock: { icon: Clock, word: "Clock" },
   event: { icon: Zap, word: "Event" },
   unknown: { icon: CircleQuestionMark, word: "Unfinished step" },
+  flow: { icon: Workflow, word: "Flow" },
+  system: { icon: Boxes, word: "System" },
+  value: { icon: Sigma, word: "Value" },
 };
 
 export const EDGE_WORDS: Readonly<Record<EdgeKind, string>> = {
@@ -20,6 +23,19 @@ export const EDGE_WORDS: Readonly<Record<EdgeKind, string>> = {
   error: "when it fails",
   check: "after a check",
   triggers: "starts the flow",
+  uses: "which uses it",
+  listens: "which listens to it",
+};
+
+/** The kinds of connections as a legend tells them. */
+export const EDGE_LEGEND: Readonly<Record<EdgeKind, string>> = {
+  success: "when done",
+  choice: "by a rule",
+  error: "on an error",
+  check: "after a check",
+  triggers: "starts",
+  uses: "uses",
+  listens: "listens",
 };
 
 /** What a screen reader says of a node. */

@@ -1,6 +1,6 @@
 // Where nodes stand: sizes, automatic layout, and places for nodes the document gives no position.
 import { Graph, layout } from "@dagrejs/dagre";
-import type { Flow, FlowNode, Output, Point } from "./drawing.ts";
+import { endOf, type Flow, type FlowNode, nodeId, type Output, type Point } from "./drawing.ts";
 
 export const NODE_WIDTH = 248;
 const HEADER = 62;
@@ -25,16 +25,20 @@ export function arrange(flow: Pick<Flow, "nodes" | "edges">): Map<string, Point>
   const graph = new Graph();
   graph.setGraph({ rankdir: "LR", nodesep: 44, ranksep: 96, marginx: 40, marginy: 40 });
   graph.setDefaultEdgeLabel(() => ({}));
-  for (const node of flow.nodes) graph.setNode(node.name, { width: NODE_WIDTH, height: nodeHeight(node) });
+  for (const node of flow.nodes) graph.setNode(nodeId(node), { width: NODE_WIDTH, height: nodeHeight(node) });
   for (const edge of flow.edges) {
-    if (graph.hasNode(edge.source) && graph.hasNode(edge.target)) graph.setEdge(edge.source, edge.target);
+    const [source, target] = [endOf(edge, "source"), endOf(edge, "target")];
+    if (graph.hasNode(source) && graph.hasNode(target)) graph.setEdge(source, target);
   }
   layout(graph);
   const places = new Map<string, Point>();
   for (const node of flow.nodes) {
-    const placed = graph.node(node.name);
+    const placed = graph.node(nodeId(node));
     // dagre tells centres.
-    places.set(node.name, { x: Math.round(placed.x - NODE_WIDTH / 2), y: Math.round(placed.y - nodeHeight(node) / 2) });
+    places.set(nodeId(node), {
+      x: Math.round(placed.x - NODE_WIDTH / 2),
+      y: Math.round(placed.y - nodeHeight(node) / 2),
+    });
   }
   return places;
 }
@@ -43,10 +47,10 @@ export function arrange(flow: Pick<Flow, "nodes" | "edges">): Map<string, Point>
 export function places(flow: Pick<Flow, "nodes" | "edges">): Map<string, Point> {
   const missing = flow.nodes.filter((node) => node.position === null);
   const found = new Map<string, Point>();
-  for (const node of flow.nodes) if (node.position) found.set(node.name, node.position);
+  for (const node of flow.nodes) if (node.position) found.set(nodeId(node), node.position);
   if (missing.length === 0) return found;
-  const names = new Set(missing.map((node) => node.name));
-  const edges = flow.edges.filter((edge) => names.has(edge.source) && names.has(edge.target));
+  const names = new Set(missing.map(nodeId));
+  const edges = flow.edges.filter((edge) => names.has(endOf(edge, "source")) && names.has(endOf(edge, "target")));
   const laid = arrange({ nodes: missing, edges });
   let shift: Point = { x: 0, y: 0 };
   if (found.size > 0) {

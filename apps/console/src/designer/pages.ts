@@ -1,5 +1,5 @@
 // The pages about models, flows, deployments and what runs.
-import { Activity, Boxes, Workflow } from "lucide-react";
+import { Activity, Boxes, Network, Workflow } from "lucide-react";
 import type { PageEntry } from "../shell/page-entry.ts";
 
 export const buildPages: PageEntry[] = [
@@ -47,6 +47,19 @@ export const buildPages: PageEntry[] = [
     under: "/flows",
   },
   {
+    path: "/systems",
+    load: async () => (await import("./systems-page.tsx")).SystemsPage,
+    nav: { group: "Build", label: "Systems", icon: Network },
+    needs: "iotthingsgraph:SearchSystemTemplates",
+  },
+  {
+    path: "/systems/design",
+    load: async () => (await import("./system-page.tsx")).SystemPage,
+    needs: "iotthingsgraph:GetSystemTemplate",
+    under: "/systems",
+    bare: true,
+  },
+  {
     path: "/live",
     load: async () => (await import("../live/live-page.tsx")).LivePage,
     nav: { group: "Build", label: "Live", icon: Activity },
@@ -56,6 +69,13 @@ export const buildPages: PageEntry[] = [
     path: "/live/watch",
     load: async () => (await import("../live/watch-page.tsx")).WatchPage,
     needs: "iotthingsgraph:SearchFlowExecutions",
+    under: "/live",
+    bare: true,
+  },
+  {
+    path: "/live/design",
+    load: async () => (await import("./deployment-page.tsx")).DeploymentPage,
+    needs: "iotthingsgraph:GetSystemInstance",
     under: "/live",
     bare: true,
   },

@@ -4,7 +4,8 @@ import { wire } from "../models/entity.ts";
 import { makeUrn, sameUrn, toName, urnKey, urnName } from "../models/urn.ts";
 import { quote } from "../tdm-editor/lexer.ts";
 import { child, directive, parse, text as textOf } from "../tdm-editor/parse.ts";
-import type { Flow } from "./drawing.ts";
+import { type Flow, type FlowNode, isTrigger } from "./drawing.ts";
+import { boundThing, type ClockUnit, readCondition, writeAction, writeCondition } from "./trigger-text.ts";
 
 /** A device slot of a system. */
 export interface Role {
@@ -63,26 +64,13 @@ export type TriggerForm =
       readonly values: readonly string[];
     };
 
-export const CLOCK_UNITS = ["second", "minute", "hour", "day", "week", "month", "year"] as const;
-export type ClockUnit = (typeof CLOCK_UNITS)[number];
-
-const single = (value: string) => `'${value.replace(/\\/g, "\\\\").replace(/'/g, "\\'")}'`;
-
 /** The condition of a trigger as the deployment document writes it. A condition may start at `lastEvent`. */
 export function triggerCondition(trigger: TriggerForm): string {
-  if (trigger.kind === "clock") return `every ${trigger.every} ${trigger.unit}${trigger.every === 1 ? "" : "s"}`;
-  const path = `devices[name == ${single(trigger.role)}].events[name == ${single(trigger.event)}].lastEvent`;
-  const when = trigger.when.trim();
-  if (when === "") return path;
-  return when.includes("lastEvent") ? when.replace(/(?<![.\w])lastEvent\b/g, path) : `${path}.${when}`;
+  return writeCondition(trigger);
 }
 
 /** How the action of a trigger starts the flow; `values` hold an expression per parameter, empty for what is left out. */
-export function triggerAction(flowRole: string, values: readonly string[]): string {
-  const given = [...values];
-  while (given.length > 0 && given.at(-1)?.trim() === "") given.pop();
-  return `ThingsGraph.startFlow(${[single(flowRole), ...given.map((value) => value.trim() || "null")].join(", ")})`;
-}
+export const triggerAction = writeAction;
 
 /** What a parameter gets by default: the thing bound to its role. */
 export function defaultValues(
@@ -91,7 +79,22 @@ export function defaultValues(
 ): string[] {
   return flow.parameters.map((parameter) => {
     const role = roles.find((one) => (one.parameter ?? one.name).toLowerCase() === parameter.name.toLowerCase());
-    return role ? `bindings[name == ${single(role.name)}].deviceId` : "";
+    return role ? boundThing(role.name) : "";
+  });
+}
+
+/** The triggers stored with a flow, as a deployment proposes them; those that a form cannot show are left out. */
+export function storedTriggers(flow: Flow, roles: readonly Role[]): TriggerForm[] {
+  return flow.nodes.filter(isTrigger).flatMap((node: FlowNode): TriggerForm[] => {
+    const condition = readCondition(node.condition ?? "");
+    if (!condition) return [];
+    const stored = node.starts?.[0]?.values ?? [];
+    const defaults = defaultValues(flow, roles);
+    const values = flow.parameters.map((_, at) => stored[at] ?? defaults[at] ?? "");
+    if (condition.kind === "clock") return [{ ...condition, name: node.name, values }];
+    // A role the system does not have yet is left for the person to choose.
+    const role = roles.find((one) => one.name.toLowerCase() === condition.role.toLowerCase())?.name ?? "";
+    return [{ ...condition, role, event: role === "" ? "" : condition.event, name: node.name, values }];
   });
 }
 

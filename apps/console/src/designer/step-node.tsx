@@ -1,10 +1,10 @@
 // A step on the canvas: what it does, where it leaves to, what is wrong with it, how it stands in a run.
 import { Handle, type Node, type NodeProps, Position } from "@xyflow/react";
-import { CircleAlert, Hourglass, Play, RotateCcw, TriangleAlert } from "lucide-react";
+import { CircleAlert, Hourglass, ListChecks, Play, RotateCcw, TriangleAlert, Unplug } from "lucide-react";
 import { memo } from "react";
 import { duration, type StepView } from "../live/fold.ts";
 import { useRunShown, useStepView } from "../live/run-store.ts";
-import type { FlowNode } from "./drawing.ts";
+import { type FlowNode, isTrigger } from "./drawing.ts";
 import { KINDS } from "./kinds.tsx";
 import { portRows } from "./layout.ts";
 import classes from "./step-node.module.css";
@@ -19,6 +19,8 @@ export type StepNodeType = Node<StepData, "step">;
 
 /** The source handle from which a new rule is drawn. */
 export const NEW_RULE = "new-rule";
+/** Kinds of steps that may fail. */
+const FALLIBLE = new Set<FlowNode["kind"]>(["device", "service", "choice"]);
 
 const STATE_WORDS: Readonly<Record<StepView["state"], string>> = {
   waiting: "waiting",
@@ -34,12 +36,12 @@ function StepNodeView({ data, selected, isConnectable }: NodeProps<StepNodeType>
   const { node, errors, warnings } = data;
   const Icon = KINDS[node.kind].icon;
   const rows = portRows(node);
-  const trigger = node.kind === "clock" || node.kind === "event";
+  const trigger = isTrigger(node);
   const joins = node.inEvent?.kind === "all" && node.inEvent.events.length > 1;
   return (
     <div className={classes.node} data-kind={node.kind} data-selected={selected || undefined}>
       <RunMark name={node.name} />
-      {!trigger && (
+      {(!trigger || node.inlet) && (
         <Handle type="target" position={Position.Left} id="in" className={classes.in} isConnectable={isConnectable} />
       )}
       <div className={classes.head}>
@@ -51,9 +53,7 @@ function StepNodeView({ data, selected, isConnectable }: NodeProps<StepNodeType>
             {node.name}
           </span>
           <span className={classes.sub} title={node.title}>
-            {trigger
-              ? node.title
-              : [node.kind === "choice" ? "Choice" : node.title, node.action].filter(Boolean).join(" · ")}
+            {subtitle(node)}
           </span>
         </span>
         <span className={classes.marks}>
@@ -65,6 +65,11 @@ function StepNodeView({ data, selected, isConnectable }: NodeProps<StepNodeType>
           {errors === 0 && warnings > 0 && (
             <span className={classes.warning} title={`${warnings} ${warnings === 1 ? "warning" : "warnings"}`}>
               <TriangleAlert size={15} aria-hidden />
+            </span>
+          )}
+          {node.thing === null && (
+            <span className={classes.warning} title="No thing is bound to it">
+              <Unplug size={14} aria-hidden />
             </span>
           )}
           {node.start && (
@@ -82,6 +87,11 @@ function StepNodeView({ data, selected, isConnectable }: NodeProps<StepNodeType>
               <RotateCcw size={13} aria-hidden />
             </span>
           )}
+          {(node.onSuccess?.length ?? 0) > 0 && (
+            <span className={classes.mark} title="Checks what came back">
+              <ListChecks size={13} aria-hidden />
+            </span>
+          )}
         </span>
         {node.kind !== "choice" && (
           <Handle
@@ -93,6 +103,16 @@ function StepNodeView({ data, selected, isConnectable }: NodeProps<StepNodeType>
           />
         )}
       </div>
+      {node.inEvent !== undefined && FALLIBLE.has(node.kind) && !node.readOnly && isConnectable && (
+        <Handle
+          type="source"
+          position={Position.Bottom}
+          id="error"
+          className={classes.fail}
+          title="Draw from here: when it fails"
+          isConnectable={isConnectable}
+        />
+      )}
       {(rows.length > 0 || node.kind === "choice") && (
         <div className={classes.rows}>
           {rows.map((output) => (
@@ -128,6 +148,12 @@ function StepNodeView({ data, selected, isConnectable }: NodeProps<StepNodeType>
       )}
     </div>
   );
+}
+
+function subtitle(node: FlowNode): string {
+  if (isTrigger(node)) return node.title;
+  if (node.thing !== undefined) return `${node.title} · ${node.thing ?? "not bound"}`;
+  return [node.kind === "choice" ? "Choice" : node.title, node.action].filter(Boolean).join(" · ");
 }
 
 /** An expression without its `${ }`. */

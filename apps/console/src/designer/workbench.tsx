@@ -4,27 +4,25 @@ import { readLocalStorageValue, useLocalStorage } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { CircleAlert, FlaskConical, Workflow } from "lucide-react";
 import { type ReactNode, useCallback, useMemo, useRef, useState } from "react";
-import { paletteOf } from "../designer/palette.ts";
 import { RunContext, RunStore } from "../live/run-store.ts";
-import { useLibrary } from "../models/library.ts";
 import { format } from "../tdm-editor/service.ts";
 import { TdmEditor, type TdmEditorHandle } from "../tdm-editor/tdm-editor.tsx";
 import { Canvas, type CanvasHandle, NOTHING, type Selection } from "./canvas.tsx";
 import { copy, paste, read } from "./clipboard.ts";
 import { type Designer, DesignerContext, useDocument } from "./context.ts";
-import { type Edit, type Flow, flowKey, type Point } from "./drawing.ts";
-import { Inspector } from "./inspector.tsx";
+import { type Desk, FLOW_DESK, moveEdit } from "./desk.ts";
+import { type Edit, type Flow, type FlowNode, flowKey, nodeId, type Point } from "./drawing.ts";
+import { Inspector, type InspectorProps } from "./inspector.tsx";
 import { useWorkbenchKeys } from "./keys.ts";
 import { arrange, freeSpot } from "./layout.ts";
-import { newNode, type PaletteEntry } from "./palette.ts";
+import type { PaletteEntry } from "./palette.ts";
 import { PalettePanel } from "./palette-panel.tsx";
 import { ProblemsPanel } from "./problems-panel.tsx";
-import { currentFlow, type DocumentSession } from "./session.ts";
+import type { DocumentSession } from "./session.ts";
 import { SimulatePanel } from "./simulate-panel.tsx";
 import { Tools } from "./tools.tsx";
 import classes from "./workbench.module.css";
 
-const PALETTE_TYPES = ["DEVICE_MODEL", "SERVICE", "CAPABILITY"] as const;
 export type View = "draw" | "split" | "text";
 type Panel = "problems" | "simulate";
 const EMPTY_FLOW: Flow = {
@@ -40,8 +38,19 @@ const EMPTY_FLOW: Flow = {
   to: 0,
 };
 
+export interface Palette {
+  readonly entries: readonly PaletteEntry[];
+  readonly isPending: boolean;
+  readonly error: unknown;
+}
+
 export interface WorkbenchProps {
   session: DocumentSession;
+  /** What of the text is drawn. */
+  desk?: Desk;
+  palette: Palette;
+  /** What else a person can see about what is chosen, beside the drawing. */
+  inspector?: (chosen: InspectorProps) => ReactNode;
   /** What stands left in the bar above: where this flow belongs. */
   title: ReactNode;
   /** What can be done with the whole: save, deploy. */
@@ -49,9 +58,17 @@ export interface WorkbenchProps {
   onSave: () => void;
 }
 
-export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
+export function Workbench({
+  session,
+  desk = FLOW_DESK,
+  palette,
+  inspector = (chosen) => <Inspector {...chosen} />,
+  title,
+  actions,
+  onSave,
+}: WorkbenchProps) {
   const state = useDocument(session);
-  const flow = currentFlow(state);
+  const flow = desk.subject(state.drawing, state.flow);
   const shown = flow ?? EMPTY_FLOW;
   const key = flowKey(shown);
   const [view, setView] = useLocalStorage<View>({
@@ -66,8 +83,10 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
   const canvas = useRef<CanvasHandle>(null);
   const editor = useRef<TdmEditorHandle>(null);
   const finder = useRef<HTMLInputElement>(null);
-  const library = useLibrary(PALETTE_TYPES);
-  const entries = useMemo(() => paletteOf(library.all), [library.all]);
+  const entries = useMemo(
+    () => palette.entries.filter((entry) => desk.palette.has(entry.kind)),
+    [palette.entries, desk],
+  );
   const diagnostics = state.drawing?.diagnostics ?? [];
   const readOnly = flow === null;
 
@@ -90,59 +109,73 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
   const designer = useMemo<Designer>(
     () => ({
       state,
+      desk,
       flow: shown,
       key,
       readOnly,
       edit: (edits, label, mergeKey) => edit(edits, label, mergeKey ?? null),
       select,
     }),
-    [state, shown, key, readOnly, edit, select],
+    [state, desk, shown, key, readOnly, edit, select],
   );
 
+  const byId = useMemo(() => new Map(shown.nodes.map((node) => [nodeId(node), node])), [shown]);
   const picked = useCallback(
     (next: Selection) => {
       setSelection((before) => (sameSelection(before, next) ? before : next));
-      const node = next.nodes.size === 1 ? shown.nodes.find((one) => next.nodes.has(one.name)) : undefined;
+      const [only] = next.nodes.size === 1 ? next.nodes : [];
+      const node = only === undefined ? undefined : byId.get(only);
       const range = node ?? shown.edges.find((one) => one.id === next.edge);
       if (range && view === "split") editor.current?.show(range.from, range.from);
     },
-    [shown, view],
+    [shown, byId, view],
   );
+  const nodesOf = (ids: Iterable<string>): FlowNode[] =>
+    [...ids].flatMap((id) => {
+      const node = byId.get(id);
+      return node ? [node] : [];
+    });
+  const movesOf = (moves: Iterable<{ id: string; at: Point }>): Edit[] =>
+    [...moves].flatMap(({ id, at }) => {
+      const node = byId.get(id);
+      const made = node && moveEdit(desk, key, node, at);
+      return made ? [made] : [];
+    });
   const add = async (entry: PaletteEntry, at?: Point) => {
     if (readOnly) return;
     const after = selection.nodes.size === 1 ? ([...selection.nodes][0] ?? null) : null;
     const spot = at ?? freeSpot(canvas.current?.positions() ?? new Map(), after);
-    const before = new Set(shown.nodes.map((node) => node.name));
-    const done = await edit([{ op: "add-node", flow: key, node: newNode(entry, spot, shown) }], `Add ${entry.title}`);
-    if (!done) return;
-    const made = currentFlow(session.get())?.nodes.find((node) => !before.has(node.name));
-    if (made) {
-      select([made.name]);
+    const made = desk.add(key, shown, entry, spot);
+    if (!made || !(await edit([made], `Add ${entry.title}`))) return;
+    const { drawing, flow: wanted } = session.get();
+    const added = desk.subject(drawing, wanted)?.nodes.find((node) => !byId.has(nodeId(node)));
+    if (added) {
+      select([nodeId(added)]);
       if (!at) canvas.current?.fit();
     }
   };
-  const removed = async (nodes: readonly string[], edges: readonly string[]) => {
+  const removed = async (ids: readonly string[], edges: readonly string[]) => {
+    const nodes = nodesOf(ids);
     const edits: Edit[] = [
       ...edges.map((edge): Edit => ({ op: "disconnect", flow: key, edge })),
-      ...nodes.map((node): Edit => ({ op: "remove-node", flow: key, node })),
+      ...nodes.map((node) => desk.remove(key, node)),
     ];
-    const what = nodes.length === 1 ? `“${nodes[0]}”` : nodes.length > 1 ? `${nodes.length} steps` : "a connection";
+    const what =
+      nodes.length === 1 ? `“${nodes[0]?.name}”` : nodes.length > 1 ? `${nodes.length} steps` : "a connection";
     if (edits.length > 0 && (await edit(edits, `Remove ${what}`))) select([]);
   };
   const tidy = () => {
-    const edits = [...arrange(shown)].flatMap(([node, at]): Edit[] => {
-      const drawn = shown.nodes.find((one) => one.name === node);
-      return drawn && !drawn.readOnly ? [{ op: "move", flow: key, node, x: at.x, y: at.y }] : [];
-    });
+    const edits = movesOf([...arrange(shown)].map(([id, at]) => ({ id, at })));
     if (edits.length > 0) void edit(edits, "Tidy up").then(() => canvas.current?.fit());
   };
   const copied = useCallback(() => {
+    if (desk.kind !== "flow") return null;
     const made = copy(shown, selection.nodes, canvas.current?.positions() ?? new Map());
     return made ? JSON.stringify(made) : null;
-  }, [shown, selection]);
+  }, [desk, shown, selection]);
   const pasted = async (text: string) => {
     const steps = read(text);
-    if (!steps) return false;
+    if (!steps || desk.kind !== "flow") return false;
     const { edits, names } = paste(steps, shown, key);
     if (await edit(edits, `Paste ${names.length === 1 ? `“${names[0]}”` : `${names.length} steps`}`)) select(names);
     return true;
@@ -167,16 +200,17 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
       setFormatting(false);
     }
   };
-  const where = (index: number) => shown.nodes.find((node) => node.problems.includes(index))?.name ?? null;
+  const holder = (index: number) => shown.nodes.find((node) => node.problems.includes(index));
+  const where = (index: number) => holder(index)?.name ?? null;
   const go = (index: number) => {
     const found = diagnostics[index];
-    const name = where(index);
-    if (name) {
-      select([name]);
-      canvas.current?.fit([name]);
+    const node = holder(index);
+    if (node) {
+      select([nodeId(node)]);
+      canvas.current?.fit([nodeId(node)]);
     }
     if (found && view !== "draw") editor.current?.reveal(found.from, found.to);
-    else if (found && !name) {
+    else if (found && !node) {
       setView("split");
       setTimeout(() => editor.current?.reveal(found.from, found.to), 80);
     }
@@ -191,11 +225,11 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
     fit: () => canvas.current?.fit(),
     tidy,
     find: () => finder.current?.focus(),
-    simulate: () => setPanel((now) => (now === "simulate" ? null : "simulate")),
+    simulate: () => desk.kind === "flow" && setPanel((now) => (now === "simulate" ? null : "simulate")),
   });
   const cursor = (offset: number) => {
     const node = shown.nodes.find((one) => one.from <= offset && offset <= one.to);
-    if (node && state.text === state.drawnText && view === "split") select([node.name]);
+    if (node && state.text === state.drawnText && view === "split") select([nodeId(node)]);
   };
 
   const errors = diagnostics.filter((found) => found.severity === "error").length;
@@ -242,8 +276,8 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
             <div className={classes.palette}>
               <PalettePanel
                 entries={entries}
-                loading={library.isPending}
-                error={library.error}
+                loading={palette.isPending}
+                error={palette.error}
                 onAdd={(entry) => void add(entry)}
                 input={finder}
               />
@@ -271,19 +305,19 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
                   readOnly={readOnly}
                   handle={canvas}
                   onSelect={picked}
-                  onMove={(moves) =>
+                  onMove={(moves) => {
+                    const [first] = nodesOf(moves.map((one) => one.id));
                     void edit(
-                      moves.map(({ name, at }) => ({ op: "move", flow: key, node: name, ...at })),
-                      moves.length === 1 ? `Move “${moves[0]?.name}”` : `Move ${moves.length} steps`,
-                      `move ${moves.map((one) => one.name).join("\n")}`,
-                    )
-                  }
-                  onConnect={(source, target, port) =>
-                    void edit(
-                      [{ op: "connect", flow: key, source, target, ...(port === null ? {} : { port }) }],
-                      `Connect “${source}” to “${target}”`,
-                    )
-                  }
+                      movesOf(moves),
+                      moves.length === 1 ? `Move “${first?.name}”` : `Move ${moves.length} steps`,
+                      `move ${moves.map((one) => one.id).join("\n")}`,
+                    );
+                  }}
+                  onConnect={(from, to, port) => {
+                    const [source, target] = [byId.get(from), byId.get(to)];
+                    const made = source && target && desk.connect(key, shown, source, target, port);
+                    if (made) void edit([made], `Connect “${source.name}” to “${target.name}”`);
+                  }}
                   onRemove={(nodes, edges) => void removed(nodes, edges)}
                   onDropEntry={(id, at) => {
                     const entry = entries.find((one) => one.id === id);
@@ -292,7 +326,7 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
                 />
               )}
               {state.drawing && shown.nodes.length === 0 && (
-                <NothingDrawn broken={readOnly} onText={() => setView("split")} />
+                <NothingDrawn words={desk.words} broken={readOnly} onText={() => setView("split")} />
               )}
             </section>
           )}
@@ -300,7 +334,7 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
             <section className={classes.text} aria-label="Text">
               <TdmEditor
                 value={state.text}
-                label="TDM text of the flow"
+                label={desk.words.text}
                 handle={editor}
                 diagnostics={diagnostics}
                 onChange={(text) => session.type(text)}
@@ -313,12 +347,12 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
           )}
           {(view === "draw" || (view === "split" && chosen)) && (
             <div className={classes.inspector}>
-              <Inspector
-                selection={selection}
-                onClose={() => select([])}
-                onCopy={duplicate}
-                onRemove={() => void removed([...selection.nodes], selection.edge ? [selection.edge] : [])}
-              />
+              {inspector({
+                selection,
+                onClose: () => select([]),
+                onCopy: duplicate,
+                onRemove: () => void removed([...selection.nodes], selection.edge ? [selection.edge] : []),
+              })}
             </div>
           )}
           <Tabs
@@ -337,9 +371,11 @@ export function Workbench({ session, title, actions, onSave }: WorkbenchProps) {
                   </span>
                 )}
               </Tabs.Tab>
-              <Tabs.Tab value="simulate" leftSection={<FlaskConical size={14} aria-hidden />}>
-                Simulate
-              </Tabs.Tab>
+              {desk.kind === "flow" && (
+                <Tabs.Tab value="simulate" leftSection={<FlaskConical size={14} aria-hidden />}>
+                  Simulate
+                </Tabs.Tab>
+              )}
             </Tabs.List>
             <Tabs.Panel value="problems" className={classes.panel}>
               <ProblemsPanel
@@ -376,15 +412,13 @@ function sameSelection(one: Selection, other: Selection): boolean {
   );
 }
 
-function NothingDrawn({ broken, onText }: { broken: boolean; onText: () => void }) {
+function NothingDrawn({ words, broken, onText }: { words: Desk["words"]; broken: boolean; onText: () => void }) {
   return (
     <div className={classes.empty}>
       <Workflow size={30} aria-hidden />
-      <Text fw={600}>{broken ? "There is no flow in this text" : "An empty flow"}</Text>
+      <Text fw={600}>{broken ? "There is nothing to draw in this text" : words.empty}</Text>
       <Text size="sm" c="dimmed" ta="center" maw={360}>
-        {broken
-          ? "The text has no definition with @workflowType, or its id cannot be read. The problems below tell more."
-          : "Drag a device or service from the left, or press / to find one and Enter to add it. The first step runs when the flow starts."}
+        {broken ? words.broken : words.hint}
       </Text>
       {broken && (
         <Button size="xs" variant="default" onClick={onText}>

@@ -1,7 +1,7 @@
 // One deployment as it runs: executions on the left, the drawing with how each step stands, details on the right.
 import { Badge, Button, Center, Group, Loader, Select, Switch, Text, TextInput, Tooltip } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Pencil, Radio } from "lucide-react";
+import { Pencil, Radio, Zap } from "lucide-react";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { type ExecutionSummary, useDeployment, useTemplate } from "../designer/api.ts";
 import { Canvas, type CanvasHandle, NOTHING, type Selection } from "../designer/canvas.tsx";
@@ -147,6 +147,15 @@ function Watch({ id, deployment }: { id: string; deployment: Read }) {
                 {one.label}
               </Button>
             ))}
+            <ButtonLink
+              to="/live/design"
+              search={{ id }}
+              size="xs"
+              variant="default"
+              leftSection={<Zap size={13} aria-hidden />}
+            >
+              Things and triggers
+            </ButtonLink>
             {flowUrn && (
               <ButtonLink
                 to="/flows/design"

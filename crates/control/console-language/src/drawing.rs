@@ -6,6 +6,7 @@
 mod deployment;
 mod flow;
 mod system;
+mod trigger;
 
 pub(crate) use deployment::parts as deployment_parts;
 pub(crate) use flow::{catch, retry};

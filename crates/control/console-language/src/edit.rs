@@ -5,6 +5,8 @@ mod board;
 mod clause;
 mod sheet;
 mod step;
+mod success;
+mod trigger;
 mod wire;
 
 use marram_tdm::Span;
@@ -42,7 +44,8 @@ pub(crate) fn answer(request: &Request<'_>, world: &dyn World) -> Result<Value, 
             return Err(LanguageError::about("edits", "too many edits of so long a text"));
         }
         // moves do not change what the other nodes are, so a run of them needs one look at the text
-        let moves = edits[index..].iter().take_while(|edit| edit.get("op").and_then(Value::as_str) == Some("move"));
+        let is_move = |edit: &&Value| edit["op"] == "move" && edit.get("trigger").is_none();
+        let moves = edits[index..].iter().take_while(is_move);
         let run = moves.count().max(1);
         edited = round(&edited, &edits[index..index + run], index, &before)?;
         if edited.len() > MAX_TEXT_BYTES {
@@ -97,6 +100,7 @@ fn change(
     let flow = &flows[scope::pick_flow(flows, edit.optional("flow")?)?];
     let bench = Bench { sheet, flow, before };
     match op {
+        "move" if edit.get("trigger").is_some() => bench.move_trigger(edit),
         "move" => bench.move_node(edit),
         "add-node" => bench.add_node(edit),
         "remove-node" => bench.remove_node(edit),
@@ -107,6 +111,8 @@ fn change(
         "set-action" => bench.set_action(edit),
         "set-condition" => bench.set_condition(edit),
         "set-on-error" => bench.set_on_error(edit),
+        "set-on-success" => bench.set_on_success(edit),
+        "add-trigger" | "set-trigger" | "remove-trigger" => bench.change_trigger(op, edit),
         "set-field" => bench.set_field(edit),
         "add-variable" => bench.add_variable(edit),
         "remove-variable" => bench.remove_variable(edit),

@@ -26,6 +26,11 @@ impl<'v> Request<'v> {
         self.members.get(name).filter(|value| !value.is_null())
     }
 
+    /// Whether a member is there, if only as null.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
     /// The document.
     pub fn text(&self) -> Result<&'v str, LanguageError> {
         let text = self.long_string("text")?;

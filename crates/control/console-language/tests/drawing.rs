@@ -41,7 +41,8 @@ fn every_document_opens() {
                     }
                     for node in list(&one["nodes"]) {
                         let written = slice(&text, &node["from"], &node["to"]);
-                        let is_step = one["edgesOmitted"] == json!(0) && node["readOnly"] == json!(false);
+                        let is_trigger = node["kind"] == json!("clock") || node["kind"] == json!("event");
+                        let is_step = one["edgesOmitted"] == json!(0) && !is_trigger;
                         assert!(!is_step || written.starts_with("step"), "{} ({hand}): {written}", sample.name);
                         let diagnostics = list(&drawing["diagnostics"]);
                         for problem in list(&node["problems"]) {
@@ -108,7 +109,8 @@ query F($c: string!) @workflowType(id: "urn:tdm:us-east-1/000000000000/default:W
     assert_eq!(at(0)["position"], json!({ "x": 1, "y": 2.5 }), "from the original console's annotation");
     assert_eq!(at(1)["position"], json!({ "x": 10, "y": -4 }));
     assert_eq!(at(2)["inEvent"]["expression"], json!("yes || (no && late)"));
-    assert_eq!((&at(5)["title"], &at(5)["readOnly"]), (&json!("every 1 hour"), &json!(true)));
+    assert_eq!((&at(5)["title"], &at(5)["description"]), (&json!("every 1 hour"), &json!("clock")));
+    assert_eq!(at(6)["listens"], json!([{ "role": "m", "event": "StateChanged" }]));
     assert_eq!(at(6)["title"], json!("m.StateChanged"));
 }
 
@@ -124,14 +126,19 @@ fn systems_and_deployments_are_drawn() {
     assert_eq!(edges, ["uses: uses|Irrigate|probe1", "uses: uses|Irrigate|valve1"]);
     let deployment = draw(text("tests/world/deployment.tdm"), &world);
     let (nodes, edges) = shape(&deployment["deployments"][0]);
-    assert_eq!(nodes, ["device probe1", "device valve1", "clock Hourly", "flow Irrigate"]);
+    assert_eq!(nodes, ["device probe1", "device valve1", "clock Hourly", "flow Irrigate", "event Dry"]);
     let dry = "devices[name == 'probe1'].events[name == 'reading'].lastEvent.moisture < 10";
     assert_eq!(
         edges,
         [
-            "triggers: fires|Hourly|Hourly|Irrigate if every 1 hour".to_owned(),
-            format!("triggers: fires|Dry|probe1|Irrigate if {dry}"),
+            "triggers: fires|Hourly|Irrigate if every 1 hour".to_owned(),
+            format!("listens: listens|Dry|probe1|reading if {dry}"),
+            format!("triggers: fires|Dry|Irrigate if {dry}"),
         ]
     );
+    let parameters = list(&deployment["deployments"][0]["nodes"][3]["parameters"]).iter();
+    let parameters: Vec<_> =
+        parameters.map(|one| (one["name"].as_str().unwrap(), one["required"] == json!(true))).collect();
+    assert_eq!(parameters, [("probe", true), ("valve", true), ("litres", false)]);
     assert_eq!(deployment["deployments"][0]["nodes"][0]["thing"], json!("probe-07"));
 }

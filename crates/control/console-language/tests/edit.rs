@@ -35,7 +35,7 @@ fn nodes<'d>(flow: &'d Value) -> Vec<&'d Value> {
     let lower = |node: &Value| node["name"].as_str().unwrap().to_lowercase();
     let is_alone = |node: &&&'d Value| {
         all.iter().filter(|other| lower(other) == lower(node)).count() == 1
-            && node["readOnly"] == json!(false)
+            && ["device", "service", "choice", "unknown"].contains(&node["kind"].as_str().unwrap())
             && !node["name"].as_str().unwrap().trim().is_empty()
     };
     all.iter().collect::<Vec<_>>().iter().filter(is_alone).copied().collect()
@@ -445,4 +445,178 @@ proptest! {
             text = after;
         }
     }
+}
+
+/// The text after one edit of a flow, deployment or system nobody has to look up.
+fn after(text: &str, edit: Value) -> String {
+    edited(text, json!([edit]), &world())
+}
+
+/// TG 3.11, 3.14: triggers stored with a flow are edited inside their string; what the edit does not name keeps its text.
+#[test]
+fn stored_triggers_are_edited_in_their_string() {
+    let head = "query F($c: string!) @workflowType(id: \"urn:tdm:us-east-1/000000000000/default:Workflow:F\")";
+    let text = |triggers: &str| format!("{head}{triggers} {{\n  steps {{}}\n}}\n");
+    let none = text("");
+    let clock = json!({"op": "add-trigger", "trigger": {"name": "Hourly", "description": "clock", "condition": "every 1 hour", "actions": ["ThingsGraph.startFlow('F', 'cam')"], "position": {"x": 4, "y": -2}}});
+    let first = after(&none, clock);
+    let wanted = " @triggers(definition: \"{ Hourly(description: 'clock') @position(x: 4, y: -2) { condition(expr: 'every 1 hour') action(expr: \\\"ThingsGraph.startFlow('F', 'cam')\\\") } }\")";
+    assert_eq!(first, text(wanted));
+    let drawn = draw(&first, &world());
+    let node = &drawn["flows"][0]["nodes"][0];
+    assert_eq!((&node["kind"], &node["name"]), (&json!("clock"), &json!("Hourly")));
+    assert_eq!(node["position"], json!({"x": 4, "y": -2}));
+    assert_eq!(
+        node["starts"],
+        json!([{"expr": "ThingsGraph.startFlow('F', 'cam')", "flow": "F", "values": ["'cam'"]}])
+    );
+    assert_eq!(drawn["diagnostics"], json!([]));
+    let table = [
+        (json!({"op": "move", "trigger": "hourly", "x": 10, "y": -2}), "4", "10"),
+        (json!({"op": "set-trigger", "trigger": "Hourly", "condition": "every 2 hours"}), "1 hour", "2 hours"),
+        (json!({"op": "set-trigger", "trigger": "Hourly", "name": "Daily"}), "Hourl", "Dail"),
+        (json!({"op": "set-trigger", "trigger": "Hourly", "description": null}), "(description: 'clock')", ""),
+        (
+            json!({"op": "set-trigger", "trigger": "Hourly", "actions": []}),
+            " action(expr: \\\"ThingsGraph.startFlow('F', 'cam')\\\")",
+            "",
+        ),
+        (
+            json!({"op": "set-trigger", "trigger": "Hourly", "description": "it's \\ \u{1f4a7}"}),
+            "'clock'",
+            "\\\"it's \\\\\\\\ \u{1f4a7}\\\"",
+        ),
+        (json!({"op": "remove-trigger", "trigger": "Hourly"}), wanted, ""),
+    ];
+    for (edit, old, new) in table {
+        assert_eq!(difference(&first, &after(&first, edit.clone())), (old, new), "{edit}");
+    }
+    let event = json!({"op": "add-trigger", "trigger": {"condition": "lastEvent.isMotionDetected == true"}});
+    let second = after(&first, event);
+    assert_eq!(difference(&first, &second).1, " trigger { condition(expr: 'lastEvent.isMotionDetected == true') }");
+    let kinds: Vec<Value> =
+        list(&draw(&second, &world())["flows"][0]["nodes"]).iter().map(|node| node["kind"].clone()).collect();
+    assert_eq!(kinds, ["clock", "event"]);
+    let both = json!({"op": "remove-trigger", "trigger": "hourly"});
+    assert_eq!(list(&draw(&after(&second, both), &world())["flows"][0]["nodes"]).len(), 1);
+    // comments and escapes of the author stay; a block `triggers` takes new ones
+    let text = text(r#" @triggers(definition: "{ triggers { # kept \\ \/ so\n } }")"#);
+    let filled = after(&text, json!({"op": "add-trigger", "trigger": {"name": "A", "condition": "every day"}}));
+    assert!(filled.contains(r"# kept \\ \/ so\n"), "{filled}");
+    assert!(draw(&filled, &world())["flows"][0]["nodes"][0]["name"] == json!("A"), "{filled}");
+}
+
+/// TG 3.13: a deployment's bindings and triggers are edited where they stand.
+#[test]
+fn deployments_are_edited() {
+    let samples = corpus::samples();
+    let text = &samples.iter().find(|sample| sample.name.contains("tests/world/deployment.tdm")).unwrap().text;
+    let name = draw(text, &world())["deployments"][0]["urn"].clone();
+    let run = |edit: Value| {
+        let mut edit = edit;
+        edit["deployment"] = name.clone();
+        after(text, edit)
+    };
+    let bound = run(json!({"op": "bind", "role": "probe1", "thing": "probe-99"}));
+    assert_eq!(difference(text, &bound), ("07", "99"));
+    let unbound = run(json!({"op": "unbind", "role": "probe1"}));
+    assert!(!unbound.contains("probe-07"));
+    let drawn = draw(&unbound, &world());
+    let nodes = list(&drawn["deployments"][0]["nodes"]);
+    let probe = nodes.iter().find(|node| node["name"] == json!("probe1")).expect("unbound roles are drawn");
+    assert_eq!(probe["thing"], Value::Null);
+    let moved = run(json!({"op": "move", "node": "valve1", "x": 1, "y": 2}));
+    assert_eq!(difference(text, &moved), ("", " @position(x: 1, y: 2)"));
+    let moved = run(json!({"op": "move", "trigger": "Dry", "x": 1, "y": 2}));
+    assert_eq!(draw(&moved, &world())["diagnostics"], json!([]), "a position means nothing to the checker");
+    let action = "ThingsGraph.startFlow('Irrigate', 'a', 'b')";
+    let added = run(
+        json!({"op": "add-trigger", "trigger": {"name": "Night", "condition": "every 1 day", "actions": [action]}}),
+    );
+    let drawn = draw(&added, &world());
+    let edges: Vec<&str> =
+        list(&drawn["deployments"][0]["edges"]).iter().map(|edge| edge["id"].as_str().unwrap()).collect();
+    assert!(edges.contains(&"fires|Night|Irrigate"), "{edges:?}");
+    let removed = edited(&added, json!([{"op": "remove-trigger", "deployment": name, "trigger": "night"}]), &world());
+    assert_eq!(&removed, text);
+    let set = run(json!({"op": "set-trigger", "trigger": "Dry", "condition": "every 3 days"}));
+    assert!(set.contains("every 3 days") && !set.contains("moisture < 10"), "{set}");
+    let bare = "query D @deployment(id: \"urn:tdm:us-east-1/000000000000/default:Deployment:D\", systemId: \"urn:tdm:us-east-1/000000000000/default:System:S\") {\n  a(deviceId: \"x\")\n}\n";
+    let first = after(
+        bare,
+        json!({"op": "add-trigger", "deployment": "D", "trigger": {"name": "T", "condition": "every day"}}),
+    );
+    assert_eq!(difference(bare, &first).1, "  triggers {\n    T {\n      condition(expr: \"every day\")\n    }\n  }\n");
+    for (edit, field) in [
+        (
+            json!({"op": "add-trigger", "trigger": {"name": "Hourly", "condition": "every day"}}),
+            "edits[0].trigger.name",
+        ),
+        (
+            json!({"op": "add-trigger", "trigger": {"name": "X", "condition": "every fortnight"}}),
+            "edits[0].trigger.condition",
+        ),
+        (json!({"op": "set-trigger", "trigger": "Nobody", "condition": "every day"}), "edits[0].trigger"),
+        (json!({"op": "unbind", "role": "nobody"}), "edits[0].role"),
+    ] {
+        let mut edit = edit;
+        edit["deployment"] = name.clone();
+        let refused = corpus::edit(text, json!([edit]), &world()).unwrap_err();
+        assert_eq!(refused.field, field);
+    }
+}
+
+/// TG 3.12: a role gets another entity; its name and the rest of the line stay.
+#[test]
+fn a_role_of_a_system_gets_another_entity() {
+    let text = "type S @systemType(id: 'urn:tdm:us-east-1/000000000000/default:System:S') {\n  cam: Camera @thing(id: 'urn:tdm:aws/examples:DeviceModel:Camera') # by the door\n}\n";
+    let set = |urn: &str| json!([{"op": "set-role", "system": "S", "node": "cam", "urn": urn}]);
+    let other = edited(text, set("urn:tdm:aws/examples:DeviceModel:Screen"), &world());
+    assert_eq!(difference(text, &other), ("Camera", "Screen"));
+    let refused = corpus::edit(text, set("urn:tdm:aws/examples:Capability:CameraCapability"), &world()).unwrap_err();
+    assert_eq!(refused.field, "edits[0].urn");
+}
+
+/// TG 6.5, 6.6: of a clause or check, only the settings that differ are written anew.
+#[test]
+fn error_clauses_and_checks_keep_what_stays_the_same() {
+    let text = "query F($c: string!) @workflowType(id: \"urn:tdm:us-east-1/000000000000/default:Workflow:F\") {\n  steps {\n    step(name: \"a\") {\n      DeviceActivity(deviceModel: \"urn:tdm:aws/examples:DeviceModel:Camera\", deviceId: \"${c}\") { capture }\n      OnError {\n        Retries {\n          Retry( # busy\n            name: \"r\"\n            errorEquals: [\"TG.Timeout\"]\n            interval: \"1 sec\"\n          )\n        }\n      }\n      OnSuccess {\n        Check(condition: \"1 < 2\") { # always\n          OnPass { stmt(expr: \"$x.IsTrue = true\") }\n        }\n      }\n    }\n  }\n}\n";
+    let retry = json!({"name": "r", "errorEquals": ["TG.Timeout"], "interval": "5 sec", "maxAttempts": 2});
+    let changed = after(text, json!({"op": "set-on-error", "node": "a", "retries": [retry], "catches": []}));
+    assert_eq!(difference(text, &changed), ("1 sec\"", "5 sec\"\n            maxAttempts: 2"));
+    let check = |condition: &str, pass: Value, fail: Value| json!({"op": "set-on-success", "node": "a", "checks": [{"name": null, "condition": condition, "pass": pass, "fail": fail}]});
+    let raise = json!(["$x.IsTrue = true"]);
+    for (edit, old, new) in [
+        (check("1 < 2", raise.clone(), json!([])), "", ""),
+        (check("2 < 3", raise.clone(), json!([])), "1 < 2", "2 < 3"),
+        (check("1 < 2", json!(["$y.IsTrue = true"]), json!([])), "x", "y"),
+        (
+            check("1 < 2", raise.clone(), json!(["$z.IsTrue = true"])),
+            "",
+            "\n          OnFail { stmt(expr: \"$z.IsTrue = true\") }",
+        ),
+        (
+            check("1 < 2", json!(["$x.IsTrue = true", "$y.IsTrue = true"]), json!([])),
+            "",
+            " stmt(expr: \"$y.IsTrue = true\")",
+        ),
+    ] {
+        let (gone, come) = {
+            let new = after(text, edit.clone());
+            let (a, b) = difference(text, &new);
+            (a.to_owned(), b.to_owned())
+        };
+        assert!((gone.as_str(), come.as_str()) == (old, new) || is_turned(&come, new), "{edit}: {gone:?} {come:?}");
+    }
+    let two = json!({"op": "set-on-success", "node": "a", "checks": [
+        {"condition": "1 < 2", "pass": ["$x.IsTrue = true"], "fail": []},
+        {"name": "n", "condition": "3 < 4", "pass": [], "fail": ["$w.IsTrue = true"]}]});
+    let grown = after(text, two);
+    let checks = &draw(&grown, &world())["flows"][0]["nodes"][0]["onSuccess"];
+    assert_eq!((list(checks).len(), &checks[1]["fail"]), (2, &json!(["$w.IsTrue = true"])));
+    assert!(grown.contains("# always"));
+    let none = after(text, json!({"op": "set-on-success", "node": "a", "checks": []}));
+    assert!(!none.contains("OnSuccess"));
+    let wrong = check("1 < 2", json!(["no statement"]), json!([]));
+    assert_eq!(corpus::edit(text, json!([wrong]), &world()).unwrap_err().field, "edits[0].checks[0].pass");
 }

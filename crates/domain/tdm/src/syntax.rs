@@ -16,7 +16,7 @@ use marram_diag::Diagnostic;
 pub use ast::Document;
 pub use format::{FormatOptions, format};
 pub use normalise::normalise;
-pub use strings::quote;
+pub use strings::{escape, quote};
 pub use token::{Token, TokenKind};
 
 use crate::codes::Findings;

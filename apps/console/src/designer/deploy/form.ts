@@ -5,6 +5,7 @@ import {
   type DeploymentForm,
   defaultValues,
   type Role,
+  storedTriggers,
   type TriggerForm,
   writeDeployment,
   writeSystem,
@@ -39,7 +40,7 @@ export function firstForm(flow: Flow, roles: readonly Role[]): DeployForm {
     group: "",
     bucket: "",
     things: {},
-    triggers: [],
+    triggers: storedTriggers(flow, roles),
   };
 }
 

@@ -7,7 +7,7 @@ import { sameUrn, toName, urnName } from "../../models/urn.ts";
 import { readTemplate, useSystems } from "../api.ts";
 import { freshName } from "../clipboard.ts";
 import type { Flow } from "../drawing.ts";
-import { type Role, readSystem, rolesOf } from "../publish.ts";
+import { type Role, readSystem, rolesOf, storedTriggers } from "../publish.ts";
 import type { DeployForm } from "./form.ts";
 
 export interface StepProps {
@@ -37,7 +37,7 @@ export function SystemStep({ form, flow, library, onChange }: StepProps) {
       }),
     );
     const flowRole = read.flows.find((one) => sameUrn(one.urn, flow.urn ?? ""))?.name ?? flow.name;
-    onChange({ system: urn, roles, flowRole, things: {}, triggers: [] });
+    onChange({ system: urn, roles, flowRole, things: {}, triggers: storedTriggers(flow, roles) });
   };
   const models = library.filter((one) => one.metatype === "DeviceModel" || one.metatype === "Device");
   return (
@@ -50,9 +50,11 @@ export function SystemStep({ form, flow, library, onChange }: StepProps) {
         value={form.system === null ? "new" : "existing"}
         onChange={(value) => {
           const first = systems.items[0];
-          if (value === "new")
-            onChange({ system: null, roles: rolesOf(flow), flowRole: flow.name, things: {}, triggers: [] });
-          else if (first) void choose(first.id);
+          if (value === "new") {
+            const roles = rolesOf(flow);
+            onChange({ system: null, roles, flowRole: flow.name, things: {}, triggers: storedTriggers(flow, roles) });
+          }
+          if (value === "existing" && first) void choose(first.id);
         }}
         aria-label="System"
       >

@@ -4,14 +4,8 @@ import { Clock, Trash2, Zap } from "lucide-react";
 import type { Entity } from "../../models/entity.ts";
 import { capabilityOf } from "../../models/graph.ts";
 import { urnKey } from "../../models/urn.ts";
-import {
-  CLOCK_UNITS,
-  type ClockUnit,
-  type Role,
-  type TriggerForm,
-  triggerAction,
-  triggerCondition,
-} from "../publish.ts";
+import { type Role, type TriggerForm, triggerAction, triggerCondition } from "../publish.ts";
+import { CLOCK_UNITS, type ClockUnit } from "../trigger-text.ts";
 import classes from "./deploy-page.module.css";
 import { newTrigger } from "./form.ts";
 import type { StepProps } from "./system-step.tsx";

@@ -7,33 +7,13 @@ use marram_tdm::syntax::{self};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
+use super::trigger::Trigger;
 use super::{MAX_EDGES, Members, Pen, plain, position, set};
 use crate::outline::{self, Flow, PortId, Step, StepKind, Waits, children, names, text_of};
 use crate::types::{given, parameter_type, statements, type_name, variable_property};
 
 pub(super) fn draw(document: &Document, pen: &Pen<'_>) -> Vec<Value> {
     outline::flows(document).iter().map(|flow| pen.flow(flow)).collect()
-}
-
-/// A trigger stored in `@triggers(definition)`.
-struct StoredTrigger {
-    name: SmolStr,
-    description: Option<SmolStr>,
-    condition: Option<SmolStr>,
-}
-
-/// What starts a flow by a condition: how it is drawn.
-pub(super) fn trigger_kind(condition: &str) -> (&'static str, String) {
-    match marram_expr::parse_trigger_condition(condition) {
-        Ok(marram_expr::TriggerCondition::Clock(_)) => ("clock", condition.trim().to_owned()),
-        Ok(marram_expr::TriggerCondition::Event(expr)) => {
-            let events: Vec<String> =
-                expr.last_events().iter().map(|(role, event)| format!("{role}.{event}")).collect();
-            ("event", events.join(", "))
-        }
-        // the designer stores short conditions over `lastEvent` (TG 3.14), and empty ones
-        Err(_) => ("event", condition.trim().to_owned()),
-    }
 }
 
 impl Pen<'_> {
@@ -60,16 +40,16 @@ impl Pen<'_> {
         set(&mut drawn, "variables", self.variables(flow));
         let events: Vec<String> = flow.events().iter().map(ToString::to_string).collect();
         set(&mut drawn, "events", events);
-        let triggers = stored_triggers(flow.definition.directive("triggers"));
         let mut nodes: Vec<Value> = flow.steps.iter().map(|step| self.step(flow, step)).collect();
         let (edges, omitted) = flow.edges(MAX_EDGES);
         let mut edges: Vec<Value> = edges.into_iter().map(|edge| self.edge(flow, edge)).collect();
         if let Some(directive) = flow.definition.directive("triggers") {
-            for trigger in &triggers {
-                nodes.push(self.stored_trigger(flow, directive, trigger));
+            let selections = stored_triggers(directive);
+            for trigger in written_triggers(&selections).map(Trigger::new) {
+                nodes.push(self.stored_trigger(flow, directive, &trigger));
                 let starts = flow.steps.iter().filter(|step| matches!(step.waits, Waits::Nothing));
                 for start in starts.take(MAX_EDGES.saturating_sub(edges.len())) {
-                    edges.push(self.trigger_edge(directive, trigger, start));
+                    edges.push(self.trigger_edge(directive, &trigger, start));
                 }
             }
         }
@@ -279,29 +259,28 @@ impl Pen<'_> {
 
     // ---- stored triggers
 
-    fn stored_trigger(&self, flow: &Flow<'_>, directive: &Directive, trigger: &StoredTrigger) -> Value {
-        let (kind, title) = trigger_kind(trigger.condition.as_deref().unwrap_or_default());
-        let mut node = self.node(kind, &trigger.name, directive.place.0);
-        set(&mut node, "title", if title.is_empty() { trigger.name.to_string() } else { title });
-        set(&mut node, "description", trigger.description.as_ref().map(SmolStr::as_str));
-        set(&mut node, "position", position(std::iter::empty(), &flow.definition.directives, &trigger.name));
-        set(&mut node, "readOnly", true);
+    fn stored_trigger(&self, flow: &Flow<'_>, directive: &Directive, trigger: &Trigger<'_>) -> Value {
+        let kind = if trigger.is_clock() { "clock" } else { "event" };
+        let mut node = self.node(kind, trigger.name(), directive.place.0);
+        trigger.describe(&mut node);
+        let own = trigger.written.directives.iter();
+        set(&mut node, "position", position(own, &flow.definition.directives, trigger.name()));
         let (from, to) = self.offsets.range(directive.place.0);
         set(&mut node, "nameFrom", from);
         set(&mut node, "nameTo", to);
         Value::Object(node)
     }
 
-    fn trigger_edge(&self, directive: &Directive, trigger: &StoredTrigger, target: &Step<'_>) -> Value {
+    fn trigger_edge(&self, directive: &Directive, trigger: &Trigger<'_>, target: &Step<'_>) -> Value {
         let mut drawn = Members::new();
-        let id = ["trigger".to_owned(), outline::escape(&trigger.name), outline::escape(&target.name)];
+        let id = ["trigger".to_owned(), outline::escape(trigger.name()), outline::escape(&target.name)];
         set(&mut drawn, "id", id.join("|"));
-        set(&mut drawn, "source", trigger.name.as_str());
+        set(&mut drawn, "source", trigger.name());
         set(&mut drawn, "target", target.name.as_str());
         set(&mut drawn, "port", "trigger");
         set(&mut drawn, "event", Value::Null);
-        set(&mut drawn, "label", trigger.name.as_str());
-        set(&mut drawn, "condition", trigger.condition.as_ref().map(SmolStr::as_str));
+        set(&mut drawn, "label", trigger.name());
+        set(&mut drawn, "condition", trigger.condition);
         self.place(&mut drawn, directive.place.0);
         set(&mut drawn, "kind", "triggers");
         Value::Object(drawn)
@@ -361,22 +340,17 @@ pub(crate) fn catch(clause: &Selection) -> Value {
     })
 }
 
-fn stored_triggers(directive: Option<&Directive>) -> Vec<StoredTrigger> {
-    let definition = directive.and_then(|directive| directive.argument("definition"));
-    let Some(text) = definition.and_then(|argument| argument.value.as_text()) else { return Vec::new() };
-    let (selections, _) = syntax::parse_fragment(text);
-    let mut triggers = Vec::new();
-    for selection in &selections {
+/// What `@triggers(definition)` holds.
+fn stored_triggers(directive: &Directive) -> Vec<Selection> {
+    let text = directive.argument("definition").and_then(|argument| argument.value.as_text());
+    text.map(|text| syntax::parse_fragment(text).0).unwrap_or_default()
+}
+
+/// The triggers among them; they may stand in a block `triggers`.
+fn written_triggers(selections: &[Selection]) -> impl Iterator<Item = &Selection> {
+    selections.iter().filter(|selection| !outline::is_ignore_marker(selection)).flat_map(|selection| {
         let inner: Vec<&Selection> =
             if selection.name.is("triggers") { children(selection).collect() } else { vec![selection] };
-        for trigger in inner {
-            let condition = children(trigger).find(|part| part.name.is("condition"));
-            triggers.push(StoredTrigger {
-                name: trigger.name.text.clone(),
-                description: text_of(trigger, "description").cloned(),
-                condition: condition.and_then(|part| text_of(part, "expr")).cloned(),
-            });
-        }
-    }
-    triggers
+        inner
+    })
 }

@@ -4,7 +4,7 @@ use marram_tdm::Span;
 use marram_tdm::model::{Metatype, Urn};
 use marram_tdm::syntax::ast::{Body, Definition, Directive, Field, Selection};
 
-use super::sheet::{Block, Lines, Patch, Sheet};
+use super::sheet::{Block, Lines, Patch, Sheet, header_end};
 use super::step::move_directive;
 use super::{field_span, fresh_name, position_text};
 use crate::LanguageError;
@@ -24,7 +24,12 @@ fn pick<'d>(sheet: &'d Sheet<'_>, metatype: Metatype, wanted: &str, member: &str
     found.map(|(definition, directive, _)| (*definition, *directive)).ok_or_else(missing)
 }
 
-fn body(sheet: &Sheet<'_>, definition: &Definition, children: Vec<Span>, member: &str) -> Result<Block, LanguageError> {
+pub(super) fn body(
+    sheet: &Sheet<'_>,
+    definition: &Definition,
+    children: Vec<Span>,
+    member: &str,
+) -> Result<Block, LanguageError> {
     let header = definition.directives.last().map_or(definition.name.span(), |directive| directive.place.0);
     let block = sheet.block_behind(header.end as usize, definition.place.0, children);
     block.ok_or_else(|| LanguageError::about(member, "it has no body"))
@@ -65,6 +70,15 @@ pub(super) fn change_system(sheet: &Sheet<'_>, op: &str, edit: &Request<'_>) -> 
             Ok(vec![Patch::replace(role.name.span(), to)])
         }
         "remove-node" => Ok(vec![sheet.remove(field_span(role()?))]),
+        "set-role" => {
+            let role = role()?;
+            let found = ROLES.iter().find_map(|(word, kind)| role.directive(word).map(|directive| (directive, *kind)));
+            let (directive, kind) = found.ok_or_else(|| LanguageError::about("node", "the role names no entity"))?;
+            let urn = urn_of(kind, edit)?;
+            let name_end = directive.name.span().end as usize;
+            let quoted = sheet.quoted(urn.as_str());
+            Ok(sheet.set_argument(directive.arguments.as_ref(), name_end, "id", Some(&quoted)))
+        }
         "add-node" => {
             let node = edit.object("node")?.ok_or_else(|| LanguageError::about("node", "expected an object"))?;
             let line = new_role(sheet, fields, &node).map_err(|error| error.within("node"))?;
@@ -81,14 +95,7 @@ fn new_role(sheet: &Sheet<'_>, fields: &[Field], node: &Request<'_>) -> Result<S
     let found = ROLES.iter().find(|(_, known)| *known == kind);
     let (directive, _) =
         found.ok_or_else(|| LanguageError::about("kind", "expected device, flow, service or system"))?;
-    let wanted: &[Metatype] = match kind {
-        "device" => &[Metatype::Device, Metatype::DeviceModel],
-        "flow" => &[Metatype::Workflow],
-        "service" => &[Metatype::Service],
-        _ => &[Metatype::System],
-    };
-    let urn = Urn::parse(node.string("urn")?).ok().filter(|urn| wanted.contains(&urn.metatype()));
-    let urn = urn.ok_or_else(|| LanguageError::about("urn", format!("expected the urn of a {kind}")))?;
+    let urn = urn_of(kind, node)?;
     let is_taken = |name: &str| fields.iter().any(|field| field.name.is(name));
     let name = match node.optional("name")? {
         Some(name) if !is_word(name) => {
@@ -109,17 +116,52 @@ fn new_role(sheet: &Sheet<'_>, fields: &[Field], node: &Request<'_>) -> Result<S
     Ok(line)
 }
 
+/// The member `urn`: of an entity that can play a role of this kind.
+fn urn_of(kind: &str, node: &Request<'_>) -> Result<Urn, LanguageError> {
+    let wanted: &[Metatype] = match kind {
+        "device" => &[Metatype::Device, Metatype::DeviceModel],
+        "flow" => &[Metatype::Workflow],
+        "service" => &[Metatype::Service],
+        _ => &[Metatype::System],
+    };
+    let urn = Urn::parse(node.string("urn")?).ok().filter(|urn| wanted.contains(&urn.metatype()));
+    urn.ok_or_else(|| LanguageError::about("urn", format!("expected the urn of a {kind}")))
+}
+
 pub(super) fn change_deployment(sheet: &Sheet<'_>, op: &str, edit: &Request<'_>) -> Result<Vec<Patch>, LanguageError> {
     let (definition, _) = pick(sheet, Metatype::Deployment, edit.string("deployment")?, "deployment")?;
     match op {
         "bind" => bind(sheet, definition, edit),
+        "unbind" => {
+            let role = edit.string("role")?;
+            let parts = deployment_parts(definition);
+            let found = parts.bindings.iter().find(|(path, _)| path.eq_ignore_ascii_case(role));
+            let missing = || LanguageError::about("role", format!("nothing is bound to `{}`", clip(role)));
+            Ok(vec![sheet.remove(found.ok_or_else(missing)?.1.place.0)])
+        }
+        "move" if edit.get("trigger").is_none() => {
+            let name = edit.string("node")?;
+            let parts = deployment_parts(definition);
+            let found = parts.bindings.iter().find(|(path, _)| path.eq_ignore_ascii_case(name));
+            let missing = || LanguageError::about("node", format!("nothing is bound to `{}`", clip(name)));
+            let (_, binding) = found.ok_or_else(missing)?;
+            match binding.directive("position") {
+                Some(directive) => move_directive(sheet, directive, edit),
+                None => Ok(vec![Patch::insert(header_end(binding), format!(" {}", position_text(edit)?))]),
+            }
+        }
+        "move" | "add-trigger" | "set-trigger" | "remove-trigger" => {
+            super::trigger::change(sheet, definition, op, edit)
+        }
         "set-condition" => {
             let id = edit.string("edge")?;
             let condition = edit.string("condition")?;
             let parts = deployment_parts(definition);
-            let prefix =
-                |trigger: &&&Selection| id.strip_prefix(&format!("fires|{}|", escape(&trigger.name.text))).is_some();
-            let trigger = parts.triggers.iter().find(prefix);
+            let is_its = |trigger: &&&Selection| {
+                let name = escape(&trigger.name.text);
+                ["fires", "listens"].iter().any(|word| id.starts_with(&format!("{word}|{name}|")))
+            };
+            let trigger = parts.triggers.iter().find(is_its);
             let condition_block = trigger.and_then(|trigger| children(trigger).find(|part| part.name.is("condition")));
             let missing = || LanguageError::about("edge", format!("the deployment has no edge `{}`", clip(id)));
             let quoted = sheet.quoted(condition);

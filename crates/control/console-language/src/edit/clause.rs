@@ -43,7 +43,7 @@ impl Bench<'_, '_> {
         Ok(patches)
     }
 
-    /// Clauses that say the same keep their text; others are replaced one by one, surplus ones removed, new ones added.
+    /// Settings that stay the same keep their text; surplus clauses are removed, new ones added.
     fn change_clauses(
         &self,
         step: &Step<'_>,
@@ -59,7 +59,19 @@ impl Bench<'_, '_> {
             match wanted.get(index) {
                 None => patches.push(self.sheet.remove(clause.place.0)),
                 Some(new) if is_same(new, &known) => {}
-                Some(new) => patches.push(Patch::replace(clause.place.0, self.clause(word, settings, new))),
+                Some(new) => {
+                    let is_set =
+                        |value: &&Value| !value.is_null() && value.as_array().is_none_or(|all| !all.is_empty());
+                    let changed = settings.iter().filter(|setting| !is_same(&new[**setting], &known[**setting]));
+                    let changed = changed.map(|setting| {
+                        (*setting, Some(&new[*setting]).filter(is_set).and_then(|value| self.sheet.value(value)))
+                    });
+                    let changed: Vec<(&str, Option<String>)> = changed.collect();
+                    let changed: Vec<(&str, Option<&str>)> =
+                        changed.iter().map(|(name, value)| (*name, value.as_deref())).collect();
+                    let name_end = clause.name.span().end as usize;
+                    patches.extend(self.sheet.set_arguments(clause.arguments.as_ref(), name_end, &changed));
+                }
             }
         }
         let added = wanted.get(written.len()..).unwrap_or_default();

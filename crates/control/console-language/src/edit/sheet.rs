@@ -98,6 +98,14 @@ impl<'t> Sheet<'t> {
         Ok(Sheet { text, unit: indent_unit(text), document, newline, quote })
     }
 
+    /// The same with another quote where the text has no string that shows one.
+    pub fn preferring(mut self, quote: char) -> Self {
+        if !self.document.tokens().iter().any(|token| token.kind == TokenKind::String) {
+            self.quote = quote;
+        }
+        self
+    }
+
     // ---- writing
 
     /// A string literal in the author's quotes; in the others when that saves escapes.
@@ -196,7 +204,7 @@ impl<'t> Sheet<'t> {
         written.collect::<Vec<_>>().join(self.newline)
     }
 
-    fn in_line(lines: &Lines) -> String {
+    pub fn in_line(lines: &Lines) -> String {
         lines.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>().join(" ")
     }
 

@@ -88,8 +88,12 @@ pub(super) fn dedent(raw: &str) -> String {
 pub fn quote(value: &str, preferred: char) -> String {
     let other = if preferred == '"' { '\'' } else { '"' };
     let quote = if value.contains(preferred) && !value.contains(other) { other } else { preferred };
-    let mut text = String::with_capacity(value.len() + 2);
-    text.push(quote);
+    format!("{quote}{}{quote}", escape(value, quote))
+}
+
+/// What stands between the quotes of a string literal.
+pub fn escape(value: &str, quote: char) -> String {
+    let mut text = String::with_capacity(value.len());
     for c in value.chars() {
         match c {
             '\\' => text.push_str("\\\\"),
@@ -103,6 +107,5 @@ pub fn quote(value: &str, preferred: char) -> String {
             c => text.push(c),
         }
     }
-    text.push(quote);
     text
 }
