@@ -70,58 +70,105 @@ async function measured(name, act) {
   );
 }
 
-test("500 steps are drawn, panned, moved and edited; only what is seen is in the page, and one step moves one step", async () => {
-  const home = await namespace(page);
-  await openFlow(page, `${home}:Workflow:Large`, true);
-  await pasteText(page, largeFlow(`${home}:Workflow:Large`));
-  await measured("draw", async () => {
-    await page.getByText("Drawing", { exact: true }).click();
-    await page.locator(".react-flow__node").first().waitFor();
+/** How often steps were drawn, by name, while something was done. */
+async function drawn(name, act) {
+  await page.evaluate(() => {
+    globalThis.stepsDrawn = {};
+    globalThis.marramStepDrawn = (step) => {
+      globalThis.stepsDrawn[step] = (globalThis.stepsDrawn[step] ?? 0) + 1;
+    };
   });
-  const canvas = await page.getByTestId("canvas").boundingBox();
-  const middle = { x: canvas.x + canvas.width / 2, y: canvas.y + canvas.height / 2 };
-  await measured("zoom in", async () => {
-    for (let press = 0; press < 11; press += 1) await page.getByRole("button", { name: "Zoom In" }).click();
+  await measured(name, act);
+  return page.evaluate(() => {
+    globalThis.marramStepDrawn = undefined;
+    return globalThis.stepsDrawn;
   });
-  const seen = await page.locator(".react-flow__node").count();
-  assert.ok(seen > 0 && seen < STEPS / 2, `only visible steps are in the page, not ${seen}`);
-  await measured("pan", async () => {
-    await page.keyboard.down("Space");
-    for (let turn = 0; turn < 3; turn += 1) {
-      await page.mouse.move(middle.x + 200, middle.y);
-      await page.mouse.down();
-      await page.mouse.move(middle.x - 200, middle.y - 10, { steps: 40 });
-      await page.mouse.up();
-    }
-    await page.keyboard.up("Space");
+}
+
+const nodes = () => page.locator(".react-flow__node");
+const seen = () => nodes().count();
+const quiet = () =>
+  page.waitForFunction(() => document.querySelector('[role="status"][data-busy]') === null, undefined, {
+    timeout: 60_000,
   });
-  // One that is whole in the middle of what is seen.
-  const name = await page.evaluate(
+
+/** The step that stands nearest to the middle of what is seen. */
+async function nearest() {
+  const box = await page.getByTestId("canvas").boundingBox();
+  return page.evaluate(
     ([x, y]) =>
       [...document.querySelectorAll(".react-flow__node")]
         .map((one) => ({ id: one.dataset.id, box: one.getBoundingClientRect() }))
         .sort((a, b) => Math.hypot(a.box.x - x, a.box.y - y) - Math.hypot(b.box.x - x, b.box.y - y))[0].id,
-    [middle.x - 200, middle.y],
+    [box.x + box.width / 2 - 120, box.y + box.height / 2],
   );
+}
+
+test("of 500 steps those in view are in the page, and only what changes is drawn again", async () => {
+  const home = await namespace(page);
+  await openFlow(page, `${home}:Workflow:Large`, true);
+  await pasteText(page, largeFlow(`${home}:Workflow:Large`));
+  await page.getByText("Drawing", { exact: true }).waitFor();
+  const first = await drawn("draw", async () => {
+    await page.getByText("Drawing", { exact: true }).click();
+    await nodes().first().waitFor();
+  });
+  const shown = await seen();
+  assert.ok(shown > 0 && shown < 60, `it opens where it begins: ${shown} steps are in the page`);
+  assert.ok(Object.keys(first).length < 150, `${Object.keys(first).length} steps were drawn to show ${shown}`);
+
+  const canvas = await page.getByTestId("canvas").boundingBox();
+  const panned = await drawn("pan", async () => {
+    for (let turn = 0; turn < 3; turn += 1) {
+      // From a place where no step stands.
+      const from = await page.evaluate((box) => {
+        for (let x = box.x + box.width - 60; x > box.x; x -= 7)
+          for (let y = box.y + 80; y < box.y + box.height - 160; y += 7)
+            if (document.elementFromPoint(x, y)?.classList.contains("react-flow__pane")) return { x, y };
+        return null;
+      }, canvas);
+      await page.mouse.move(from.x, from.y);
+      await page.mouse.down();
+      await page.mouse.move(from.x - 380, from.y - 10, { steps: 40 });
+      await page.mouse.up();
+    }
+  });
+  const again = Object.values(panned).filter((times) => times > 3).length;
+  assert.equal(again, 0, `steps that stay in view are not drawn again while it is panned: ${JSON.stringify(panned)}`);
+
+  const name = await nearest();
   const node = page.locator(`.react-flow__node[data-id="${name}"]`);
   const box = await node.boundingBox();
-  await measured("drag", async () => {
+  const dragged = await drawn("drag", async () => {
     await page.mouse.move(box.x + 40, box.y + 12);
     await page.mouse.down();
     for (let turn = 1; turn <= 40; turn += 1) await page.mouse.move(box.x + 40 + turn * 4, box.y + 12 + turn * 2);
     await page.mouse.up();
+    await page.getByRole("button", { name: "Undo" }).and(page.locator(":enabled")).waitFor();
+    await quiet();
   });
-  await page
-    .getByText(`Device`, { exact: true })
-    .or(page.getByText("Choice", { exact: true }))
-    .first()
-    .waitFor();
+  const others = Object.entries(dragged).filter(([step, times]) => step !== name && times > 3);
+  assert.deepEqual(others, [], "dragging one step draws no other one");
   await shoot(page, "build-large", { fullPage: false });
-  await measured("rename", async () => {
-    const field = page.getByLabel("Name", { exact: true }).first();
+
+  const field = page.getByLabel("Name", { exact: true }).first();
+  const renamed = await drawn("rename", async () => {
     await field.fill(`${name} moved`);
     await page.keyboard.press("Enter");
     await page.locator(`.react-flow__node[data-id="${name} moved"]`).waitFor();
+    await quiet();
   });
+  const touched = Object.keys(renamed).filter((step) => !step.startsWith(name));
+  assert.deepEqual(touched, [], "the answer of the service draws the renamed step alone");
+
+  await measured("whole", async () => {
+    await page.getByRole("button", { name: "Zoom to fit" }).click();
+    await page.waitForFunction((wanted) => document.querySelectorAll(".react-flow__node").length === wanted, STEPS, {
+      timeout: 60_000,
+    });
+  });
+  const elements = await page.evaluate(() => document.querySelectorAll(".react-flow__node *").length);
+  assert.ok(elements <= STEPS * 2, `from afar a step is a box with a name: ${elements} elements in ${STEPS} steps`);
+  await shoot(page, "build-large-whole", { fullPage: false });
   assert.deepEqual(opened.faults, []);
 });

@@ -169,6 +169,7 @@ function Role({ node, entries }: { node: FlowNode; entries: readonly PaletteEntr
           label="What it must be"
           size="xs"
           searchable
+          limit={80}
           allowDeselect={false}
           data={options}
           value={value}

@@ -4,20 +4,24 @@ import type { Diagnostic } from "../tdm-editor/service.ts";
 import { endOf, type Flow, type FlowEdge, type FlowNode, isTrigger, nodeId, type Point } from "./drawing.ts";
 import type { EventEdgeType } from "./event-edge.tsx";
 import { EDGE_WORDS, spoken } from "./kinds.tsx";
-import { NODE_WIDTH, nodeHeight, places } from "./layout.ts";
+import { handlesOf, NODE_WIDTH, nodeHeight, places } from "./layout.ts";
 import type { StepNodeType } from "./step-node.tsx";
 
-/** Everything of a node but its offsets, which every edit before it shifts. */
-const signatures = new WeakMap<FlowNode, string>();
+/** Members that every edit before a node shifts, or that are compared apart. */
+const PLACES = new Set(["from", "to", "nameFrom", "nameTo", "position", "problems"]);
 
-function signature(node: FlowNode): string {
-  const kept = signatures.get(node);
-  if (kept !== undefined) return kept;
-  const made = JSON.stringify(node, (key, value) =>
-    /^(from|to|nameFrom|nameTo|position)$/.test(key) ? undefined : value,
-  );
-  signatures.set(node, made);
-  return made;
+/** Whether two drawings say the same, wherever it stands in the text. */
+export function sameDrawing(one: unknown, other: unknown): boolean {
+  if (one === other) return true;
+  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
+  if (Array.isArray(one)) {
+    if (!Array.isArray(other) || one.length !== other.length) return false;
+    return one.every((item, index) => sameDrawing(item, other[index]));
+  }
+  const [left, right] = [one as Record<string, unknown>, other as Record<string, unknown>];
+  const names = Object.keys(left);
+  if (names.length !== Object.keys(right).length) return false;
+  return names.every((name) => PLACES.has(name) || sameDrawing(left[name], right[name]));
 }
 
 function counts(node: FlowNode, diagnostics: readonly Diagnostic[]): { errors: number; warnings: number } {
@@ -43,7 +47,7 @@ export function canvasNodes(
     const isSelected = selected ? selected.has(id) : (kept?.selected ?? false);
     const same =
       kept &&
-      signature(kept.data.node) === signature(node) &&
+      sameDrawing(kept.data.node, node) &&
       kept.data.errors === errors &&
       kept.data.warnings === warnings &&
       kept.position.x === position.x &&
@@ -52,7 +56,8 @@ export function canvasNodes(
     if (same) return kept;
     const height = nodeHeight(node);
     return {
-      ...(kept?.measured ? { measured: kept.measured } : {}),
+      // Known beforehand, as the handles are: nothing has to be drawn to be measured.
+      measured: { width: NODE_WIDTH, height },
       id,
       type: "step",
       position,
@@ -60,8 +65,7 @@ export function canvasNodes(
       selected: isSelected,
       draggable: !node.readOnly && node.fixed !== true,
       deletable: !node.readOnly && !(node.fixed === true && !isTrigger(node)),
-      initialWidth: NODE_WIDTH,
-      initialHeight: height,
+      handles: handlesOf(node),
       ariaLabel: spoken(node),
     } satisfies StepNodeType;
   });

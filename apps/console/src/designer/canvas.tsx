@@ -62,7 +62,10 @@ const MINIMAP = { width: 150, height: 96 };
 const RESIZED = 60;
 /** Flows with fewer steps are seen whole: no overview is needed. */
 const OVERVIEW_FROM = 8;
-const FIT = { padding: 0.18, maxZoom: 1.1, minZoom: 0.08 };
+/** Flows with more steps open where they begin, large enough to be read. */
+const WHOLE_UP_TO = 60;
+const BEGINNING = 8;
+const FIT = { padding: 0.12, maxZoom: 1.1, minZoom: 0.02 };
 /** What is dragged from the palette. */
 export const DRAG_TYPE = "application/x-marram-palette";
 const SCREEN_READER = {
@@ -93,7 +96,7 @@ export function Canvas(props: CanvasProps) {
     wanted.current = null;
     setNodes((before) => canvasNodes(flow, diagnostics, fresh ? [] : before, select));
     setEdges((before) => canvasEdges(flow, fresh ? [] : before));
-    if (fresh) requestAnimationFrame(() => void instance.current?.fitView(FIT));
+    if (fresh) requestAnimationFrame(() => begin(instance.current));
   }, [flow, diagnostics, setNodes, setEdges]);
 
   // The whole flow stays in view when panels open beside or below it.
@@ -107,7 +110,8 @@ export function Canvas(props: CanvasProps) {
       if (Math.abs(now.width - known.width) + Math.abs(now.height - known.height) < RESIZED) return;
       known = now;
       clearTimeout(timer);
-      timer = setTimeout(() => void instance.current?.fitView(FIT), 60);
+      const small = latest.current.flow.nodes.length <= WHOLE_UP_TO;
+      if (small) timer = setTimeout(() => void instance.current?.fitView(FIT), 60);
     });
     observer.observe(area);
     return () => {
@@ -228,7 +232,7 @@ export function Canvas(props: CanvasProps) {
         onBeforeDelete={removing}
         onInit={(made) => {
           instance.current = made;
-          void made.fitView(FIT);
+          begin(made);
         }}
         onDragOver={(event) => {
           if (event.dataTransfer.types.includes(DRAG_TYPE)) event.preventDefault();
@@ -244,7 +248,7 @@ export function Canvas(props: CanvasProps) {
         ariaLabelConfig={SCREEN_READER}
         onlyRenderVisibleElements
         elevateEdgesOnSelect
-        minZoom={0.08}
+        minZoom={FIT.minZoom}
         maxZoom={2}
         fitViewOptions={FIT}
         proOptions={{ hideAttribution: true }}
@@ -267,6 +271,18 @@ export function Canvas(props: CanvasProps) {
       </ReactFlow>
     </div>
   );
+}
+
+/** Shows what is seen when a flow is opened: all of it, of a large one the beginning. */
+function begin(instance: ReactFlowInstance<StepNodeType, EventEdgeType> | null) {
+  const nodes = instance?.getNodes() ?? [];
+  // Asked for while there is nothing, the whole would be shown as soon as there is something.
+  if (nodes.length > 0) void instance?.fitView(nodes.length <= WHOLE_UP_TO ? FIT : beginning(nodes));
+}
+
+function beginning(nodes: readonly StepNodeType[]) {
+  const first = [...nodes].sort((one, other) => one.position.x - other.position.x || one.position.y - other.position.y);
+  return { ...FIT, minZoom: 0.45, nodes: first.slice(0, BEGINNING).map(({ id }) => ({ id })) };
 }
 
 /** What the lines mean, for those that are on the drawing; nothing where all are of the plain kind. */

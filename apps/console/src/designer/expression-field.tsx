@@ -50,7 +50,8 @@ export function ExpressionField(props: ExpressionFieldProps) {
   const focused = caret !== null;
   const question = { text: state.text, flow: key, step: props.step, place: props.place, expression: asked };
   const answer = useQuery({
-    queryKey: ["tdm-scope", question],
+    // Not the text itself: it is long, and compared at every key.
+    queryKey: ["tdm-scope", state.stamp, key, props.step, props.place, asked],
     queryFn: ({ signal }) => scope(question, signal),
     enabled: focused || asked !== "",
     staleTime: 60_000,

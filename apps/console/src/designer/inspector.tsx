@@ -18,6 +18,9 @@ import { KINDS } from "./kinds.tsx";
 import { NextSteps } from "./next-steps.tsx";
 import { TextField } from "./text-field.tsx";
 
+/** Options are put into the page when they are asked for: there may be hundreds. */
+export const WHEN_OPEN = { keepMounted: false };
+
 export interface InspectorProps {
   selection: Selection;
   onClose: () => void;
@@ -38,7 +41,10 @@ export function Inspector({ selection, onClose, onCopy, onRemove }: InspectorPro
   }
   if (node && isTrigger(node))
     return <TriggerInspector key={node.name} node={node} onClose={onClose} onRemove={onRemove} />;
-  if (node) return <NodeInspector key={node.name} node={node} onClose={onClose} onCopy={onCopy} onRemove={onRemove} />;
+  if (node)
+    return (
+      <NodeInspector key={flow.nodes.indexOf(node)} node={node} onClose={onClose} onCopy={onCopy} onRemove={onRemove} />
+    );
   if (selection.nodes.size > 1) {
     return (
       <Frame title={`${selection.nodes.size} steps`} onClose={onClose}>
@@ -246,6 +252,7 @@ function Activity({ node, field }: { node: FlowNode; field: Field }) {
         value={node.action ?? null}
         readOnly={readOnly}
         searchable
+        comboboxProps={WHEN_OPEN}
         allowDeselect={false}
         placeholder="Choose what it does"
         onChange={(action) =>

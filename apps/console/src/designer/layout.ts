@@ -1,23 +1,55 @@
 // Where nodes stand: sizes, automatic layout, and places for nodes the document gives no position.
 import { Graph, layout } from "@dagrejs/dagre";
-import { endOf, type Flow, type FlowNode, nodeId, type Output, type Point } from "./drawing.ts";
+import { type NodeHandle, Position } from "@xyflow/react";
+import { endOf, type Flow, type FlowNode, isTrigger, nodeId, type Output, type Point } from "./drawing.ts";
 
 export const NODE_WIDTH = 248;
 const HEADER = 62;
 const ROW = 26;
-const FOOT = 10;
+const FOOT = 9;
+/** Size of the points that connections are drawn from. */
+const HANDLE = 10;
+/** Where the first row of ports starts. */
+const ROWS = 65;
 /** Distance of new nodes from what is there. */
 const MARGIN = 80;
 
-/** Ports that are drawn as rows of their own; `success` sits on the header. */
+/** Ports that are drawn as rows of their own; `success` sits on the header, where there is room for it. */
 export function portRows(node: FlowNode): readonly Output[] {
-  return (node.outputs ?? []).filter((output) => output.port !== "success");
+  return (node.outputs ?? []).filter((output) => output.port !== "success" || node.kind === "choice");
 }
 
 /** How high a node is drawn, in canvas units. */
 export function nodeHeight(node: FlowNode): number {
   const rows = portRows(node).length + (node.kind === "choice" ? 1 : 0);
   return HEADER + (rows > 0 ? rows * ROW + FOOT : 0);
+}
+
+/**
+ * Where a node's connections start and end. The canvas would find out by drawing each node once; telling it lets it draw
+ * what is in view alone.
+ */
+export function handlesOf(node: FlowNode): NodeHandle[] {
+  const point = (id: string, type: "source" | "target", position: Position, x: number, y: number): NodeHandle => ({
+    id,
+    type,
+    position,
+    x: x - HANDLE / 2,
+    y: y - HANDLE / 2,
+    width: HANDLE,
+    height: HANDLE,
+  });
+  const trigger = isTrigger(node);
+  const middle = 31;
+  const right = (id: string, y: number) => point(id, "source", Position.Right, NODE_WIDTH, y);
+  const rows = portRows(node).map((output, at) => right(output.port, ROWS + at * ROW + ROW / 2));
+  return [
+    ...(!trigger || node.inlet ? [point("in", "target", Position.Left, 0, middle)] : []),
+    ...(node.kind === "choice" ? [] : [right(trigger ? "out" : "success", middle)]),
+    ...rows,
+    ...(node.kind === "choice" ? [right("new-rule", ROWS + rows.length * ROW + ROW / 2)] : []),
+    point("error", "source", Position.Bottom, NODE_WIDTH - 23, nodeHeight(node)),
+  ];
 }
 
 /** Positions for all nodes, left to right along the edges. */

@@ -4,6 +4,7 @@ import { X } from "lucide-react";
 import { useState } from "react";
 import { useDesigner } from "./context.ts";
 import { type FlowNode, isStep } from "./drawing.ts";
+import { WHEN_OPEN } from "./inspector.tsx";
 import classes from "./next-steps.module.css";
 
 export function NextSteps({ node }: { node: FlowNode }) {
@@ -71,6 +72,7 @@ export function NextSteps({ node }: { node: FlowNode }) {
         <Group gap={6} wrap="nowrap" align="end">
           <Select
             aria-label="When"
+            comboboxProps={WHEN_OPEN}
             size="xs"
             flex={1}
             data={uniqueOptions(ports)}
@@ -84,6 +86,8 @@ export function NextSteps({ node }: { node: FlowNode }) {
             flex={1}
             searchable
             placeholder="next step"
+            limit={60}
+            comboboxProps={WHEN_OPEN}
             data={flow.nodes.filter((one) => isStep(one) && one !== node).map((one) => one.name)}
             value={target}
             onChange={setTarget}

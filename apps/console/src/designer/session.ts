@@ -6,6 +6,8 @@ import { Journal } from "./journal.ts";
 
 export interface DocumentState {
   readonly text: string;
+  /** Another one for each text: what answers about a text are kept under. */
+  readonly stamp: string;
   /** The drawing of the newest text the server has seen; its offsets fit `drawnText`. */
   readonly drawing: Drawing | null;
   readonly drawnText: string;
@@ -28,6 +30,9 @@ interface Job {
 
 /** Text that is typed is drawn when the typing pauses this long. */
 const TYPING_MS = 250;
+
+let stamps = 0;
+const stampOf = () => `text ${(stamps += 1)}`;
 
 /** The flow on the canvas. */
 export function currentFlow(state: DocumentState): Flow | null {
@@ -54,6 +59,7 @@ export class DocumentSession {
     this.now = now;
     this.state = {
       text,
+      stamp: stampOf(),
       drawing: null,
       drawnText: "",
       journal: Journal.EMPTY,
@@ -77,7 +83,8 @@ export class DocumentSession {
   readonly get = (): DocumentState => this.state;
 
   private set(change: Partial<DocumentState>): void {
-    this.state = { ...this.state, ...change };
+    const stamp = change.text !== undefined && change.text !== this.state.text ? stampOf() : this.state.stamp;
+    this.state = { ...this.state, ...change, stamp };
     for (const listener of this.listeners) listener();
   }
 

@@ -1,12 +1,12 @@
 // A step on the canvas: what it does, where it leaves to, what is wrong with it, how it stands in a run.
-import { Handle, type Node, type NodeProps, Position } from "@xyflow/react";
+import { Handle, type Node, type NodeProps, Position, type ReactFlowState, useStore } from "@xyflow/react";
 import { CircleAlert, Hourglass, ListChecks, Play, RotateCcw, TriangleAlert, Unplug } from "lucide-react";
 import { memo } from "react";
 import { duration, type StepView } from "../live/fold.ts";
 import { useRunShown, useStepView } from "../live/run-store.ts";
 import { type FlowNode, isTrigger } from "./drawing.ts";
 import { KINDS } from "./kinds.tsx";
-import { portRows } from "./layout.ts";
+import { nodeHeight, portRows } from "./layout.ts";
 import classes from "./step-node.module.css";
 
 export interface StepData extends Record<string, unknown> {
@@ -32,7 +32,39 @@ const STATE_WORDS: Readonly<Record<StepView["state"], string>> = {
   skipped: "skipped",
 };
 
-function StepNodeView({ data, selected, isConnectable }: NodeProps<StepNodeType>) {
+/** Below this zoom nobody reads what a step says: it is drawn as a box with its name. */
+const FAR = 0.34;
+const isFar = (state: ReactFlowState) => state.transform[2] < FAR;
+
+declare global {
+  /** Set by tests that count how often steps are drawn. */
+  var marramStepDrawn: ((name: string) => void) | undefined;
+}
+
+function StepNodeView(props: NodeProps<StepNodeType>) {
+  globalThis.marramStepDrawn?.(props.data.node.name);
+  return useStore(isFar) ? <FarNode {...props} /> : <NearNode {...props} />;
+}
+
+function FarNode({ data, selected }: NodeProps<StepNodeType>) {
+  const { node, errors } = data;
+  const step = useStepView(node.name);
+  return (
+    <div
+      className={classes.node}
+      data-far
+      data-kind={node.kind}
+      data-run={step?.state}
+      data-errors={errors > 0 || undefined}
+      data-selected={selected || undefined}
+      style={{ height: nodeHeight(node) }}
+    >
+      {node.name}
+    </div>
+  );
+}
+
+function NearNode({ data, selected, isConnectable }: NodeProps<StepNodeType>) {
   const { node, errors, warnings } = data;
   const Icon = KINDS[node.kind].icon;
   const rows = portRows(node);

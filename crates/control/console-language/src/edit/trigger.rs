@@ -61,7 +61,7 @@ impl Bench<'_, '_> {
         let text = value.and_then(Value::as_text).map_or("", |text| text.as_str());
         let literal = value.map_or("", |value| value.span().text(self.sheet.text));
         let outer = literal.chars().next().filter(|quote| *quote == '\'').unwrap_or('"');
-        let fragment = Fragment::new(text, if outer == '"' { '\'' } else { '"' })?;
+        let fragment = Fragment::new(text, if outer == '"' { '\'' } else { '"' });
         let sheet = fragment.sheet()?;
         let (holder, all) = triggers(&sheet);
         if op == "remove-trigger"
@@ -275,12 +275,12 @@ struct Fragment {
 
 impl Fragment {
     /// `quote` is used where the fragment shows no preference.
-    fn new(text: &str, quote: char) -> Result<Self, LanguageError> {
+    fn new(text: &str, quote: char) -> Self {
         let is_wrapped = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n', ',']).starts_with('{');
         let (open, close) = if is_wrapped { ("", "") } else { ("{ ", " }") };
         let start = BEFORE.len() + open.len();
         let wrapped = format!("{BEFORE}{open}{text}{close}");
-        Ok(Fragment { wrapped, place: start..start + text.len(), quote })
+        Fragment { wrapped, place: start..start + text.len(), quote }
     }
 
     fn sheet(&self) -> Result<Sheet<'_>, LanguageError> {
@@ -348,9 +348,10 @@ fn triggers<'s>(sheet: &'s Sheet<'_>) -> (Option<&'s Selection>, Vec<&'s Selecti
     let top = top(sheet);
     let holder = top.iter().find(|selection| selection.name.is("triggers"));
     let all = top.iter().filter(|selection| !crate::outline::is_ignore_marker(selection));
-    let all = all.flat_map(|selection| match selection.name.is("triggers") {
-        true => children(selection).collect(),
-        false => vec![selection],
+    let all = all.flat_map(|selection| {
+        let inner: Vec<&Selection> =
+            if selection.name.is("triggers") { children(selection).collect() } else { vec![selection] };
+        inner
     });
     (holder, all.collect())
 }
