@@ -1,6 +1,6 @@
 // Every flow of the repository in the designer of Marram itself: a step is moved and saved, and the text differs only there.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { ask, call, namespace, openConsole, openFlow, pasteText, SERVERS, step } from "./graph.mjs";
 
@@ -72,5 +72,41 @@ describe("the corpus of flows", {
       assert.equal(saved.replace(POSITION, ""), source, path);
     }
     assert.deepEqual(opened.faults, []);
+  });
+
+  /** The documents of a file: one each below a line of `====` that says what it shows. A file as a whole is no TDM. */
+  function documents(path) {
+    const [, ...parts] = `\n${read(path)}`.split(/\n==== /);
+    return parts.map((part) => {
+      const end = part.indexOf("\n");
+      return { title: part.slice(0, end), text: part.slice(end + 1) };
+    });
+  }
+
+  test("whatever step of whatever document is moved, the rest of the text stays as it is", async () => {
+    const folder = "crates/domain/tdm/tests/diagnostics/";
+    let moved = 0;
+    for (const file of readdirSync(ROOT + folder).filter((name) => name.endsWith(".tdm"))) {
+      for (const { title, text } of documents(folder + file)) {
+        const drawing = await ask(page, "flow", { text });
+        // What cannot be read is drawn as far as it goes, and edited as text alone.
+        const unreadable = drawing.diagnostics.some((found) => /^TDM[12]/.test(found.code));
+        for (const flow of drawing.flows.filter((one) => one.urn !== null && !unreadable)) {
+          const names = flow.nodes.map((node) => node.name.toLowerCase());
+          for (const node of flow.nodes.filter((one) => one.position === null)) {
+            // Steps of one name cannot be told apart.
+            if (node.name.trim() === "" || names.filter((name) => name === node.name.toLowerCase()).length > 1)
+              continue;
+            if (node.kind === "clock" || node.kind === "event") continue;
+            const edits = [{ op: "move", flow: flow.urn, node: node.name, x: 11, y: -7.5 }];
+            const answer = await ask(page, "edit", { text, edits });
+            assert.equal(answer.error, undefined, `${file}, ${title}: ${node.name}`);
+            assert.equal(answer.text.replace(POSITION, ""), text, `${file}, ${title}: ${node.name}`);
+            moved += 1;
+          }
+        }
+      }
+    }
+    assert.ok(moved > 20, `${moved} steps were moved`);
   });
 });

@@ -1,22 +1,32 @@
 // A real Marram for the tests: the one of MARRAM_CONSOLE_URL, or one that is started from MARRAM_BIN and ends with the test.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
-const START_MILLIS = 60_000;
+const START_MILLIS = 180_000;
 
 export const given = process.env.MARRAM_CONSOLE_URL;
 export const program = process.env.MARRAM_BIN;
 
-/** Answers `{welcome, stop}`; the data directory is temporary. With `demo` the example flows and their devices run. */
-export async function startMarram({ demo = false } = {}) {
+/** Whether a core can be started beside it: the program is built into the same folder. */
+export const coreProgram = program && existsSync(join(dirname(program), "marram-core"));
+
+/**
+ * Answers `{welcome, stop}`; the data directory is temporary. With `demo` the example flows and their devices run, with
+ * `core` a core as well.
+ */
+export async function startMarram({ demo = false, core = false } = {}) {
   if (given) return { welcome: given, stop: async () => {} };
   const data = mkdtempSync(join(tmpdir(), "marram-console-"));
   const ports = ["--api", "--device-api", "--mqtt"].flatMap((flag) => [flag, "127.0.0.1:0"]);
-  const child = spawn(program, ["up", "--data", data, ...ports, "--no-core", ...(demo ? [] : ["--no-demo"])], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(
+    program,
+    ["up", "--data", data, ...ports, ...(core ? [] : ["--no-core"]), ...(demo ? [] : ["--no-demo"])],
+    {
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   let words = "";
   child.stderr.on("data", (part) => {
     words = (words + part).slice(-4_000);

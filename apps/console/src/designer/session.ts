@@ -32,7 +32,10 @@ interface Job {
 const TYPING_MS = 250;
 
 let stamps = 0;
-const stampOf = () => `text ${(stamps += 1)}`;
+function stampOf(): string {
+  stamps += 1;
+  return `text ${stamps}`;
+}
 
 /** The flow on the canvas. */
 export function currentFlow(state: DocumentState): Flow | null {

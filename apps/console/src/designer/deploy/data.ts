@@ -4,7 +4,7 @@ import { call } from "../../api/call.ts";
 import { postJson } from "../../api/client.ts";
 import type { Entity } from "../../models/entity.ts";
 import { sameUrn } from "../../models/urn.ts";
-import { GRAPH } from "../api.ts";
+import { type Deployment, GRAPH, useDeployments } from "../api.ts";
 import type { Role } from "../publish.ts";
 
 export interface Candidate {
@@ -92,6 +92,24 @@ export function useGroups(enabled: boolean) {
     enabled,
     retry: false,
   });
+}
+
+/** How many deployments are asked which bucket they use. */
+const ASKED = 5;
+
+/** Buckets that other flows on gateways use, each once. */
+export function useBuckets(enabled: boolean): string[] {
+  const deployments = useDeployments(false);
+  const known = enabled ? deployments.items.filter((one) => one.target === "GREENGRASS").slice(0, ASKED) : [];
+  const read = useQueries({
+    queries: known.map(({ id }) => ({
+      queryKey: [GRAPH, "GetSystemInstance", { id }],
+      queryFn: ({ signal }: { signal: AbortSignal }) =>
+        call<{ description: Deployment }>(GRAPH, "GetSystemInstance", { id }, signal),
+      retry: false,
+    })),
+  });
+  return [...new Set(read.flatMap((one) => one.data?.description.s3BucketName ?? []))];
 }
 
 export interface Grants {

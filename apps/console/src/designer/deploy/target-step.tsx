@@ -1,6 +1,7 @@
 // Second step: where the flow runs and on whose authority.
 import { Autocomplete, Radio, Stack, Text, TextInput } from "@mantine/core";
-import { useFlowRoles, useGroups } from "./data.ts";
+import { useEffect } from "react";
+import { useBuckets, useFlowRoles, useGroups } from "./data.ts";
 import classes from "./deploy-page.module.css";
 import { deploymentUrn } from "./form.ts";
 import type { StepProps } from "./system-step.tsx";
@@ -8,6 +9,13 @@ import type { StepProps } from "./system-step.tsx";
 export function TargetStep({ form, onChange, namespace }: StepProps & { namespace: string }) {
   const roles = useFlowRoles();
   const groups = useGroups(form.target === "GREENGRASS");
+  const buckets = useBuckets(form.target === "GREENGRASS");
+  const [usual] = buckets;
+  // Most installations have one: it stands there until somebody writes another.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once it is known, not at every change of the form
+  useEffect(() => {
+    if (usual !== undefined) onChange((now) => (now.bucket === "" ? { bucket: usual } : {}));
+  }, [usual]);
   return (
     <Stack gap="md" maw={560}>
       <TextInput
@@ -65,12 +73,13 @@ export function TargetStep({ form, onChange, namespace }: StepProps & { namespac
             value={form.group}
             onChange={(group) => onChange({ group })}
           />
-          <TextInput
+          <Autocomplete
             label="Bucket"
             description="Takes the signed package of the flow"
             placeholder="flows"
+            data={buckets}
             value={form.bucket}
-            onChange={(event) => onChange({ bucket: event.currentTarget.value })}
+            onChange={(bucket) => onChange({ bucket })}
           />
         </>
       )}
