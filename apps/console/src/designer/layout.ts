@@ -48,7 +48,9 @@ export function handlesOf(node: FlowNode): NodeHandle[] {
     ...(node.kind === "choice" ? [] : [right(trigger ? "out" : "success", middle)]),
     ...rows,
     ...(node.kind === "choice" ? [right("new-rule", ROWS + rows.length * ROW + ROW / 2)] : []),
-    point("error", "source", Position.Bottom, NODE_WIDTH - 23, nodeHeight(node)),
+    ...(node.inEvent === undefined
+      ? []
+      : [point("error", "source", Position.Bottom, NODE_WIDTH - 23, nodeHeight(node))]),
   ];
 }
 
