@@ -38,6 +38,8 @@ export async function openContext(browser, origin, options = {}) {
     reducedMotion: "reduce",
     ...options,
   });
+  // Two slow processors load a page in a minute, if they must.
+  context.setDefaultNavigationTimeout(60_000);
   const faults = [];
   await context.route("**/*", (route) => {
     const url = new URL(route.request().url());

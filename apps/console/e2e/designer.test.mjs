@@ -5,6 +5,8 @@ import { axeFindings, paint, settled, shoot, visit } from "./browser.mjs";
 import { call, choose, namespace, openConsole, openFlow, SERVERS, step } from "./graph.mjs";
 
 const FLOW = "Watch";
+/** A deployment and a run on a busy machine. */
+const SLOW_MILLIS = 180_000;
 
 for (const server of SERVERS)
   describe(`models and flows against ${server === "Marram" ? "Marram itself" : "the scripted server"}`, () => {
@@ -204,7 +206,7 @@ for (const server of SERVERS)
       await page.getByText("topic/e2e-camera/capture", { exact: true }).first().waitFor();
       await clean("deploy-plan");
       await page.getByRole("button", { name: "Deploy", exact: true }).click();
-      await page.getByRole("link", { name: "Watch it run" }).waitFor({ timeout: 60_000 });
+      await page.getByRole("link", { name: "Watch it run" }).waitFor({ timeout: SLOW_MILLIS });
       await clean("deployed");
     });
 
@@ -213,7 +215,7 @@ for (const server of SERVERS)
       await page.getByRole("heading", { level: 1, name: FLOW }).waitFor();
       await step(page, "capture")
         .getByText(/^failed/)
-        .waitFor({ timeout: 40_000 });
+        .waitFor({ timeout: SLOW_MILLIS });
       await page.getByRole("alert").getByText("No retry or catch matched.").first().waitFor();
       await clean("live-failure");
       await page.getByRole("link", { name: "Edit the flow" }).click();
@@ -225,14 +227,14 @@ for (const server of SERVERS)
       await visit(page, `/live/watch?id=${encodeURIComponent(`${home}:Deployment:${FLOW}`)}`);
       await page.getByRole("button", { name: "Deploy again" }).click();
       await page.getByRole("dialog").getByRole("button", { name: "Deploy", exact: true }).click();
-      await page.getByRole("dialog").waitFor({ state: "detached", timeout: 60_000 });
+      await page.getByRole("dialog").waitFor({ state: "detached", timeout: SLOW_MILLIS });
       await step(page, "capture")
         .getByText(/^failed, caught/)
-        .waitFor({ timeout: 60_000 });
+        .waitFor({ timeout: SLOW_MILLIS });
       await clean("live-caught");
       await page.getByRole("button", { name: "Undeploy…" }).click();
       await page.getByRole("dialog").getByRole("button", { name: "Undeploy" }).click();
-      await page.getByRole("dialog").waitFor({ state: "detached", timeout: 60_000 });
+      await page.getByRole("dialog").waitFor({ state: "detached", timeout: SLOW_MILLIS });
       await visit(page, "/live");
       await clean("live");
     });
