@@ -10,7 +10,7 @@ const FOOT = 9;
 /** Size of the points that connections are drawn from. */
 const HANDLE = 10;
 /** Where the first row of ports starts. */
-const ROWS = 65;
+const ROWS = 66;
 /** Distance of new nodes from what is there. */
 const MARGIN = 80;
 
