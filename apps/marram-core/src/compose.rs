@@ -85,7 +85,7 @@ impl Core {
         let field = Field::start(&root, &nucleus, &cloud, SystemClock::shared())?;
         let topics = Arc::new(LocalTopics::default());
         let door = Door::open(&nucleus, &root, ipc_socket.clone(), socket_group, |ports| {
-            ports.checks = Some(Arc::new(doctor.of(&nucleus, &cloud.data_plane)));
+            ports.checks = Some(Arc::new(doctor.of(&nucleus, &cloud.data_plane, &deployer)));
             ports.cloud = Some(Arc::new(cloud.uplink.clone()));
             ports.metrics = Some(Arc::new(cloud.telemetry.clone()));
             ports.client_devices = Some(Arc::new(field.devices.clone()));

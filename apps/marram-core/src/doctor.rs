@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use marram_deployer::Deployer;
 use marram_edge_ports::{Checks, Finding, Severity};
 use marram_loader::{Alts, LOADER_VARIABLE};
 use marram_nucleus::NucleusHandle;
@@ -21,9 +22,9 @@ impl Doctor {
     }
 
     /// A doctor for a running core.
-    pub(crate) fn of(self, nucleus: &NucleusHandle, data_plane: &Arc<Greengrass>) -> Rounds {
-        let (nucleus, data_plane) = (nucleus.clone(), Arc::clone(data_plane));
-        Rounds { supervisor: self.supervisor, alts: self.alts, nucleus, data_plane }
+    pub(crate) fn of(self, nucleus: &NucleusHandle, data_plane: &Arc<Greengrass>, deployer: &Deployer) -> Rounds {
+        let (nucleus, data_plane, deployer) = (nucleus.clone(), Arc::clone(data_plane), deployer.clone());
+        Rounds { supervisor: self.supervisor, alts: self.alts, nucleus, data_plane, deployer }
     }
 }
 
@@ -33,6 +34,7 @@ pub(crate) struct Rounds {
     alts: Alts,
     nucleus: NucleusHandle,
     data_plane: Arc<Greengrass>,
+    deployer: Deployer,
 }
 
 impl Checks for Rounds {
@@ -43,6 +45,7 @@ impl Checks for Rounds {
         self.profiles(&mut all);
         self.program(&mut all);
         self.rights(&mut all);
+        self.control_plane(&mut all);
         all
     }
 }
@@ -128,6 +131,24 @@ impl Rounds {
                           is missing, and tells whether the one there was altered";
             all.push(Finding::new(Severity::Warning, what, advice));
         }
+    }
+
+    fn control_plane(&self, all: &mut Vec<Finding>) {
+        let Some(switch) = self.deployer.switching() else { return };
+        let (from, to, deployment) = (&switch.from, &switch.to, &switch.deployment);
+        let (what, advice) = match &switch.failure {
+            None => (
+                format!("deployment {deployment} moves the core from control plane {from} to {to}"),
+                "it ends there, or here again when the other one does not hold",
+            ),
+            Some(failure) => (
+                format!(
+                    "deployment {deployment} did not move the core to control plane {to}, it is at {from}: {failure}"
+                ),
+                "correct what it names, then deploy the endpoints again",
+            ),
+        };
+        all.push(Finding::new(Severity::Warning, what, advice));
     }
 
     fn profiles(&self, all: &mut Vec<Finding>) {

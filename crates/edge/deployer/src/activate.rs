@@ -105,6 +105,9 @@ async fn fail(
     failure: &Failure,
 ) -> Result<Option<End>, Interrupted> {
     tracing::warn!(deployment = record.id, %failure, rollback = activation.rollback, "the deployment failed");
+    if activation.switch.is_some() && activation.rollback {
+        endpoints::gave_up(inner, failure).await;
+    }
     if !activation.rollback {
         if record.stage == Stage::Activating {
             keep_groups(inner, activation).await?;
@@ -239,6 +242,9 @@ async fn activate(inner: &Inner, record: &Record, activation: &Activation) -> Re
     match result {
         Ok(()) => {
             keep_groups(inner, activation).await?;
+            if activation.switch.is_some() {
+                endpoints::made(inner).await;
+            }
             Ok(Some(End { detailed: DetailedStatus::Successful, failure: None }))
         }
         Err(failure) => fail(inner, record, activation, &failure).await,

@@ -10,15 +10,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-use crate::Inner;
-use crate::record::Record;
+use crate::record::{Record, Stage};
 use crate::settings::EndpointError;
+use crate::{Inner, lock};
 
 /// Settings of the nucleus that name a control plane.
 const KEYS: [&str; 3] = ["iotDataEndpoint", "iotCredEndpoint", "awsRegion"];
 /// Where the old one is kept until it was told: `services/DeploymentService/runtime`.
 const PLACE: [&str; 3] = ["services", "DeploymentService", "runtime"];
-/// How long the line may take to come up at the new control plane.
+/// Where the last change stands, below `PLACE`.
+const STANDING: &str = "endpointSwitch";
+/// How long the line may take to come up at the new control plane, unless `mqtt.standaloneMqttTimeoutMs` says otherwise.
 const SETTLE: Duration = Duration::from_secs(60);
 
 /// The old control plane's settings.
@@ -26,6 +28,50 @@ const SETTLE: Duration = Duration::from_secs(60);
 pub(crate) struct Switch {
     /// The nucleus' configuration before.
     pub before: Value,
+}
+
+/// How a change of the control plane stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switching {
+    /// The deployment that asks for it.
+    pub deployment: String,
+    /// `iotDataEndpoint` before.
+    pub from: String,
+    /// `iotDataEndpoint` that is wished for.
+    pub to: String,
+    /// Why the core stayed or came back; none while it is under way.
+    pub failure: Option<String>,
+}
+
+/// The last change that did not succeed, or the one under way. What is noted as under way by a deployment that is over was canceled.
+pub(crate) fn standing(inner: &Inner) -> Option<Switching> {
+    let text = inner.ports.nucleus.get(&[PLACE[0], PLACE[1], PLACE[2], STANDING])?;
+    let switching: Switching = serde_json::from_str(text.as_str()?).ok()?;
+    let is_open = || {
+        let ledger = lock(&inner.ledger);
+        ledger.all().any(|record| record.id == switching.deployment && record.stage != Stage::Done)
+    };
+    (switching.failure.is_some() || is_open()).then_some(switching)
+}
+
+/// Notes how a change stands, `None` that it is made. For the doctor only: nothing depends on it.
+async fn note(inner: &Inner, switching: Option<&Switching>) {
+    let text = switching.map(|switching| serde_json::to_string(switching).expect("plain data")).unwrap_or_default();
+    if let Err(error) = inner.ports.nucleus.put(&[PLACE[0], PLACE[1], PLACE[2], STANDING], text.into()).await {
+        tracing::info!(%error, "how the change of the control plane stands is not kept");
+    }
+}
+
+/// The core goes back to the control plane before, or stayed there.
+pub(crate) async fn gave_up(inner: &Inner, failure: &Failure) {
+    if let Some(switching) = standing(inner) {
+        note(inner, Some(&Switching { failure: Some(failure.cause.clone()), ..switching })).await;
+    }
+}
+
+/// The core is at the new control plane for good.
+pub(crate) async fn made(inner: &Inner) {
+    note(inner, None).await;
 }
 
 fn trouble(error: &EndpointError) -> Failure {
@@ -40,6 +86,7 @@ fn trouble(error: &EndpointError) -> Failure {
 /// Whether the deployment changes the control plane. One that cannot be connected to fails it here.
 pub(crate) async fn attempt(
     inner: &Inner,
+    id: &str,
     now: &BTreeMap<SmolStr, Value>,
     trees: &BTreeMap<SmolStr, Value>,
 ) -> Result<Option<Switch>, Failure> {
@@ -53,8 +100,15 @@ pub(crate) async fn attempt(
     if !named || KEYS.iter().all(|key| before.get(key) == new.get(key)) {
         return Ok(None);
     }
+    let host = |all: &Value| all.get(KEYS[0]).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let switching = Switching { deployment: id.to_owned(), from: host(&before), to: host(&new), failure: None };
+    note(inner, Some(&switching)).await;
     inner.waiting("the new control plane to answer");
-    port.attempt(new).await.map_err(|error| trouble(&error))?;
+    if let Err(error) = port.attempt(new).await {
+        let failure = trouble(&error);
+        gave_up(inner, &failure).await;
+        return Err(failure);
+    }
     inner.waiting_over();
     Ok(Some(Switch { before }))
 }
@@ -77,7 +131,9 @@ pub(crate) async fn remember(inner: &Inner, id: &str, switch: &Switch) -> Result
 pub(crate) async fn settle(inner: &Inner) -> Result<(), Failure> {
     let Some(port) = &inner.ports.endpoints else { return Ok(()) };
     inner.waiting("the line to the new control plane");
-    let settled = port.settle(SETTLE).await.map_err(|error| trouble(&error));
+    let limit = inner.setting(&["mqtt", "standaloneMqttTimeoutMs"]).and_then(|value| value.as_f64());
+    let limit = limit.filter(|millis| *millis > 0.0).map_or(SETTLE, |millis| Duration::from_millis(millis as u64));
+    let settled = port.settle(limit).await.map_err(|error| trouble(&error));
     inner.waiting_over();
     settled
 }

@@ -41,6 +41,7 @@ use marram_edge_ports::PortError;
 use tokio::sync::{Notify, broadcast, watch};
 
 pub use disk::{Disk, FileDisk};
+pub use endpoints::Switching;
 pub use record::{News, Outcome, OutcomeSource};
 pub use settings::{EndpointError, Endpoints, Pace, Ports, Program, Restart, Settings};
 
@@ -147,6 +148,11 @@ impl Deployer {
         trust::Trust::read(self.inner.ports.nucleus.as_ref()).is_demanded()
     }
 
+    /// A change of the control plane that is under way, or the last one if it did not succeed.
+    pub fn switching(&self) -> Option<Switching> {
+        endpoints::standing(&self.inner)
+    }
+
     /// What the deployment in work waits for: its id and a sentence.
     pub fn waiting_for(&self) -> Option<(String, String)> {
         let current = lock(&self.inner.current);
@@ -174,16 +180,25 @@ impl Inner {
         }
     }
 
-    /// Changes a record and makes the change durable.
+    /// Changes a record and makes the change durable. What cannot be written did not happen: the record is as before, so whoever
+    /// works on it takes it up again.
     pub async fn update(&self, key: &str, change: impl FnOnce(&mut record::Record)) -> Result<(), PortError> {
-        let text = {
+        let (before, after) = {
             let mut ledger = lock(&self.ledger);
             let Some(record) = ledger.get_mut(key) else { return Ok(()) };
+            let before = record.clone();
             change(record);
-            record.to_text()
+            (before, record.clone())
         };
         self.ports.disk.step("record").await;
-        self.ports.nucleus.put(&record::path_of(key), text.into()).await
+        let written = self.ports.nucleus.put(&record::path_of(key), after.to_text().into()).await;
+        if written.is_err() {
+            let mut ledger = lock(&self.ledger);
+            if let Some(record) = ledger.get_mut(key).filter(|record| **record == after) {
+                *record = before;
+            }
+        }
+        written
     }
 
     /// A setting of the nucleus (CR 7.5).

@@ -34,6 +34,9 @@ pub(crate) const SERVICES: [&str; 6] = [
     "_AUTHENTICATION_TOKENS",
 ];
 
+/// The first pause before a network operation is tried again is this part of the longest one (ours; CR 4.8 knows the longest only).
+const FIRST_PAUSE: u32 = 64;
+
 /// Why preparation ended early, with how it is reported.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -134,7 +137,7 @@ pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation
             artifacts::verify(inner, recipe, manifest(recipe, &platform)?).await?;
         }
     }
-    let switch = endpoints::attempt(inner, &now, &trees).await?;
+    let switch = endpoints::attempt(inner, &record.id, &now, &trees).await?;
     let activation = activation(inner, record, document, &groups, &set, trees, &now, &plan);
     Ok(Activation { restarts, update, switch, ..activation })
 }
@@ -501,26 +504,40 @@ impl Inner {
         what: &str,
         call: impl Fn() -> marram_edge_ports::Later<'a, T, DataPlaneError>,
     ) -> Result<T, DataPlaneError> {
+        let mut pauses = self.pauses();
         loop {
             self.waiting(what);
             match call().await {
                 Err(error) if error.is_retryable() && self.is_patient() => {
                     tracing::info!(%error, what, "a network operation is tried again");
                     self.waiting(format!("{what} ({error})"));
-                    self.pause().await;
+                    pauses.next().await;
                 }
                 answer => return answer,
             }
         }
     }
 
-    /// The pause before a network operation is tried again: over at once when the line comes back, because what failed was
-    /// most likely the same outage.
-    pub(crate) async fn pause(&self) {
-        let mut connection = self.ports.messages.connection();
+    pub(crate) fn pauses(&self) -> Pauses<'_> {
+        Pauses { inner: self, next: self.settings.pace.retry / FIRST_PAUSE }
+    }
+}
+
+/// Pauses before a network operation is tried again. One request that fails does not cost a minute; an outage is not answered by a
+/// storm.
+pub(crate) struct Pauses<'a> {
+    inner: &'a Inner,
+    next: Duration,
+}
+
+impl Pauses<'_> {
+    /// Over at once when the line comes back, because what failed was most likely the same outage.
+    pub(crate) async fn next(&mut self) {
+        let mut connection = self.inner.ports.messages.connection();
         tokio::select! {
-            () = tokio::time::sleep(self.settings.pace.retry) => {}
+            () = tokio::time::sleep(crate::source::scattered(self.next)) => {}
             () = crate::source::reconnected(&mut connection) => {}
         }
+        self.next = (self.next * 2).min(self.inner.settings.pace.retry);
     }
 }

@@ -1,12 +1,14 @@
 //! Status of cloud deployments, told until it is acknowledged (CR 4.1, 4.3, 4.4).
 
+use std::time::Duration;
+
 use marram_deploy::{DetailedStatus, FailureReport, NUCLEUS_VERSION, StatusDetails, status_details};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::endpoints;
 use crate::record::{Record, Source};
-use crate::source::{connected, is_online, jobs, publish, shadow, subscribe};
+use crate::source::{MOST_DOUBLINGS, connected, is_online, jobs, publish, shadow, subscribe};
 use crate::{Inner, lock};
 
 /// What became of a report.
@@ -18,12 +20,14 @@ enum Answer {
     Again,
 }
 
-/// Reports for ever, the oldest first.
+/// Reports for ever, the oldest first. One that is not answered waits twice as long each time: behind a full spool an answer takes its
+/// time, and the same words once more would make it longer.
 pub(crate) async fn run(inner: &Inner) {
     if !is_online(inner) {
         std::future::pending::<()>().await;
     }
     let mut connection = inner.ports.messages.connection();
+    let mut unanswered = 0;
     loop {
         let next =
             lock(&inner.ledger).all().filter(|record| record.unreported).min_by_key(|record| record.sequence).cloned();
@@ -32,14 +36,19 @@ pub(crate) async fn run(inner: &Inner) {
             continue;
         };
         connected(&mut connection).await;
+        let patience = inner.settings.pace.report * 2u32.pow(unanswered);
         let answer = match &record.source {
-            Source::Job { job_id, .. } => report_job(inner, &record, job_id).await,
-            Source::Shadow => report_shadow(inner, &record).await,
+            Source::Job { job_id, .. } => report_job(inner, &record, job_id, patience).await,
+            Source::Shadow => report_shadow(inner, &record, patience).await,
             Source::Local => Answer::Accepted,
         };
         match answer {
-            Answer::Again => tokio::time::sleep(inner.settings.pace.poll).await,
+            Answer::Again => {
+                unanswered = (unanswered + 1).min(MOST_DOUBLINGS);
+                tokio::time::sleep(inner.settings.pace.poll).await;
+            }
             Answer::Accepted | Answer::Refused => {
+                unanswered = 0;
                 let told = |now: &mut Record| {
                     // it may have moved on meanwhile; then the new status is told as well
                     if now.status == record.status && now.detailed == record.detailed {
@@ -67,7 +76,7 @@ fn known<T: Copy>(words: &[String], all: &[T], word: fn(T) -> &'static str) -> V
     words.iter().filter_map(|text| all.iter().map(|one| word(*one)).find(|one| one == text)).collect()
 }
 
-async fn report_job(inner: &Inner, record: &Record, job_id: &str) -> Answer {
+async fn report_job(inner: &Inner, record: &Record, job_id: &str, patience: Duration) -> Answer {
     let topic = format!("$aws/things/{}/jobs/{job_id}/{}/update", inner.settings.thing_name, jobs::NAMESPACE);
     let mut accepted = subscribe(inner, &format!("{topic}/accepted")).await;
     let mut rejected = subscribe(inner, &format!("{topic}/rejected")).await;
@@ -87,7 +96,7 @@ async fn report_job(inner: &Inner, record: &Record, job_id: &str) -> Answer {
         tracing::info!(%error, job_id, "a job's status is told later");
         return Answer::Again;
     }
-    let answer = timeout(inner.settings.pace.report, async {
+    let answer = timeout(patience, async {
         loop {
             let (message, is_taken) = tokio::select! {
                 message = accepted.messages.recv() => (message?, true),
@@ -122,7 +131,7 @@ fn is_answer_to(payload: &[u8], token: &str) -> bool {
     answer.get("clientToken").and_then(Value::as_str) == Some(token)
 }
 
-async fn report_shadow(inner: &Inner, record: &Record) -> Answer {
+async fn report_shadow(inner: &Inner, record: &Record, patience: Duration) -> Answer {
     let topic = format!("{}/update", shadow::base(inner));
     let mut accepted = subscribe(inner, &format!("{topic}/accepted")).await;
     let mut rejected = subscribe(inner, &format!("{topic}/rejected")).await;
@@ -152,7 +161,7 @@ async fn report_shadow(inner: &Inner, record: &Record) -> Answer {
         return Answer::Again;
     }
     let ours = |payload: &[u8]| is_answer_to(payload, &token);
-    let answer = timeout(inner.settings.pace.report, async {
+    let answer = timeout(patience, async {
         loop {
             tokio::select! {
                 message = accepted.messages.recv() => match message {

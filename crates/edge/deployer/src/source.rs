@@ -16,6 +16,8 @@ use crate::{Inner, local, lock, trust};
 
 /// In whose name messages are sent: quotas and circuit breakers are per owner.
 const OWNER: &str = "DeploymentService";
+/// What is not answered is said again after twice the time, so often.
+pub(crate) const MOST_DOUBLINGS: u32 = 5;
 
 /// Queues a document that was judged, or reports at once how it is refused.
 pub(crate) async fn admit(
@@ -106,11 +108,15 @@ pub(crate) async fn due(at: Option<tokio::time::Instant>) {
     }
 }
 
-/// A tenth of the retry time, give or take: cores of a site do not knock together.
+/// A tenth of the retry time, give or take.
 pub(crate) fn jittered(inner: &Inner) -> Duration {
-    let base = inner.settings.pace.retry / 10;
+    scattered(inner.settings.pace.retry * 3 / 20)
+}
+
+/// Between a half and the whole of `pause`: cores of a site do not knock together.
+pub(crate) fn scattered(pause: Duration) -> Duration {
     let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
-    base / 2 + base * random / 255
+    pause / 2 + pause * random / 510
 }
 
 /// Whether there is a cloud to listen to at all. Its line may come up late: a key in a token may not be there at the start.

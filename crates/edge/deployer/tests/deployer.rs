@@ -20,7 +20,7 @@ use marram_edge_ports::{
     PortError,
 };
 use serde_json::{Value, json};
-use world::{ARN, Crash, World, stored};
+use world::{ARN, Crash, FakeMessages, World, stored};
 
 /// How a scenario must end, crash or not.
 struct Scenario {
@@ -360,6 +360,33 @@ async fn a_full_disk_changes_nothing() {
     *world.disk_full.lock().unwrap() = false;
 }
 
+/// CR 4.1, 4.8: a disk so full that not even the end of a deployment can be written down holds it up; with room it goes on.
+#[tokio::test]
+async fn a_disk_full_for_everything_holds_a_deployment_up() {
+    for name in ["rollback_snapshot.json", "activation.json"] {
+        let world = World::new();
+        world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+        world.deploy("a", &[("app", "1.0.0")], json!({}));
+        *world.fills_at.lock().unwrap() = Some(name);
+        let life = world.start(Arc::new(Crash::default()));
+        let room = async {
+            while world.tree_full.lock().unwrap().is_none_or(|refused| refused < 3) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            *world.fills_at.lock().unwrap() = None;
+            *world.disk_full.lock().unwrap() = false;
+            *world.tree_full.lock().unwrap() = None;
+            std::future::pending::<()>().await
+        };
+        tokio::select! {
+            over = life.until_over() => assert!(over),
+            () = room => {}
+        }
+        assert_eq!(world.told().0, "SUCCEEDED", "{name}");
+        assert_eq!(world.versions()["app"], "1.0.0", "{name}");
+    }
+}
+
 /// CR 4.1: a removed job is honoured at every wait before activation, also while the network is away.
 #[tokio::test]
 async fn a_cancel_is_honoured_while_waiting() {
@@ -386,6 +413,65 @@ async fn a_cancel_is_honoured_while_waiting() {
     let life = world.start(Arc::new(Crash::default()));
     life.until("the cancel", || world.told().0 == "CANCELED").await;
     assert_eq!(world.versions(), BTreeMap::new());
+}
+
+/// CR 4.3: while one job takes another's place the list is empty for a moment, and that may be told after the new one came. Only
+/// the queue itself takes a deployment back: when it is empty, or a younger job is next; and what it offers again is begun anew.
+#[tokio::test]
+async fn only_what_left_the_queue_is_taken_back() {
+    let world = World::new();
+    for version in ["1.0.0", "2.0.0", "3.0.0"] {
+        world.publish("app", version, json!({"run": "fine"}), &[]);
+    }
+    let line = Arc::new(FakeMessages::new(world.clone()));
+    let life = world.start_on(&line, Arc::new(Crash::default()));
+    let working = life.deployer.clone();
+    let work = tokio::spawn(async move { working.run().await });
+    let until = async |what: &str, done: &dyn Fn() -> bool| {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while !done() {
+            assert!(tokio::time::Instant::now() < deadline, "{what} does not come: {:?}", life.deployer.deployments());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waits = |id: &str| life.deployer.waiting_for().is_some_and(|(one, what)| one == id && what.contains("cable"));
+    let deploy = |id: &str, version: &str| {
+        let mut cloud = world.cloud.lock().unwrap();
+        cloud.told.clear();
+        cloud.unreachable = true;
+        drop(cloud);
+        world.deploy(id, &[("app", version)], json!({}));
+    };
+    let of = |id: &str| {
+        let all = life.deployer.deployments();
+        all.into_iter().filter(|one| one.record.id == id).map(|one| one.record.status).collect::<Vec<_>>()
+    };
+    deploy("a", "1.0.0");
+    until("the wait of a", &|| waits("a")).await;
+    let before = world.cloud.lock().unwrap().asked;
+    line.notify(&json!({}));
+    until("a question", &|| world.cloud.lock().unwrap().asked > before).await;
+    world.cloud.lock().unwrap().unreachable = false;
+    until("the end of a", &|| world.told().0 == "SUCCEEDED").await;
+
+    deploy("bb", "2.0.0");
+    line.notify(&json!({"QUEUED": [{"jobId": "job-bb"}]}));
+    until("the wait of bb", &|| waits("bb")).await;
+    deploy("ccc", "3.0.0");
+    line.notify(&json!({"QUEUED": [{"jobId": "job-ccc"}]}));
+    until("the wait of ccc", &|| waits("ccc")).await;
+    assert_eq!(of("bb"), [DeploymentStatus::Canceled]);
+    let offered = world.cloud.lock().unwrap().job.take();
+    line.notify(&json!({}));
+    until("the cancel of ccc", &|| of("ccc") == [DeploymentStatus::Canceled]).await;
+    world.cloud.lock().unwrap().job = offered;
+    line.notify(&json!({"QUEUED": [{"jobId": "job-ccc"}]}));
+    until("the wait of ccc again", &|| waits("ccc")).await;
+    world.cloud.lock().unwrap().unreachable = false;
+    until("the end of ccc", &|| world.told().0 == "SUCCEEDED").await;
+    assert_eq!(of("ccc"), [DeploymentStatus::Canceled, DeploymentStatus::Succeeded]);
+    assert_eq!((of("a"), of("bb")), (vec![DeploymentStatus::Succeeded], vec![DeploymentStatus::Canceled]));
+    work.abort();
 }
 
 /// CR 4.4: a thing deployment arrives as text in the shadow, is told there with empty failure members, and is not

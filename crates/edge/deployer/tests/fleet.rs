@@ -76,8 +76,8 @@ impl Fleet {
 
     fn deploy(&self, number: u64) {
         let told = self.control.lock().unwrap().deploy(number, &json!({"app": {"version": format!("{number}.0.0")}}));
-        for (line, message) in self.lines.iter().zip(told) {
-            line.notify(message);
+        for (line, messages) in self.lines.iter().zip(told) {
+            messages.into_iter().for_each(|message| line.notify(message));
         }
     }
 

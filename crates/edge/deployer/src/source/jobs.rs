@@ -1,9 +1,10 @@
 //! Thing-group deployments through IoT jobs in their own namespace (CR 4.3).
 
+use marram_deploy::DeploymentStatus;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{admit, connected, due, is_online, jittered, publish, reconnected, subscribe};
+use super::{MOST_DOUBLINGS, admit, connected, due, is_online, jittered, publish, reconnected, subscribe};
 use crate::record::{Source, Stage};
 use crate::store::sha256_base64;
 use crate::{Inner, local, lock, trust};
@@ -22,76 +23,129 @@ pub(crate) async fn run(inner: &Inner) {
     connected(&mut connection).await;
     let mut notify = subscribe(inner, &format!("{base}/notify-{NAMESPACE}")).await;
     let mut next = subscribe(inner, &format!("{base}/$next/{NAMESPACE}/get/accepted")).await;
-    let mut is_done = ask(inner, &base).await;
-    let mut again: Option<Instant> = None;
+    let mut question = Question::default();
+    question.ask(inner, &base).await;
     loop {
-        if !is_done {
-            again = Some(Instant::now() + jittered(inner));
-        }
-        is_done = tokio::select! {
-            () = reconnected(&mut connection) => ask(inner, &base).await,
-            () = due(again), if again.is_some() => {
-                again = None;
-                ask(inner, &base).await
+        tokio::select! {
+            () = reconnected(&mut connection) => question.ask(inner, &base).await,
+            () = due(question.again), if question.again.is_some() => {
+                question.again = None;
+                // Without a line it would wait in the spool; when the line is back it is asked anyway.
+                if *connection.borrow() {
+                    question.ask(inner, &base).await;
+                }
             }
             message = notify.messages.recv() => match message {
-                Some(message) => notified(inner, &base, &message.payload).await,
+                // The list in it may be older than an answer that is here already: only the answer to a question tells.
+                Some(message) => if !lists_nothing(&message.payload) || has_open_job(inner) {
+                    question.ask(inner, &base).await;
+                },
                 None => {
                     notify = subscribe(inner, &format!("{base}/notify-{NAMESPACE}")).await;
-                    true
+                    question.ask(inner, &base).await;
                 }
             },
             message = next.messages.recv() => match message {
-                Some(message) => take(inner, &message.payload).await,
+                Some(message) => question.answered(inner, &message.payload).await,
                 None => {
                     next = subscribe(inner, &format!("{base}/$next/{NAMESPACE}/get/accepted")).await;
-                    true
+                    question.ask(inner, &base).await;
                 }
             },
-        };
+        }
     }
 }
 
-/// Asks for the next job. False: the question was not kept, a full disk for example, so it must be asked again.
-async fn ask(inner: &Inner, base: &str) -> bool {
-    let request = json!({
-        "jobId": "$next", "thingName": inner.settings.thing_name, "includeJobDocument": true,
-        "clientToken": uuid::Uuid::new_v4().to_string(),
-    });
-    let asked = publish(inner, &format!("{base}/$next/{NAMESPACE}/get"), &request).await;
-    if let Err(error) = &asked {
-        tracing::warn!(%error, "the next deployment job cannot be asked for");
-    }
-    asked.is_ok()
-}
-
-/// The list of jobs changed: nothing there means the current one was taken back.
-async fn notified(inner: &Inner, base: &str, payload: &[u8]) -> bool {
-    let Ok(message) = serde_json::from_slice::<Value>(payload) else { return true };
+/// Whether a notification says that the list of jobs is empty.
+fn lists_nothing(payload: &[u8]) -> bool {
+    let message = serde_json::from_slice::<Value>(payload).unwrap_or_default();
     let jobs = message.get("jobs").and_then(Value::as_object);
-    let empty = jobs.is_some_and(|jobs| jobs.values().all(|list| list.as_array().is_none_or(Vec::is_empty)));
-    if !empty {
-        return ask(inner, base).await;
+    jobs.is_some_and(|jobs| jobs.values().all(|list| list.as_array().is_none_or(Vec::is_empty)))
+}
+
+fn has_open_job(inner: &Inner) -> bool {
+    let ledger = lock(&inner.ledger);
+    ledger.all().any(|record| matches!(record.source, Source::Job { .. }) && record.stage != Stage::Done)
+}
+
+/// What is the next job?
+#[derive(Default)]
+struct Question {
+    /// Of the last one that was sent.
+    token: Option<String>,
+    /// When it is asked again: there was no answer, or what came could not be kept, a full disk for example.
+    again: Option<Instant>,
+    /// Asked without an answer, one time after the other.
+    unanswered: u32,
+}
+
+impl Question {
+    async fn ask(&mut self, inner: &Inner, base: &str) {
+        let token = uuid::Uuid::new_v4().to_string();
+        let request = json!({
+            "jobId": "$next", "thingName": inner.settings.thing_name, "includeJobDocument": true, "clientToken": token,
+        });
+        let patience = match publish(inner, &format!("{base}/$next/{NAMESPACE}/get"), &request).await {
+            Ok(()) => {
+                self.token = Some(token);
+                let patience = inner.settings.pace.report * 2u32.pow(self.unanswered.min(MOST_DOUBLINGS));
+                self.unanswered = self.unanswered.saturating_add(1);
+                patience
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the next deployment job cannot be asked for");
+                jittered(inner)
+            }
+        };
+        self.again = Some(Instant::now() + patience);
     }
-    let open: Vec<String> = lock(&inner.ledger)
+
+    /// Answers to earlier questions may be late or repeated: they take nothing back and bring nothing back.
+    async fn answered(&mut self, inner: &Inner, payload: &[u8]) {
+        let Ok(answer) = serde_json::from_slice::<Value>(payload) else { return };
+        let token = answer.get("clientToken").and_then(Value::as_str);
+        let is_newest = token.is_some() && token == self.token.as_deref();
+        if is_newest {
+            (self.again, self.unanswered) = (None, 0);
+        }
+        if !take(inner, &answer, is_newest).await {
+            self.again = Some(Instant::now() + jittered(inner));
+        }
+    }
+}
+
+/// Takes back the deployments of jobs that are gone.
+async fn take_back(inner: &Inner, is_gone: impl Fn(&str, i64) -> bool) {
+    let gone: Vec<String> = lock(&inner.ledger)
         .all()
-        .filter(|record| matches!(record.source, Source::Job { .. }) && record.stage != Stage::Done)
+        .filter(|record| matches!(record.stage, Stage::Queued | Stage::Preparing))
+        .filter(|record| match &record.source {
+            Source::Job { job_id, queued_at } => is_gone(job_id, *queued_at),
+            Source::Shadow | Source::Local => false,
+        })
         .map(|record| record.key.clone())
         .collect();
-    for key in open {
+    for key in gone {
         if let Err(error) = local::cancel(inner, &key).await {
             tracing::info!(%error, key, "a removed job's deployment goes on");
         }
     }
-    true
 }
 
-/// False: there is a job that could not be kept, so it must be asked for again.
-async fn take(inner: &Inner, payload: &[u8]) -> bool {
-    let Ok(message) = serde_json::from_slice::<Value>(payload) else { return true };
-    let Some(execution) = message.get("execution").filter(|execution| execution.is_object()) else { return true };
-    let Some(job_id) = execution.get("jobId").and_then(Value::as_str) else { return true };
+/// Takes up an answer. False: there is a job that could not be kept, so it must be asked for again.
+async fn take(inner: &Inner, answer: &Value, is_newest: bool) -> bool {
+    let execution = answer.get("execution").filter(|execution| execution.is_object());
+    let Some((execution, job_id)) = execution.and_then(|one| Some((one, one.get("jobId")?.as_str()?))) else {
+        if is_newest {
+            take_back(inner, |_, _| true).await;
+        }
+        return true;
+    };
     let queued_at = execution.get("queuedAt").and_then(Value::as_i64).unwrap_or(0);
+    // What is in progress comes before what is queued, and that by its age: an older one that was next once is gone.
+    if is_newest && execution.get("status").and_then(Value::as_str) == Some("QUEUED") {
+        take_back(inner, |other, since| other != job_id && since <= queued_at).await;
+    }
     let source = Source::Job { job_id: job_id.to_owned(), queued_at };
     let document = execution.get("jobDocument").cloned().unwrap_or(Value::Null);
     // some planes send the document as a text
@@ -101,9 +155,11 @@ async fn take(inner: &Inner, payload: &[u8]) -> bool {
     };
     let bytes = document.to_string().into_bytes();
     let sha256 = sha256_base64(&bytes);
+    // One that was taken back and is offered again is begun anew: taking it back was a misunderstanding.
     let known = lock(&inner.ledger)
         .all()
-        .find(|record| record.source == source && record.is_of(&sha256))
+        .filter(|record| record.source == source && record.is_of(&sha256))
+        .find(|record| !is_newest || record.status() != DeploymentStatus::Canceled)
         .map(|record| record.key.clone());
     if let Some(key) = known {
         // the control plane missed how it ended: tell it again

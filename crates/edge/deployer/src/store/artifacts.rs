@@ -145,6 +145,7 @@ impl Work<'_> {
         let part = part_of(path);
         let pace = &self.inner.settings.pace;
         let mut mismatches = 0;
+        let mut pauses = self.inner.pauses();
         loop {
             let place = self.place().await?;
             let size = self.size(&place).await?;
@@ -164,7 +165,7 @@ impl Work<'_> {
                 }
                 Err(error) if error.is_retryable() && self.inner.is_patient() => {
                     self.inner.waiting(format!("download of {} of {}: {error}", self.file, self.recipe.name));
-                    self.inner.pause().await;
+                    pauses.next().await;
                     continue;
                 }
                 Err(error) => {

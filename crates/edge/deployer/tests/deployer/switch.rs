@@ -45,6 +45,9 @@ async fn a_control_plane_that_does_not_answer_is_not_taken() {
         assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_NO_STATE_CHANGE".to_owned()));
         assert_eq!(world.detail("deployment-error-stack"), format!("[DEPLOYMENT_FAILURE, {code}]"));
         assert_eq!(endpoint(&world), "old:1");
+        let switching = world.start(Arc::default()).deployer.switching().unwrap();
+        assert_eq!((&*switching.deployment, &*switching.from, &*switching.to), ("bb", "old:1", "new:1"));
+        assert!(switching.failure.unwrap().contains("the new control plane cannot be used"));
         let planes = world.planes.lock().unwrap();
         assert_eq!(planes.attempted, ["new:1"], "once, with the settings it would have");
         assert!(planes.told.is_empty());
@@ -62,6 +65,8 @@ async fn a_line_that_does_not_come_up_takes_the_core_back() {
         world.run(crash).await;
         assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_ROLLBACK_COMPLETE".to_owned()), "{crash:?}");
         assert_eq!(endpoint(&world), "old:1", "{crash:?}");
+        let switching = world.start(Arc::default()).deployer.switching().unwrap();
+        assert!(switching.failure.unwrap().contains("no line"), "{crash:?}");
         assert!(world.planes.lock().unwrap().told.is_empty(), "the line is that of the old one again, {crash:?}");
     }
 }
@@ -75,6 +80,7 @@ async fn the_old_control_plane_is_told() {
         world.run(crash).await;
         assert_eq!(world.told(), ("SUCCEEDED".to_owned(), "SUCCESSFUL".to_owned()), "{crash:?}");
         assert_eq!(endpoint(&world), "new:1", "{crash:?}");
+        assert_eq!(world.start(Arc::default()).deployer.switching(), None, "{crash:?}");
         let planes = world.planes.lock().unwrap();
         let (whom, message) = planes.told.last().unwrap();
         assert_eq!(whom, "old:1", "{crash:?}");

@@ -14,7 +14,7 @@ use marram_deploy::{DOCUMENT_TYPE, RECIPE_TYPE, SIGNATURE_MEMBER, canonical, pre
 use marram_deployer::{Deployer, Disk, EndpointError, Endpoints, FileDisk, Pace, Ports, Restart, Settings};
 use marram_edge_ports::{
     ApplyMode, ArtifactPlace, BootstrapOutcome, Candidate, CloudMessage, CloudMessages, CloudPublish,
-    CloudSubscription, ComponentState, DataPlane, DataPlaneError, Later, Nucleus, Resolved, StateChange,
+    CloudSubscription, ComponentState, DataPlane, DataPlaneError, Later, Nucleus, PortError, Resolved, StateChange,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
@@ -47,6 +47,10 @@ pub struct World {
     pub bootstrapped: Mutex<Vec<String>>,
     /// Once set, every write fails as on a full disk.
     pub disk_full: Mutex<bool>,
+    /// The disk fills up, for the tree as well, when a file of this name is written.
+    pub fills_at: Mutex<Option<&'static str>>,
+    /// Writes to the tree that were refused; none while there is room.
+    pub tree_full: Mutex<Option<usize>>,
     pub free_bytes: Mutex<u64>,
     pub planes: Mutex<Planes>,
 }
@@ -76,6 +80,8 @@ pub struct Cloud {
     /// The shadow's state and version.
     pub shadow: Value,
     pub shadow_version: i64,
+    /// How often the next job was asked for.
+    pub asked: usize,
     /// Errors to answer by call, once each.
     pub trouble: BTreeMap<&'static str, DataPlaneError>,
     /// No control plane is configured.
@@ -125,6 +131,8 @@ impl World {
             cloud: Mutex::new(Cloud { groups: vec!["g".to_owned()], ..Cloud::default() }),
             bootstrapped: Mutex::default(),
             disk_full: Mutex::new(false),
+            fills_at: Mutex::default(),
+            tree_full: Mutex::default(),
             free_bytes: Mutex::new(u64::MAX),
             planes: Mutex::default(),
         })
@@ -151,6 +159,8 @@ impl World {
             cloud: Mutex::new(self.cloud.lock().unwrap().clone()),
             bootstrapped: Mutex::default(),
             disk_full: Mutex::new(false),
+            fills_at: Mutex::default(),
+            tree_full: Mutex::default(),
             free_bytes: Mutex::new(u64::MAX),
             planes: Mutex::default(),
         })
@@ -237,6 +247,11 @@ impl World {
 
     /// One life of the core.
     pub fn start(self: &Arc<Self>, crash: Arc<Crash>) -> Life {
+        self.start_on(&Arc::new(FakeMessages::new(self.clone())), crash)
+    }
+
+    /// One life of the core on a line that the test speaks on as well.
+    pub fn start_on(self: &Arc<Self>, line: &Arc<FakeMessages>, crash: Arc<Crash>) -> Life {
         let pace = Pace {
             retry: Duration::from_millis(5),
             checksum_retry: Duration::from_millis(1),
@@ -246,7 +261,7 @@ impl World {
             restart_grace: Duration::from_secs(60),
             min_free_bytes: 1_000,
         };
-        self.start_with(crash, pace, Arc::new(FakeMessages::new(self.clone())), Arc::new(|| 5_000))
+        self.start_with(crash, pace, line.clone(), Arc::new(|| 5_000))
     }
 
     /// One life of the core, with its own line and clock.
@@ -421,6 +436,10 @@ impl Nucleus for FakeNucleus {
     fn put<'a>(&'a self, path: &'a [&'a str], value: Value) -> Later<'a, ()> {
         Box::pin(async move {
             self.crash.point().await;
+            if let Some(refused) = self.world.tree_full.lock().unwrap().as_mut() {
+                *refused += 1;
+                return Err(PortError::service("no space left"));
+            }
             let write = Write { time: 5_000, origin: Origin::Runtime, force: true };
             self.world.tree.lock().unwrap().apply(path, &value, &Behavior::all(Mode::Replace), &write);
             self.crash.point().await;
@@ -533,6 +552,11 @@ impl Disk for FakeDisk {
         bytes: Vec<u8>,
     ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
         Box::pin(async move {
+            let name = *self.world.fills_at.lock().unwrap();
+            if name.is_some_and(|name| path.ends_with(name)) {
+                *self.world.disk_full.lock().unwrap() = true;
+                self.world.tree_full.lock().unwrap().get_or_insert(0);
+            }
             if *self.world.disk_full.lock().unwrap() {
                 return Err(std::io::ErrorKind::StorageFull.into());
             }
@@ -653,14 +677,21 @@ fn append(to: &Path, bytes: &[u8]) {
 }
 
 /// The broker, the jobs service and the shadow service.
-struct FakeMessages {
+pub struct FakeMessages {
     world: Arc<World>,
     subscribers: Arc<Mutex<Vec<(String, mpsc::Sender<CloudMessage>)>>>,
     up: watch::Sender<bool>,
 }
 
 impl FakeMessages {
-    fn new(world: Arc<World>) -> Self {
+    /// Tells the core what is in its list of jobs.
+    #[allow(dead_code)] // not the fleet's
+    pub fn notify(&self, jobs: &Value) {
+        let topic = format!("$aws/things/{THING}/jobs/notify-namespace-aws-gg-deployment");
+        self.send(&topic, &json!({"jobs": jobs}));
+    }
+
+    pub fn new(world: Arc<World>) -> Self {
         Self { world, subscribers: Arc::default(), up: watch::channel(true).0 }
     }
 
@@ -681,13 +712,16 @@ impl FakeMessages {
     fn service(&self, topic: &str, payload: &Value) {
         let mut cloud = self.world.cloud.lock().unwrap();
         if topic.ends_with("/$next/namespace-aws-gg-deployment/get") {
+            cloud.asked += 1;
             let over = cloud.told.last().is_some_and(|(status, _)| status != "IN_PROGRESS");
-            let execution = match cloud.job.clone().filter(|_| !over) {
-                Some((job_id, document)) => json!({"jobId": job_id, "queuedAt": 1, "jobDocument": document}),
-                None => return drop(cloud),
-            };
+            let mut answer = json!({"clientToken": payload["clientToken"]});
+            if let Some((job_id, document)) = cloud.job.clone().filter(|_| !over) {
+                let queued_at = document["creationTimestamp"].clone();
+                answer["execution"] =
+                    json!({"jobId": job_id, "queuedAt": queued_at, "status": "QUEUED", "jobDocument": document});
+            }
             drop(cloud);
-            self.send(&format!("{topic}/accepted"), &json!({"execution": execution}));
+            self.send(&format!("{topic}/accepted"), &answer);
         } else if topic.contains("/jobs/") && topic.ends_with("/update") {
             let status = payload["status"].as_str().unwrap().to_owned();
             cloud.told.push((status, payload["statusDetails"].clone()));

@@ -39,23 +39,27 @@ impl Control {
         Self { executions: vec![BTreeMap::new(); cores], ..Self::default() }
     }
 
-    /// A new deployment takes the place of the one before; answers what each core is told.
-    pub fn deploy(&mut self, number: u64, components: &Value) -> Vec<Message> {
+    /// A new deployment takes the place of the one before; answers what each core is told: that its list is empty, if something
+    /// was in it, and then what is in it.
+    pub fn deploy(&mut self, number: u64, components: &Value) -> Vec<Vec<Message>> {
         let document = json!({
             "deploymentId": format!("deployment-{number}"),
             "configurationArn": format!("arn:aws:greengrass:us-east-1:000000000000:configuration:thinggroup/g:{number}"),
             "components": components, "creationTimestamp": 1_000_000 + number,
         });
         self.documents.insert(number, document);
-        let mut told = Vec::new();
+        let mut all = Vec::new();
         for executions in &mut self.executions {
-            for execution in executions.values_mut().filter(|execution| execution.status == "QUEUED") {
+            let mut told = Vec::new();
+            for execution in executions.values_mut().filter(|execution| !execution.is_over()) {
                 execution.status = "CANCELED".to_owned();
+                told.push(notification(&BTreeMap::new()));
             }
             executions.insert(number, Execution { status: "QUEUED".to_owned(), ..Execution::default() });
             told.push(notification(executions));
+            all.push(told);
         }
-        told
+        all
     }
 
     /// A message of a core; what it gets for it.
@@ -67,11 +71,13 @@ impl Control {
             Message { topic: format!("{}/{suffix}", message.topic), payload }
         };
         if rest == format!("$next/{NAMESPACE}/get") {
-            let next = self.executions[core].iter().find(|(_, execution)| !execution.is_over());
-            let execution = next.map(|(number, _)| {
-                json!({"jobId": number.to_string(), "queuedAt": number, "jobDocument": self.documents[number]})
+            let open = self.executions[core].iter().filter(|(_, execution)| !execution.is_over());
+            let next = open.min_by_key(|(number, execution)| (execution.status != "IN_PROGRESS", **number));
+            let execution = next.map(|(number, execution)| {
+                json!({"jobId": number.to_string(), "queuedAt": number, "status": execution.status,
+                    "jobDocument": self.documents[number]})
             });
-            return vec![answer("accepted", json!({"execution": execution}))];
+            return vec![answer("accepted", execution.map_or(json!({}), |execution| json!({"execution": execution})))];
         }
         let Some(number) = rest.strip_suffix(&format!("/{NAMESPACE}/update")).and_then(|number| number.parse().ok())
         else {
