@@ -40,10 +40,20 @@ pub(crate) async fn deploy(
     urn: &Urn,
     group: &Group,
 ) -> Result<Sent, ApiError> {
-    let sent = send(service, ctx, realm, urn, group, true).await;
-    let status = if sent.is_ok() { Status::DeployInProgress } else { Status::Failed };
-    note(service, realm, urn, status).await?;
-    sent?.ok_or_else(ApiError::internal)
+    match send(service, ctx, realm, urn, group, true).await {
+        Ok(sent) => {
+            let (row_realm, row_urn, now) = (realm.clone(), urn.clone(), service.now());
+            service
+                .system(realm)
+                .commit("SystemInstanceStatusChanged", move |tx| report::settle(tx, &row_realm, &row_urn, now))
+                .await?;
+            sent.ok_or_else(ApiError::internal)
+        }
+        Err(error) => {
+            note(service, realm, urn, Status::Failed).await?;
+            Err(error)
+        }
+    }
 }
 
 /// Takes a deployment out of its target. It is gone at once when no core ever had it.

@@ -112,6 +112,24 @@ pub(super) fn apply(
     Ok(())
 }
 
+/// The status of a deployment that was just sent: what cores said of this snapshot already counts. A core may have been faster than
+/// the note that it was sent, and one that runs the very same snapshot since before has nothing new to say.
+pub(super) fn settle(tx: &mut Tx<'_>, realm: &Realm, urn: &Urn, now: Timestamp) -> Result<(), CallError> {
+    set_status(tx, realm, urn, Status::DeployInProgress, now)?;
+    let Some(hash) = sent_hash(tx, realm, urn)? else { return Ok(()) };
+    let last = tx.query_opt(
+        "SELECT state FROM tg_core_report WHERE account = $1 AND region = $2 AND urn_key = $3 AND sha256 = $4
+         ORDER BY reported_at DESC LIMIT 1",
+        params![realm.account, realm.region, urn.key(), hash],
+        |row| Ok::<_, CallError>(row.get::<String>(0)?),
+    )?;
+    match last.as_deref() {
+        Some("DEPLOYED") => set_status(tx, realm, urn, Status::DeployedInTarget, now),
+        Some(_) => set_status(tx, realm, urn, Status::Failed, now),
+        None => Ok(()),
+    }
+}
+
 /// Hash of the snapshot that was sent last.
 fn sent_hash(s: &Snapshot<'_>, realm: &Realm, urn: &Urn) -> Result<Option<String>, CallError> {
     let found = s.query_opt(

@@ -190,6 +190,11 @@ async fn the_cores_word_moves_the_status() {
     let filters = json!({ "filters": [{ "name": "GREENGRASS_GROUP_NAME", "value": ["building"] }] });
     assert_eq!(cores.bench.ok("SearchSystemInstances", filters).await["summaries"].as_array().unwrap().len(), 1);
 
+    // Nothing changed since the snapshot: no core has anything to do, and none will speak again.
+    let again = cores.bench.ok("DeploySystemInstance", bed()).await;
+    assert_eq!(again["greengrassDeploymentId"], "d-2");
+    assert_eq!(again["summary"]["status"], "DEPLOYED_IN_TARGET", "core-1 said that it has it");
+
     let undeployed = cores.bench.ok("UndeploySystemInstance", bed()).await;
     assert_eq!(undeployed["summary"]["status"], "PENDING_DELETE");
     cores.bench.refused("DeploySystemInstance", bed(), "ResourceInUse").await;
