@@ -237,9 +237,7 @@ impl Client {
 
     async fn exchange(&self, request: ClientRequest) -> Result<ClientResponse, ClientError> {
         let origin = Origin::of(&request.url)?;
-        let mut sender = self.connection(&origin).await?;
-        let wire = wire_request(request)?;
-        let response = sender.send_request(wire).await.map_err(ClientError::Exchange)?;
+        let (response, sender) = self.answer(&origin, wire_request(request)?).await?;
         let (head, mut body) = response.into_parts();
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
@@ -261,8 +259,7 @@ impl Client {
     pub async fn open(&self, request: ClientRequest, timeout: Duration) -> Result<StreamedResponse, ClientError> {
         let opening = async {
             let origin = Origin::of(&request.url)?;
-            let mut sender = self.connection(&origin).await?;
-            let response = sender.send_request(wire_request(request)?).await.map_err(ClientError::Exchange)?;
+            let (response, sender) = self.answer(&origin, wire_request(request)?).await?;
             let (head, body) = response.into_parts();
             Ok(StreamedResponse { status: head.status, headers: head.headers, body, _connection: sender })
         };
@@ -272,13 +269,31 @@ impl Client {
         }
     }
 
-    /// An idle connection that is still open, or a new one.
-    async fn connection(&self, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+    /// Sends a request over an idle connection or a new one. The peer may close an idle one in the very moment that it is taken:
+    /// what was not sent goes over the next.
+    async fn answer(
+        &self,
+        origin: &Origin,
+        mut wire: Wire,
+    ) -> Result<(hyper::Response<hyper::body::Incoming>, SendRequest<Full<Bytes>>), ClientError> {
         while let Some(mut sender) = self.take(origin) {
-            if sender.ready().await.is_ok() {
-                return Ok(sender);
+            if sender.ready().await.is_err() {
+                continue;
+            }
+            match sender.try_send_request(wire).await {
+                Ok(response) => return Ok((response, sender)),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => wire = unsent,
+                    None => return Err(ClientError::Exchange(error.into_error())),
+                },
             }
         }
+        let mut sender = self.connect(origin).await?;
+        let response = sender.send_request(wire).await.map_err(ClientError::Exchange)?;
+        Ok((response, sender))
+    }
+
+    async fn connect(&self, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, ClientError> {
         let failed = |cause| ClientError::Connect { host: origin.host.clone(), port: origin.port, cause };
         let stream = self.inner.dial.dial(origin).await.map_err(failed)?;
         let (sender, connection) = http1::Builder::new()
@@ -314,8 +329,11 @@ impl Client {
     }
 }
 
-/// The request as it goes over the wire: origin form, with `Host`.
-fn wire_request(request: ClientRequest) -> Result<hyper::Request<Full<Bytes>>, ClientError> {
+/// A request as it goes over the wire.
+type Wire = hyper::Request<Full<Bytes>>;
+
+/// Origin form, with `Host`.
+fn wire_request(request: ClientRequest) -> Result<Wire, ClientError> {
     let authority = request.url.authority().ok_or(ClientError::Url("the host is missing"))?;
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| ClientError::Url("the host is not text"))?;
     let target = request.url.path_and_query().map_or("/", |target| target.as_str());
