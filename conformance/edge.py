@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from waiting import free_port, until
+from waiting import LOGS, free_port, until
 
 ROOT = pathlib.Path(__file__).parent.parent
 READY_SECONDS = 30
@@ -155,6 +155,7 @@ class Core:
         self.config = self.folder / "config.yaml"
         self.config.write_text(text)
         self.process = None
+        LOGS[thing], LOGS["marram"] = self.folder / "core.log", pathlib.Path(marram.log.name)
         self.start()
 
     def start(self):
@@ -165,6 +166,11 @@ class Core:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             assert selector.select(timeout=READY_SECONDS), self.log()
             assert json.loads(self.process.stdout.readline())["ready"], self.log()
+
+    def cli(self, *arguments):
+        """`greengrass-cli` of this core."""
+        command = [str(self.root / "bin/greengrass-cli"), "--ggcRootPath", str(self.root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=READY_SECONDS)
 
     def log(self):
         return (self.folder / "core.log").read_text()[-4000:]
@@ -187,6 +193,7 @@ class Core:
             wire.mend()
 
     def close(self):
+        LOGS.pop(self.thing, None)
         self.process.terminate()
         try:
             assert self.process.wait(READY_SECONDS) == 0, self.log()

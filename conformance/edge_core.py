@@ -10,7 +10,7 @@ import time
 import boto3
 from botocore.config import Config
 
-from waiting import free_port, until
+from waiting import LOGS, free_port, until
 
 ROOT = pathlib.Path(__file__).parent.parent
 MARRAM = os.environ.get("MARRAM_BIN", str(ROOT / "target/debug/marram"))
@@ -27,6 +27,7 @@ class Plane:
     def __init__(self, folder):
         self.data = folder / "data"
         self.log = open(folder / "marram.log", "ab")
+        LOGS["the control plane"] = folder / "marram.log"
         self.ports = [free_port() for _ in range(3)]
         self.process = None
         self.start()
@@ -82,6 +83,7 @@ class Core:
                 os.chown(path, user, user)
         self.log_file = folder / f"{thing}.log"
         self.log = open(self.log_file, "ab")
+        LOGS[thing] = self.log_file
         self.process, self.wanted, self.exits = None, True, []
         self.lock = threading.Lock()
         self.keeper = threading.Thread(target=self._keep, daemon=True)
@@ -105,6 +107,7 @@ class Core:
 
     def stop(self):
         """In order. Answers the exit code."""
+        LOGS.pop(self.thing, None)
         self.wanted = False
         with self.lock:
             if self.process.poll() is None:

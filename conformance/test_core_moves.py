@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from edge import LOGS, until
 from edge_core import Plane
 from test_core_identity import Core, endpoints, is_known
+from waiting import LOGS, until
 
 NUCLEUS = "aws.greengrass.Nucleus"
 #: How long the new control plane may take to answer, and then the line to come up.
@@ -28,7 +28,6 @@ class Other(Plane):
 @pytest.fixture
 def other(tmp_path):
     plane = Other(tmp_path)
-    LOGS["the other marram"] = tmp_path / "marram.log"
     yield plane
     assert plane.stop() == 0
 
@@ -122,3 +121,4 @@ def test_a_core_moves_to_another_control_plane(marram, client, other, tmp_path, 
     assert ended(made, gg_there) == ("COMPLETED", [])
     assert core.ask("config", "explain", f"{NUCLEUS}/envStage")["value"] == "there"
     core.stop()
+    LOGS.pop(name)
