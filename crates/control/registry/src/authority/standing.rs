@@ -178,7 +178,8 @@ pub(super) fn things_of_certificate(
 }
 
 /// The thing whose variables a connection sees: the exclusive one, or the attached one that the client id names
-/// (CP 5.6). HTTPS calls have no client id: there it is the only thing attached.
+/// (CP 5.6). A core's further connections are named after it, `T#2` or `T#endpoint-switch` (CR 5.2): a policy that allows them names
+/// the thing as well. HTTPS calls have no client id: there it is the only thing attached.
 pub(super) fn thing_of(
     snapshot: &Snapshot<'_>,
     realm: &Realm,
@@ -193,10 +194,11 @@ pub(super) fn thing_of(
             _ => return Ok(None),
         },
         (None, Some(client_id)) => {
+            let named = client_id.split_once('#').map_or(client_id, |(thing, _)| thing);
             let attached = snapshot.query_opt(
                 "SELECT thing FROM iot_thing_principal
                  WHERE account = $1 AND region = $2 AND thing = $3 AND principal = $4",
-                params![realm.account, realm.region, client_id, certificate::resource(id)],
+                params![realm.account, realm.region, named, certificate::resource(id)],
                 |row| Ok::<_, CallError>(row.get::<SmolStr>(0)?),
             )?;
             match attached {
