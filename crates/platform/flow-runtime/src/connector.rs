@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 pub(crate) use http::HttpConnector;
 pub use http::HttpOptions;
 pub(crate) use modbus::{Bus, ModbusConnector};
-pub use modbus::{EndpointError, ModbusEndpoint, Parity, SerialSettings};
+pub use modbus::{EndpointError, ModbusEndpoint, Parity, SerialSettings, fuzz_modbus_answer};
 pub(crate) use mqtt::{Lane, MqttConnector};
 
 use crate::port::{Authority, FlowPrincipal, PortError};

@@ -16,7 +16,7 @@ pub mod spec;
 mod throttle;
 
 pub use broker::BrokerPort;
-pub use connector::{EndpointError, HttpOptions, ModbusEndpoint, Parity, SerialSettings};
+pub use connector::{EndpointError, HttpOptions, ModbusEndpoint, Parity, SerialSettings, fuzz_modbus_answer};
 pub use history::{History, HistoryError};
 pub use port::{
     Authority, Deliver, ExecutionRecord, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort,

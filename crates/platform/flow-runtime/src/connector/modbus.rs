@@ -13,8 +13,9 @@ use marram_flow::{Fault, Reply, Stage, fault};
 use smol_str::SmolStr;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tokio_modbus::client::{Context, Reader as _, Writer as _, rtu, tcp};
+use tokio_modbus::client::{Client as _, Context, rtu, tcp};
 use tokio_modbus::slave::{Slave, SlaveContext as _};
+use tokio_modbus::{Request, Response};
 
 pub use endpoint::{EndpointError, ModbusEndpoint, Parity, SerialSettings};
 
@@ -165,40 +166,125 @@ fn is_read(pdu: &ModbusPdu) -> bool {
 
 type Answer<T> = tokio_modbus::Result<T>;
 
+/// Asks, and takes only what answers the question: a server may send any number of values, and echo any address.
 async fn request(context: &mut Context, pdu: &ModbusPdu) -> Answer<Reply> {
-    fn reply<T>(answer: Answer<T>, make: impl FnOnce(T) -> Reply) -> Answer<Reply> {
-        answer.map(|inner| inner.map(make))
-    }
-    match pdu {
-        ModbusPdu::ReadCoils(address, count) => reply(context.read_coils(*address, *count).await, Reply::Bits),
-        ModbusPdu::ReadDiscreteInputs(address, count) => {
-            reply(context.read_discrete_inputs(*address, *count).await, Reply::Bits)
-        }
-        ModbusPdu::ReadHoldingRegisters(address, count) => {
-            reply(context.read_holding_registers(*address, *count).await, Reply::Registers)
-        }
-        ModbusPdu::ReadInputRegisters(address, count) => {
-            reply(context.read_input_registers(*address, *count).await, Reply::Registers)
-        }
-        ModbusPdu::WriteSingleCoil(address, value) => {
-            reply(context.write_single_coil(*address, *value).await, |()| Reply::Empty)
-        }
-        ModbusPdu::WriteSingleRegister(address, value) => {
-            reply(context.write_single_register(*address, *value).await, |()| Reply::Empty)
-        }
-        ModbusPdu::WriteMultipleCoils(address, values) => {
-            reply(context.write_multiple_coils(*address, values).await, |()| Reply::Empty)
-        }
-        ModbusPdu::WriteMultipleRegisters(address, values) => {
-            reply(context.write_multiple_registers(*address, values).await, |()| Reply::Empty)
-        }
+    let asked = match pdu {
+        ModbusPdu::ReadCoils(address, count) => Request::ReadCoils(*address, *count),
+        ModbusPdu::ReadDiscreteInputs(address, count) => Request::ReadDiscreteInputs(*address, *count),
+        ModbusPdu::ReadHoldingRegisters(address, count) => Request::ReadHoldingRegisters(*address, *count),
+        ModbusPdu::ReadInputRegisters(address, count) => Request::ReadInputRegisters(*address, *count),
+        ModbusPdu::WriteSingleCoil(address, value) => Request::WriteSingleCoil(*address, *value),
+        ModbusPdu::WriteSingleRegister(address, value) => Request::WriteSingleRegister(*address, *value),
+        ModbusPdu::WriteMultipleCoils(address, values) => Request::WriteMultipleCoils(*address, values.into()),
+        ModbusPdu::WriteMultipleRegisters(address, values) => Request::WriteMultipleRegisters(*address, values.into()),
         ModbusPdu::MaskWriteRegister(address, and_mask, or_mask) => {
-            reply(context.masked_write_register(*address, *and_mask, *or_mask).await, |()| Reply::Empty)
+            Request::MaskWriteRegister(*address, *and_mask, *or_mask)
         }
         ModbusPdu::ReadWriteMultipleRegisters(read_address, read_count, write_address, values) => {
-            let answer =
-                context.read_write_multiple_registers(*read_address, *read_count, *write_address, values).await;
-            reply(answer, Reply::Registers)
+            Request::ReadWriteMultipleRegisters(*read_address, *read_count, *write_address, values.into())
         }
+    };
+    match context.call(asked).await? {
+        Err(code) => Ok(Err(code)),
+        Ok(response) => {
+            let other = || std::io::Error::new(std::io::ErrorKind::InvalidData, "the answer is not one to the request");
+            Ok(Ok(read_response(pdu, response).ok_or_else(other)?))
+        }
+    }
+}
+
+/// What a response says; `None` when it belongs to another request.
+fn read_response(pdu: &ModbusPdu, response: Response) -> Option<Reply> {
+    let is_echo = |wanted: bool| wanted.then_some(Reply::Empty);
+    match (pdu, response) {
+        (ModbusPdu::ReadCoils(_, count), Response::ReadCoils(mut bits))
+        | (ModbusPdu::ReadDiscreteInputs(_, count), Response::ReadDiscreteInputs(mut bits)) => {
+            // They come in whole bytes.
+            let count = usize::from(*count);
+            (bits.len() >= count).then(|| {
+                bits.truncate(count);
+                Reply::Bits(bits)
+            })
+        }
+        (ModbusPdu::ReadHoldingRegisters(_, count), Response::ReadHoldingRegisters(words))
+        | (ModbusPdu::ReadInputRegisters(_, count), Response::ReadInputRegisters(words))
+        | (ModbusPdu::ReadWriteMultipleRegisters(_, count, _, _), Response::ReadWriteMultipleRegisters(words)) => {
+            (words.len() == usize::from(*count)).then_some(Reply::Registers(words))
+        }
+        (ModbusPdu::WriteSingleCoil(address, value), Response::WriteSingleCoil(at, echoed)) => {
+            is_echo(at == *address && echoed == *value)
+        }
+        (ModbusPdu::WriteSingleRegister(address, value), Response::WriteSingleRegister(at, echoed)) => {
+            is_echo(at == *address && echoed == *value)
+        }
+        (ModbusPdu::WriteMultipleCoils(address, values), Response::WriteMultipleCoils(at, count)) => {
+            is_echo(at == *address && usize::from(count) == values.len())
+        }
+        (ModbusPdu::WriteMultipleRegisters(address, values), Response::WriteMultipleRegisters(at, count)) => {
+            is_echo(at == *address && usize::from(count) == values.len())
+        }
+        (ModbusPdu::MaskWriteRegister(address, and_mask, or_mask), Response::MaskWriteRegister(at, and, or)) => {
+            is_echo((at, and, or) == (*address, *and_mask, *or_mask))
+        }
+        _ => None,
+    }
+}
+
+/// Entry of the fuzz target: the first byte chooses framing and request, the rest is what the peer sends before it hangs up.
+pub async fn fuzz_modbus_answer(data: &[u8]) {
+    let Some((choice, sent)) = data.split_first() else { return };
+    let count = u16::from(choice >> 4) + 1;
+    let pdu = match (choice >> 1) & 0x07 {
+        0 => ModbusPdu::ReadCoils(0, count),
+        1 => ModbusPdu::ReadDiscreteInputs(0, count),
+        2 => ModbusPdu::ReadHoldingRegisters(0, count),
+        3 => ModbusPdu::ReadInputRegisters(0, count),
+        4 => ModbusPdu::WriteMultipleRegisters(0, vec![0; usize::from(count)]),
+        5 => ModbusPdu::WriteMultipleCoils(0, vec![false; usize::from(count)]),
+        6 => ModbusPdu::MaskWriteRegister(0, count, 0),
+        _ => ModbusPdu::ReadWriteMultipleRegisters(0, count, 0, vec![0]),
+    };
+    let (own, mut peer) = tokio::io::duplex(sent.len().max(1024));
+    if tokio::io::AsyncWriteExt::write_all(&mut peer, sent).await.is_err() {
+        return;
+    }
+    // The request still fits; nothing comes behind what was sent.
+    let _ = tokio::io::AsyncWriteExt::shutdown(&mut peer).await;
+    let mut context = if choice & 1 == 0 { tcp::attach(own) } else { rtu::attach(own) };
+    context.set_slave(Slave(1));
+    if let Ok(Ok(reply)) = request(&mut context, &pdu).await {
+        let answered = match reply {
+            Reply::Bits(bits) => bits.len(),
+            Reply::Registers(registers) => registers.len(),
+            _ => return,
+        };
+        assert_eq!(answered, usize::from(count), "an answer of another length was taken");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TG 10.3: an answer of another length or to another address is none; coils come in whole bytes.
+    #[test]
+    fn only_answers_to_the_request_are_taken() {
+        let registers = |words: &[u16]| Response::ReadHoldingRegisters(words.to_vec());
+        let read = ModbusPdu::ReadHoldingRegisters(100, 2);
+        let written = ModbusPdu::WriteMultipleRegisters(100, vec![1, 2]);
+        for (pdu, response, is_taken) in [
+            (&read, registers(&[1, 2]), true),
+            (&read, registers(&[1]), false),
+            (&read, registers(&[1, 2, 3]), false),
+            (&read, Response::ReadInputRegisters(vec![1, 2]), false),
+            (&written, Response::WriteMultipleRegisters(100, 2), true),
+            (&written, Response::WriteMultipleRegisters(100, 1), false),
+            (&written, Response::WriteMultipleRegisters(101, 2), false),
+            (&ModbusPdu::ReadCoils(0, 9), Response::ReadCoils(vec![false; 8]), false),
+        ] {
+            assert_eq!(read_response(pdu, response.clone()).is_some(), is_taken, "{pdu:?} {response:?}");
+        }
+        let bits = read_response(&ModbusPdu::ReadCoils(0, 9), Response::ReadCoils(vec![true; 16]));
+        assert!(matches!(bits, Some(Reply::Bits(bits)) if bits.len() == 9));
     }
 }
