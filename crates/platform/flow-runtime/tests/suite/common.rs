@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use marram_expr::{DataType, PropertyType, classify, parse_expr, parse_template};
 use marram_flow::Snapshot;
-use marram_flow::program::{Device, EventSource, Flow, ParamValue, RequestParam, Site, Thing};
+use marram_flow::program::{
+    Device, EventSource, Flow, ModbusFunction, Operation, ParamValue, RequestParam, Site, Thing,
+};
 use marram_flow::snapshot::{Binding, Condition, FlowRole, StartFlow, Trigger};
 use marram_flow_runtime::{
     Authority, Deliver, Deployment, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort, Outgoing, Pending,
@@ -21,6 +23,7 @@ use smol_str::SmolStr;
 pub mod support;
 
 pub use support::{S, flow};
+use support::{property, site};
 
 pub const DEPLOYMENT: &str = "urn:tdm:x:Deployment:Bed7";
 
@@ -181,7 +184,7 @@ pub async fn world_with(options: RuntimeOptions, broker: Arc<Broker>) -> World {
 /// A deployment of one flow in role `Irrigate` with the thing `valve-1` in role `valve`, whose device also has an event
 /// `reading` (`{"moisture": n}` or a number) on `valve-1/reading`.
 pub fn deployment(flow: Flow, triggers: Vec<Trigger>) -> Deployment {
-    deployment_on(support::site(), flow, triggers)
+    deployment_on(site(), flow, triggers)
 }
 
 pub fn deployment_on(mut site: Site, flow: Flow, triggers: Vec<Trigger>) -> Deployment {
@@ -252,4 +255,28 @@ pub async fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < end, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// The site with a valve behind Modbus: what is written can be sampled, and `ping` reads registers that are not there.
+pub fn modbus_site(endpoint: &str, read_unit: u8, write_unit: u8) -> Site {
+    let mut site = site();
+    site.things.get_mut("valve-1").unwrap().modbus_endpoint = Some(endpoint.into());
+    let read = |address| Operation::Modbus {
+        unit: read_unit,
+        function: ModbusFunction::ReadHoldingRegisters { address, count: None },
+        params: vec![],
+    };
+    let write = Operation::Modbus {
+        unit: write_unit,
+        function: ModbusFunction::WriteMultipleRegisters { address: 100, count: Some(2) },
+        params: vec![RequestParam { property: Some(property(DataType::Float32)), ..param("v", "${litres.value}") }],
+    };
+    for action in &mut site.devices[0].actions {
+        match action.name.as_str() {
+            "dose" => action.operation = write.clone(),
+            "sample" => (action.operation, action.returns) = (read(100), Some(property(DataType::Float32))),
+            _ => (action.operation, action.returns) = (read(9_000), Some(property(DataType::Int16))),
+        }
+    }
+    site
 }

@@ -6,10 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use marram_expr::{DataType, classify, parse_template};
 use marram_flow::convert::Conversion;
-use marram_flow::program::{
-    Action, ActionInput, Activity, Call, HttpOperation, ModbusFunction, Operation, RequestParam, Service, SigV4Scope,
-    Site,
-};
+use marram_flow::program::{Action, ActionInput, Activity, Call, HttpOperation, Operation, Service, SigV4Scope, Site};
 use marram_flow_runtime::{Durability, RuntimeOptions};
 use serde_json::{Map, Value as Json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -72,29 +69,6 @@ impl tokio_modbus::server::Service for Registers {
     }
 }
 
-fn modbus_site(endpoint: SocketAddr) -> Site {
-    let mut site = site();
-    site.things.get_mut("valve-1").unwrap().modbus_endpoint = Some(endpoint.to_string().into());
-    let write = Operation::Modbus {
-        unit: 7,
-        function: ModbusFunction::WriteMultipleRegisters { address: 100, count: Some(2) },
-        params: vec![RequestParam { property: Some(property(DataType::Float32)), ..param("v", "${litres.value}") }],
-    };
-    let read = |address| Operation::Modbus {
-        unit: 7,
-        function: ModbusFunction::ReadHoldingRegisters { address, count: None },
-        params: vec![],
-    };
-    for action in &mut site.devices[0].actions {
-        match action.name.as_str() {
-            "dose" => action.operation = write.clone(),
-            "sample" => (action.operation, action.returns) = (read(100), Some(property(DataType::Float32))),
-            _ => (action.operation, action.returns) = (read(9_000), Some(property(DataType::Int16))),
-        }
-    }
-    site
-}
-
 /// TG 10.3: a value written is the value read, over TCP; exception responses and dead servers have their own errors.
 #[tokio::test]
 async fn modbus_values_travel() {
@@ -111,7 +85,9 @@ async fn modbus_values_travel() {
     });
     let dir = tempfile::tempdir().unwrap();
     let world = world(options(&dir)).await;
-    let deploy = |flow: support::Build| world.runtime.deploy(deployment_on(modbus_site(address), flow.flow, vec![]));
+    let deploy = |flow: support::Build| {
+        world.runtime.deploy(deployment_on(modbus_site(&address.to_string(), 7, 7), flow.flow, vec![]))
+    };
     let both = flow()
         .variable("r", DataType::Float32)
         .step(S { name: "write", action: "dose", args: &[("litres", "${2.5}")], out: &["done"], ..S::default() })

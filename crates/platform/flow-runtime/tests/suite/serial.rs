@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use marram_expr::DataType;
-use marram_flow::program::{ModbusFunction, Operation, Site};
+use marram_flow::program::Site;
 use marram_flow_runtime::{Durability, RuntimeOptions};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::common::support::{property, site};
 use crate::common::*;
 use crate::connector::run;
 
@@ -103,32 +102,6 @@ fn units(mut line: File, seen: &Mutex<Seen>) {
     }
 }
 
-fn serial_site(endpoint: &str, read_unit: u8, write_unit: u8) -> Site {
-    let mut site = site();
-    site.things.get_mut("valve-1").unwrap().modbus_endpoint = Some(endpoint.into());
-    let read = |address| Operation::Modbus {
-        unit: read_unit,
-        function: ModbusFunction::ReadHoldingRegisters { address, count: None },
-        params: vec![],
-    };
-    let write = Operation::Modbus {
-        unit: write_unit,
-        function: ModbusFunction::WriteMultipleRegisters { address: 100, count: Some(2) },
-        params: vec![marram_flow::program::RequestParam {
-            property: Some(property(DataType::Float32)),
-            ..param("v", "${litres.value}")
-        }],
-    };
-    for action in &mut site.devices[0].actions {
-        match action.name.as_str() {
-            "dose" => action.operation = write.clone(),
-            "sample" => (action.operation, action.returns) = (read(100), Some(property(DataType::Float32))),
-            _ => (action.operation, action.returns) = (read(9_000), Some(property(DataType::Int16))),
-        }
-    }
-    site
-}
-
 /// TG 10.3, 6.5, CC 15.5: a value written over the line is the value read; exceptions, silent units and lines that are not
 /// there have their errors and leave the bus usable; a broadcast waits for no answer; frames keep their distance.
 #[tokio::test]
@@ -150,7 +123,7 @@ async fn modbus_values_travel_over_a_serial_line() {
     };
     let deploy = |site: Site, flow: support::Build| world.runtime.deploy(deployment_on(site, flow.flow, vec![]));
 
-    deploy(serial_site(&endpoint, UNIT, UNIT), both()).await.unwrap();
+    deploy(modbus_site(&endpoint, UNIT, UNIT), both()).await.unwrap();
     let said = run(&world).await;
     assert_eq!(said["ACTIVITY_SUCCEEDED"]["value"], 2.5, "{said:?}");
     assert_eq!(seen.lock().unwrap().registers[&100], 0x4020);
@@ -159,24 +132,24 @@ async fn modbus_values_travel_over_a_serial_line() {
     assert!(gap >= Duration::from_secs_f64(3.5 * 11.0 / 2_400.0), "{gap:?}");
 
     let one = |action| flow().step(S { name: "read", action, ..S::default() });
-    deploy(serial_site(&endpoint, UNIT, UNIT), one("ping")).await.unwrap();
+    deploy(modbus_site(&endpoint, UNIT, UNIT), one("ping")).await.unwrap();
     let said = run(&world).await;
     assert_eq!(said["EXECUTION_FAILED"]["error"], "TG.ModbusException");
     assert_eq!(said["EXECUTION_FAILED"]["errorMessage"], "fc=3 code=2");
 
-    deploy(serial_site(&endpoint, 9, UNIT), one("sample")).await.unwrap();
+    deploy(modbus_site(&endpoint, 9, UNIT), one("sample")).await.unwrap();
     let said = run(&world).await;
     assert_eq!(said["EXECUTION_FAILED"]["error"], "TG.ModbusIO");
     assert!(said["EXECUTION_FAILED"]["errorMessage"].to_string().contains("unit 9 did not answer"), "{said:?}");
 
     // Everybody hears it, nobody answers; the unit has it.
     seen.lock().unwrap().registers.clear();
-    deploy(serial_site(&endpoint, UNIT, 0), both()).await.unwrap();
+    deploy(modbus_site(&endpoint, UNIT, 0), both()).await.unwrap();
     let said = run(&world).await;
     assert_eq!(said["ACTIVITY_SUCCEEDED"]["value"], 2.5, "{said:?}");
     assert!(seen.lock().unwrap().requests.ends_with(&[(0, 16), (UNIT, 3)]));
 
-    deploy(serial_site("rtu:/dev/no-such-line", UNIT, UNIT), one("sample")).await.unwrap();
+    deploy(modbus_site("rtu:/dev/no-such-line", UNIT, UNIT), one("sample")).await.unwrap();
     assert_eq!(run(&world).await["EXECUTION_FAILED"]["error"], "TG.ModbusIO");
     world.runtime.shutdown().await;
 }
@@ -191,7 +164,7 @@ async fn serial_lines_belong_to_cores() {
         RuntimeOptions { durability: Durability::ProcessDeath, ..RuntimeOptions::new(dir.path().join("flows")) };
     let world = world(options).await;
     let read = flow().step(S { name: "read", action: "sample", ..S::default() });
-    world.runtime.deploy(deployment_on(serial_site(&endpoint, UNIT, UNIT), read.flow, vec![])).await.unwrap();
+    world.runtime.deploy(deployment_on(modbus_site(&endpoint, UNIT, UNIT), read.flow, vec![])).await.unwrap();
     let said = run(&world).await;
     assert_eq!(said["EXECUTION_FAILED"]["error"], "TG.ModbusIO");
     assert!(said["EXECUTION_FAILED"]["errorMessage"].to_string().contains("not available"), "{said:?}");
