@@ -292,6 +292,7 @@ fn plans_tell_what_changes() {
 }
 
 /// CR 1.8, 3.2: the tree of a component: variables of itself and of direct dependencies, the distinct previous version.
+/// SEC-155: a value that a privileged script's shell would execute is named.
 #[test]
 fn trees_are_built_and_interpolated() {
     let app = full_recipe(json!({

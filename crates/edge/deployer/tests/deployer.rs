@@ -190,7 +190,8 @@ async fn a_rollback_runs_the_old_bootstrap() {
     assert_eq!(*world.bootstrapped.lock().unwrap(), ["app 2.0.0", "app 1.0.0"]);
 }
 
-/// CR 4.11: each refusal before activation has its codes, its type, and leaves the core as it was.
+/// CR 4.11: each refusal before activation has its codes, its type, and leaves the core as it was: an artifact that is not
+/// the one of its recipe (SEC-100), a value that a privileged shell would execute (SEC-155).
 #[tokio::test]
 async fn refusals_have_their_codes() {
     let answered = |status: u16, message: &str| DataPlaneError::Answered {

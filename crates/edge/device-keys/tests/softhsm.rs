@@ -115,8 +115,8 @@ const KINDS: [(&str, &[&str]); 4] = [
     ("p384", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"]),
 ];
 
-/// SEC 3.6: a core whose key is in a token shows its certificate and proves it, with every kind of key and both versions
-/// of TLS; the server learns the same identity as with a key in a file.
+/// SEC-52: a core whose key is in a token shows its certificate and proves it, with every kind of key; a token without PSS
+/// is served by TLS 1.2. The server learns the same identity as with a key in a file.
 #[test]
 fn a_key_in_a_token_proves_the_device() {
     in_child("a_key_in_a_token_proves_the_device", |token| {
@@ -130,9 +130,9 @@ fn a_key_in_a_token_proves_the_device() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             for (label, public) in &keys {
                 let key = provider.key(&uri(label)).unwrap();
-                runtime.block_on(handshake(label, key.clone(), public));
+                assert_eq!(runtime.block_on(handshake(label, key.clone(), public)), "TLSv1.3", "{label}");
                 if label.starts_with("rsa") {
-                    runtime.block_on(handshake(label, WithoutPss(key), public));
+                    assert_eq!(runtime.block_on(handshake(label, WithoutPss(key), public)), "TLSv1.2", "{label}");
                 }
             }
             provider
@@ -157,7 +157,8 @@ impl RemoteKey for WithoutPss {
     }
 }
 
-async fn handshake(label: &str, key: impl RemoteKey + 'static, public: &PublicKey) {
+/// The version of TLS that was agreed on.
+async fn handshake(label: &str, key: impl RemoteKey + 'static, public: &PublicKey) -> &'static str {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().cast_signed();
     let ca = CertificateAuthority::create("test CA", Validity::starting(now - 60, 86_400)).unwrap();
     let server = ca.issue_server(&["localhost".to_owned()], Validity::starting(now - 60, 3600)).unwrap();
@@ -180,6 +181,7 @@ async fn handshake(label: &str, key: impl RemoteKey + 'static, public: &PublicKe
     let shown = accepted.peer.client_certificate.as_ref().expect("a client certificate");
     assert_eq!(shown.id, leaf.id(), "{label}");
     client.abort();
+    accepted.peer.version
 }
 
 /// Imported keys may only sign; a provisioned one may derive as well.

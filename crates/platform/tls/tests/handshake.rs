@@ -11,8 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use marram_pki::{CertificateAuthority, CertificateId, Validity, pem};
 use marram_tls::{
     AcceptError, Accepted, Acceptor, AcceptorOptions, ClientIdentity, ClientOptions, Connector, HandshakeGate,
-    HandshakeLimits, Listener, Plane, ServerCertificate,
+    HandshakeLimits, Listener, Plane, ServerCertificate, ServerStream,
 };
+use rustls::NamedGroup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -342,6 +343,26 @@ async fn only_the_listed_suites_connect() {
     for version in ["-tls1", "-tls1_1"] {
         let answer = s_client(dir, &ecdsa, &format!("{version} -cipher ALL@SECLEVEL=0")).await;
         assert!(refused_by_server(&answer), "{version}: {answer:?}");
+    }
+}
+
+/// SEC-25: between two of ours the keys are agreed on with the hybrid group, and a stranger without it still connects.
+#[tokio::test]
+async fn the_hybrid_group_comes_first() {
+    let bench = Bench::new();
+    let api = bench.acceptor(Listener::Api, AcceptorOptions::default());
+    let group =
+        |stream: &ServerStream<TcpStream>| stream.get_ref().1.negotiated_key_exchange_group().map(|group| group.name());
+    let ours = bench.shake(&api, bench.connector(None, &[]), "localhost").await.unwrap();
+    assert_eq!(group(&ours.stream), Some(NamedGroup::X25519MLKEM768));
+    fs::write(bench.dir.path().join("roots.pem"), bench.ca.certificate_pem()).unwrap();
+    for (flags, wanted) in [
+        ("-groups X25519", NamedGroup::X25519),
+        ("-groups P-256", NamedGroup::secp256r1),
+        ("-groups P-384", NamedGroup::secp384r1),
+    ] {
+        let stranger = s_client(bench.dir.path(), &api, flags).await.unwrap();
+        assert_eq!(group(&stranger.stream), Some(wanted), "{flags}");
     }
 }
 
