@@ -51,9 +51,8 @@ edge-order: edge tools/ready ## write anew which functions a resting core needs 
 	$(CARGO) build --locked -p marram
 	$(PY) tools/edge-order $(TARGET_DIR)/debug/marram $(TARGET_DIR)/edge/marram-core packaging/edge-order
 
-package: tools/ready ## a Debian package of marram-core with its systemd unit, in $(TARGET_DIR)/package
-	$(CARGO) build --locked --release -p marram-core -p marram-jail
-	tools/package $(TARGET_DIR)/release $(TARGET_DIR)/package
+package: tools/ready edge ## a Debian package of marram-core with its systemd unit, in $(TARGET_DIR)/package
+	tools/package $(TARGET_DIR)/edge $(TARGET_DIR)/package
 
 up: build ## build what is needed, then run everything on this machine, data in ./var, in the foreground
 	$(BIN) up --data $(DATA) $(ARGS)
