@@ -185,7 +185,8 @@ impl Sync {
     /// One listener for each topic; what it hears goes to `heard` with its version, none for a deletion.
     fn listen(&self, wanted: &Wanted, heard: &mpsc::Sender<(TopicBase, Option<u64>)>) -> JoinSet<()> {
         let mut listeners = JoinSet::new();
-        let filters = |operation: &'static str| wanted.filters(operation).into_iter().map(move |filter| (filter, operation));
+        let filters =
+            |operation: &'static str| wanted.filters(operation).into_iter().map(move |filter| (filter, operation));
         for (filter, operation) in filters("update").chain(filters("delete")) {
             let (messages, heard) = (Arc::clone(&self.messages), heard.clone());
             listeners.spawn(async move {

@@ -61,7 +61,8 @@ impl Cloud {
         let topic = format!("$aws/things/{THING}/shadow{base}/{operation}/accepted");
         for (filter, sender) in self.listeners.lock().unwrap().iter() {
             let (begins, ends) = filter.split_once('+').unwrap_or((filter.as_str(), ""));
-            let matches = *filter == topic || begins != filter.as_str() && topic.starts_with(begins) && topic.ends_with(ends);
+            let matches =
+                *filter == topic || begins != filter.as_str() && topic.starts_with(begins) && topic.ends_with(ends);
             if matches && *self.up.borrow() {
                 let payload = body.to_string().into_bytes().into();
                 let _ = sender.try_send(CloudMessage { topic: topic.clone(), payload, ..CloudMessage::default() });
