@@ -126,7 +126,8 @@ pub struct DataOnly {
 pub enum Account {
     /// A further account: prints its id and an administrator's access key, once.
     Create(AccountCreate),
-    /// Print a link with which a user sets a password and a second factor for the console: once, within 15 minutes.
+    /// Print a link with which a user makes a passkey, or sets a password and a second factor, for the console: once, within 15
+    /// minutes. What the user signed in with before is gone then.
     ConsoleLink(ConsoleLink),
 }
 
