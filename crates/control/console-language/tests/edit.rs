@@ -579,7 +579,7 @@ fn a_role_of_a_system_gets_another_entity() {
     let set = |urn: &str| json!([{"op": "set-role", "system": "S", "node": "cam", "urn": urn}]);
     let other = edited(text, set("urn:tdm:aws/examples:DeviceModel:Screen"), &world());
     assert_eq!(difference(text, &other), ("Camera", "Screen"));
-    let refused = corpus::edit(text, set("urn:tdm:aws/examples:Capability:CameraCapability"), &world()).unwrap_err();
+    let refused = edit(text, set("urn:tdm:aws/examples:Capability:CameraCapability"), &world()).unwrap_err();
     assert_eq!(refused.field, "edits[0].urn");
 }
 
@@ -624,5 +624,5 @@ fn error_clauses_and_checks_keep_what_stays_the_same() {
     let none = after(text, json!({"op": "set-on-success", "node": "a", "checks": []}));
     assert!(!none.contains("OnSuccess"));
     let wrong = check("1 < 2", json!(["no statement"]), json!([]));
-    assert_eq!(corpus::edit(text, json!([wrong]), &world()).unwrap_err().field, "edits[0].checks[0].pass");
+    assert_eq!(edit(text, json!([wrong]), &world()).unwrap_err().field, "edits[0].checks[0].pass");
 }
