@@ -47,6 +47,7 @@ pub use iam::IamService;
 pub use identity::{Identity, IdentityError, IdentityOptions};
 pub use keyring::KeyringError;
 pub use matrix::{OperationNeed, operation_needs};
+pub use page::fuzz_tokens;
 pub use principal::{DeviceDecisions, Principal, PrincipalKind};
 pub use schema::MIGRATIONS;
 pub use service::{BoxFuture, Service};

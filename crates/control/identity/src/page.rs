@@ -3,6 +3,7 @@
 //! A token holds service, operation, account, region, a hash of the filter, the last key and an expiry (24 hours). On
 //! another operation, account or filter, or too late, it does not open. Source: control-plane-api.md section 1.6.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use marram_types::Timestamp;
 
 use crate::keyring::{Keyring, Purpose};
+use crate::session::Claims;
 
 /// How long a token can be continued with.
 pub(crate) const PAGE_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -55,6 +57,19 @@ impl Listing<'_> {
         }
         String::from_utf8(key.to_vec()).ok()
     }
+}
+
+/// Entry of the fuzz target: no text opens as a token that was not sealed, and a sealed one opens for its listing only.
+pub fn fuzz_tokens(text: &str) {
+    static RING: LazyLock<Keyring> = LazyLock::new(|| Keyring::from_master(&[7; 32]));
+    let now = Timestamp::from_secs(1_000_000);
+    let listing = Listing { service: "iot", operation: "ListThings", account: "000000000000", region: "r", filter: "" };
+    assert_eq!(listing.open(&RING, text, now), None);
+    assert_eq!(Claims::open(&RING, "ASIAAAAAAAAAAAAAAAAA", text), None);
+    let sealed = listing.seal(&RING, text, now);
+    let opened = listing.open(&RING, &sealed, now);
+    assert!(opened.as_deref() == Some(text) || sealed.len() > MAX_TOKEN_CHARS);
+    assert_eq!(Listing { filter: "other", ..listing }.open(&RING, &sealed, now), None);
 }
 
 #[cfg(test)]

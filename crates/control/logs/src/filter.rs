@@ -56,6 +56,14 @@ impl Pattern {
     }
 }
 
+/// Entry of the fuzz target: a pattern on the first line, a message behind it.
+pub fn fuzz_pattern(text: &str) {
+    let (pattern, message) = text.split_once('\n').unwrap_or((text, ""));
+    if let Ok(pattern) = Pattern::parse(pattern) {
+        pattern.matches(message);
+    }
+}
+
 /// Answers a page; it may hold few events and still have a next one.
 pub(crate) async fn filter(ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
     let group = name_of(&input).to_owned();

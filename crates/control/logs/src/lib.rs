@@ -13,5 +13,6 @@ mod schema;
 mod service;
 mod stream;
 
+pub use filter::fuzz_pattern;
 pub use schema::MIGRATIONS;
 pub use service::{LogsService, MetricsService};

@@ -34,3 +34,4 @@ pub use chunked::{ChunkError, ChunkSigner, Decoder};
 pub use schema::MIGRATIONS;
 pub use service::{DEFAULT_MAX_OBJECT, Objects, ObjectsError, ObjectsOptions};
 pub use shared::Artifact;
+pub use xml::fuzz_xml;

@@ -80,6 +80,16 @@ pub(crate) fn parse(body: &[u8], root: &str) -> Result<Element, ApiError> {
     }
 }
 
+/// Entry of the fuzz target: a body of any text, read as each request that has one.
+pub fn fuzz_xml(data: &[u8]) {
+    for root in ["Delete", "CompleteMultipartUpload", "CreateBucketConfiguration"] {
+        if let Ok(element) = parse(data, root) {
+            assert_eq!(element.name, root);
+            assert!(element.all("Object").count() <= data.len());
+        }
+    }
+}
+
 /// A document in the making.
 pub(crate) struct Document {
     text: String,

@@ -161,6 +161,15 @@ fn request(create: &Create) -> Result<Value, CliError> {
     Ok(request.into())
 }
 
+/// What a fuzzer's command line would ask of the core. Files are not read: what names one is left out.
+pub(crate) fn fuzz(verb: &Verb) {
+    let Verb::Create(create) = verb else { return };
+    let is_file = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim_start().starts_with('{'));
+    if !is_file(&create.limits) && !is_file(&create.configuration) {
+        let _ = request(create);
+    }
+}
+
 fn json_or_file(text: &str) -> Result<Value, CliError> {
     let content = if text.trim_start().starts_with('{') {
         text.to_owned()

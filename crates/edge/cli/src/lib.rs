@@ -90,6 +90,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
+/// Entry of the fuzz target: a command line of any words, one a line, as far as it goes without a core.
+pub fn fuzz_arguments(text: &str) {
+    let arguments = std::iter::once(CLI_NAME).chain(text.lines()).map(|word| long_flag(word.into()));
+    if let Ok(Cli { command: Command::Deployment(verb), .. }) = Cli::try_parse_from(arguments) {
+        deployment::fuzz(&verb);
+    }
+}
+
 /// `marram-core status|logs|config|why|doctor`, the program's own path first; answers the exit code.
 pub fn run_core(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().map(long_flag).collect();

@@ -44,6 +44,8 @@ pub use disk::{Disk, FileDisk};
 pub use endpoints::Switching;
 pub use record::{News, Outcome, OutcomeSource};
 pub use settings::{EndpointError, Endpoints, Pace, Ports, Program, Restart, Settings};
+pub use store::unzip::fuzz_archive;
+pub use trust::fuzz_envelope;
 
 /// Deployments of one core; a cheap clone.
 #[derive(Clone)]

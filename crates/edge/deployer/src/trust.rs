@@ -194,6 +194,18 @@ pub(crate) async fn remember(inner: &Inner, newest: &Newest) -> Result<(), PortE
     inner.ports.nucleus.put(&path, json!({ "timestamp": timestamp, "revision": revision })).await
 }
 
+/// Entry of the fuzz target: nobody but the holder of the key signs a document that is believed.
+pub fn fuzz_envelope(data: &[u8]) {
+    let Ok(document) = serde_json::from_slice::<Value>(data) else { return };
+    // The key of RFC 8032, section 7.1, test 1.
+    let bytes = STANDARD.decode("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=").unwrap_or_default();
+    let key = Key { id: hex(digest::digest(&digest::SHA256, &bytes).as_ref()), bytes };
+    assert!(Trust(Ok(vec![key])).check_document(&document).is_err(), "a forged document is believed");
+    if let Some(arn) = document.get("configurationArn").and_then(Value::as_str) {
+        let _ = (revision(arn), group_key(arn));
+    }
+}
+
 /// `...:configuration:thing/name:7` gives 7.
 fn revision(arn: &str) -> u64 {
     arn.rsplit(':').next().and_then(|last| last.parse().ok()).unwrap_or(0)

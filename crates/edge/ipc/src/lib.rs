@@ -9,6 +9,7 @@
 mod audit;
 mod authorize;
 mod connection;
+mod fuzz;
 mod operation;
 mod operators;
 mod pattern;
@@ -18,16 +19,8 @@ mod subscription;
 mod topics;
 
 pub use authorize::{PolicyProblem, check_access_control};
+pub use fuzz::{fuzz_pattern, fuzz_request};
 pub use operation::Operation;
 pub use operators::{OperatorError, Operators, Principal};
 pub use server::{Counters, Handle, Options, Ports, Server};
 pub use socket::{Socket, SocketError, SocketOptions, component_path};
-
-/// Entry of the fuzz target: resource rules of any text against any text.
-pub fn fuzz_pattern(rule: &str, text: &str) {
-    for mqtt in [false, true] {
-        if let Ok(pattern) = pattern::Pattern::parse(rule, mqtt) {
-            pattern.matches(text);
-        }
-    }
-}

@@ -115,7 +115,7 @@ macro_rules! operations {
                 }
             }
 
-            fn of(name: &str) -> Option<Self> {
+            pub(crate) fn of(name: &str) -> Option<Self> {
                 match name {
                     $(concat!($prefix, stringify!($name)) => Some(Self::$name),)+
                     _ => None,

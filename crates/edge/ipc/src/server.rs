@@ -163,6 +163,11 @@ impl Door {
         }
     }
 
+    /// From now on components may do what their policies say.
+    pub(crate) fn obey(&self, access_control: &BTreeMap<SmolStr, Value>) {
+        self.policies.store(Arc::new(Policies::compile(access_control)));
+    }
+
     /// Whether the caller may; a refusal is audited.
     pub(crate) fn authorize(
         &self,
@@ -330,8 +335,7 @@ impl Server {
     }
 
     fn apply_policies(&self, receiver: &mut watch::Receiver<Arc<BTreeMap<SmolStr, Value>>>) {
-        let policies = Policies::compile(&receiver.borrow_and_update().clone());
-        self.door.policies.store(Arc::new(policies));
+        self.door.obey(&receiver.borrow_and_update().clone());
     }
 
     fn admit(&self, client: UnixStream, drivers: &mut JoinSet<()>) {

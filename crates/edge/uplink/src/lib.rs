@@ -15,6 +15,6 @@ mod standalone;
 pub use data_plane::{DataPlaneSettings, Greengrass};
 pub use line::LineSettings;
 pub use messages::{PublishLimits, Uplink};
-pub use road::{DeviceTls, Proxy, Purpose, Road, Via, split_port};
-pub use spool::{Spool, SpoolError, SpoolOptions, Spooled};
+pub use road::{DeviceTls, Proxy, Purpose, Road, Via, fuzz_proxy_answer, split_port};
+pub use spool::{Spool, SpoolError, SpoolOptions, Spooled, fuzz_spool_record};
 pub use standalone::{StandaloneError, standalone};

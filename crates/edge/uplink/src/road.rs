@@ -1,13 +1,15 @@
 //! How the uplink reaches a host: TLS with the device's key, through a proxy where one is set (CR 5.6).
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use marram_http::{Dial, Dialling, Origin, Stream};
 use marram_tls::{ClientIdentity, ClientOptions, Connector, RemoteIdentity, TlsError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Port on which MQTT and HTTPS are told apart by ALPN (CR 5.1).
@@ -231,20 +233,42 @@ impl Road {
         request.push_str("\r\n");
         stream.write_all(request.as_bytes()).await?;
         stream.flush().await?;
-        // Byte by byte: what follows the head belongs to the handshake.
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            if head.len() >= PROXY_HEAD_MAX {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the proxy's answer is too long"));
-            }
-            head.push(stream.read_u8().await?);
-        }
-        let status = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-        if status.first() != Some(&b'2') {
-            let status = String::from_utf8_lossy(status).into_owned();
-            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, format!("the proxy answered {status}")));
-        }
+        proxy_agrees(&mut stream).await?;
         Ok(stream)
+    }
+}
+
+/// Reads a proxy's answer to CONNECT. Byte by byte: what follows the head belongs to the handshake.
+async fn proxy_agrees(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() >= PROXY_HEAD_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the proxy's answer is too long"));
+        }
+        head.push(stream.read_u8().await?);
+    }
+    let status = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    if status.first() != Some(&b'2') {
+        let status = String::from_utf8_lossy(status).into_owned();
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, format!("the proxy answered {status}")));
+    }
+    Ok(())
+}
+
+/// Entry of the fuzz target: a proxy's answer. What follows an answer that agrees is left for the handshake.
+pub fn fuzz_proxy_answer(data: &[u8]) {
+    let mut rest = data;
+    // Bytes in memory are never waited for.
+    let answered = pin!(proxy_agrees(&mut rest)).poll(&mut Context::from_waker(Waker::noop()));
+    if let Poll::Ready(Ok(())) = answered {
+        let head = &data[..data.len() - rest.len()];
+        assert!(head.ends_with(b"\r\n\r\n") && head.len() <= PROXY_HEAD_MAX);
+    }
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(proxy) = Proxy::parse(text, Some("user"), None, text)
+    {
+        proxy.serves(text);
+        assert!(!proxy.host.is_empty());
     }
 }
 

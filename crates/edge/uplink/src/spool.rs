@@ -19,6 +19,7 @@ use tokio::sync::{Notify, oneshot};
 
 use self::file::Segments;
 use self::record::Record;
+pub use self::record::fuzz_spool_record;
 
 /// Payload bytes kept in memory beside the disk, so that a line that is up does not read back.
 const CACHE_BYTES: usize = 128 * 1024;

@@ -43,4 +43,4 @@ pub use marram_mqtt_net::{Fingerprint, PeerInfo};
 pub use message::Message;
 pub use metrics::Metrics;
 pub use options::{BrokerOptions, Quotas, Rate};
-pub use store::{FileStore, SessionStore, StoreError};
+pub use store::{FileStore, SessionStore, StoreError, fuzz_session_log};

@@ -8,7 +8,7 @@ mod file;
 mod mirror;
 mod record;
 
-pub use file::FileStore;
+pub use file::{FileStore, fuzz_session_log};
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

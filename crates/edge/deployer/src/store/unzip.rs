@@ -104,6 +104,29 @@ fn extract(archive: &Path, to: &Path, mode: u32, limit: u64) -> Result<(), Unzip
     Ok(())
 }
 
+/// Entry of the fuzz target: an archive of any content, unpacked below `folder`; nothing may appear beside it, and no more
+/// than was allowed.
+pub fn fuzz_archive(data: &[u8], folder: &Path) {
+    let archive = folder.join("archive.zip");
+    let to = folder.join("content");
+    if std::fs::write(&archive, data).is_err() {
+        return;
+    }
+    let unpacked = unpack(&archive, &to, 0o644);
+    let mut found: Vec<_> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+    found.retain(|name| name != "archive.zip" && !(unpacked.is_ok() && name == "content"));
+    assert!(found.is_empty(), "left behind: {found:?}");
+    if unpacked.is_ok() {
+        let limit = (data.len() as u64).saturating_mul(MAX_EXPANSION).max(MIN_ALLOWANCE);
+        let files = contents(&to).unwrap_or_default();
+        let size: u64 =
+            files.keys().filter_map(|path| std::fs::metadata(to.join(path)).ok()).map(|file| file.len()).sum();
+        assert!(size <= limit, "{size} bytes of an archive of {}", data.len());
+        let _ = remove_folder(&to);
+    }
+}
+
 /// A relative path of plain names only; none for anything that could lead elsewhere, on any system.
 fn inside(name: &str) -> Option<PathBuf> {
     let name = name.strip_suffix('/').unwrap_or(name);
