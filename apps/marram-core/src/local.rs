@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Settings that change together are taken up together.
 const SETTLE: Duration = Duration::from_millis(300);
 
-pub(crate) fn configuration_of(nucleus: &NucleusHandle, component: &str) -> Result<Value, PortError> {
+fn configuration_of(nucleus: &NucleusHandle, component: &str) -> Result<Value, PortError> {
     if nucleus.get(&["services", component]).is_none() {
         return Err(PortError::service(format!("{component} is not deployed on this core")));
     }

@@ -9,7 +9,6 @@ mod claim;
 mod cli;
 mod cloud;
 mod compose;
-mod debug;
 mod deployments;
 mod doctor;
 mod door;

@@ -18,7 +18,6 @@ pub const NUCLEUS_VERSION: &str = "2.17.0";
 pub const BUILTINS: &[Builtin] = &[
     Builtin { name: "aws.greengrass.Cli", version: NUCLEUS_VERSION },
     Builtin { name: "aws.greengrass.DiskSpooler", version: "1.0.7" },
-    Builtin { name: "aws.greengrass.LocalDebugConsole", version: "2.4.7" },
     Builtin { name: NUCLEUS, version: NUCLEUS_VERSION },
     Builtin { name: "aws.greengrass.SecretManager", version: "2.2.9" },
     Builtin { name: "aws.greengrass.ShadowManager", version: "2.3.14" },

@@ -28,14 +28,13 @@ const BUILTIN: [&str; 5] = [
 ];
 
 /// Components of the original that this program does itself: when deployed they run without a process.
-const NATIVE: [&str; 14] = [
+const NATIVE: [&str; 13] = [
     "aws.greengrass.NucleusLite",
     "aws.greengrass.TokenExchangeService",
     "aws.greengrass.Cli",
     "aws.greengrass.ShadowManager",
     "aws.greengrass.SecretManager",
     "aws.greengrass.DiskSpooler",
-    "aws.greengrass.LocalDebugConsole",
     "aws.greengrass.clientdevices.Auth",
     "aws.greengrass.clientdevices.IPDetector",
     "aws.greengrass.clientdevices.mqtt.Bridge",
