@@ -167,7 +167,7 @@ class Core:
             assert selector.select(timeout=READY_SECONDS), self.log()
             assert json.loads(self.process.stdout.readline())["ready"], self.log()
 
-    def cli(self, *arguments):
+    def greengrass_cli(self, *arguments):
         """`greengrass-cli` of this core."""
         command = [str(self.root / "bin/greengrass-cli"), "--ggcRootPath", str(self.root), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=READY_SECONDS)

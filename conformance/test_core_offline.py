@@ -48,7 +48,7 @@ class Local:
         self.number, self.stop = (self.root / "work" / LOCAL / file for file in ("number", "stop"))
 
     def cli(self, *arguments):
-        return self.core.cli(*arguments).stdout
+        return self.core.greengrass_cli(*arguments).stdout
 
     def deploy(self, version):
         recipes, artifacts = self.folder / f"recipes-{version}", self.folder / f"artifacts-{version}" / LOCAL / version
