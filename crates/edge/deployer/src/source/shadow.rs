@@ -100,9 +100,12 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) -> bool {
         return true;
     };
     let sha256 = sha256_base64(document.as_bytes());
+    let parsed: Value = serde_json::from_str(&document).unwrap_or(Value::Null);
+    let id = parsed.get("deploymentId").and_then(Value::as_str).unwrap_or(&arn).to_owned();
+    // Another control plane numbers its revisions from one as well: the same ARN may be another deployment.
     let of_arn: Vec<Record> = lock(&inner.ledger)
         .all()
-        .filter(|record| record.source == Source::Shadow && record.arn == arn)
+        .filter(|record| record.source == Source::Shadow && record.arn == arn && record.id == id)
         .cloned()
         .collect();
     let known = of_arn.iter().rfind(|record| record.is_of(&sha256)).cloned();
@@ -124,12 +127,10 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) -> bool {
         return true;
     }
     // Before anything of it is used.
-    let parsed = serde_json::from_str(&document).unwrap_or(Value::Null);
     let verdict = trust::judge(inner, &parsed);
     if verdict.is_ok() {
         cancel_older(inner).await;
     }
-    let id = parsed.get("deploymentId").and_then(Value::as_str).unwrap_or(&arn).to_owned();
     let key = uuid::Uuid::new_v4().to_string();
     let record = local::new_record(&key, &id, Source::Shadow, &arn, inner.now());
     if let Err(error) = admit(inner, record, document.into_bytes(), verdict).await {
