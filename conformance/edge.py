@@ -15,6 +15,20 @@ ROOT = pathlib.Path(__file__).parent.parent
 READY_SECONDS = 30
 
 
+def carry(one, other):
+    """What one end says goes to the other, until either is gone; then both are."""
+    try:
+        while block := one.recv(65536):
+            other.sendall(block)
+    except OSError:
+        pass
+    for end in (one, other):
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
 class Wire:
     """A TCP way to a port of the installation that can be cut and mended. While it is cut nothing gets through and what
     was open is gone."""
@@ -43,19 +57,7 @@ class Wire:
                     continue
                 self.open |= {near, far}
             for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
-
-    def _carry(self, one, other):
-        try:
-            while block := one.recv(65536):
-                other.sendall(block)
-        except OSError:
-            pass
-        for end in (one, other):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+                threading.Thread(target=carry, args=(one, other), daemon=True).start()
 
     def cut(self):
         with self.lock:
@@ -110,25 +112,12 @@ class Proxy:
         host, port = authority.rsplit(":", 1)
         far = socket.create_connection((host, int(port)))
         near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        back = threading.Thread(target=self._carry, args=(far, near), daemon=True)
+        back = threading.Thread(target=carry, args=(far, near), daemon=True)
         back.start()
-        self._carry(near, far)
+        carry(near, far)
         back.join()
         near.close()
         far.close()
-
-    @staticmethod
-    def _carry(one, other):
-        try:
-            while block := one.recv(65536):
-                other.sendall(block)
-        except OSError:
-            pass
-        for end in (one, other):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def close(self):
         self.listener.close()
