@@ -6,6 +6,7 @@ import { urnKey, urnName } from "../models/urn.ts";
 import { TextLink } from "../ui/link.tsx";
 import { useDesigner } from "./context.ts";
 import { devicesFor, useCandidates } from "./deploy/data.ts";
+import { DocumentTitle } from "./document-title";
 import { type FlowNode, isTrigger, triggerId } from "./drawing.ts";
 import classes from "./inspector.module.css";
 import { chosenNode, Frame, type InspectorProps, Problems, RemoveButton, Section } from "./inspector.tsx";
@@ -97,19 +98,7 @@ function Whole() {
   });
   return (
     <>
-      <div>
-        <Text fw={600} size="md" className="breakable">
-          {flow.name}
-        </Text>
-        <Text size="xs" c="dimmed" className="breakable">
-          {flow.urn}
-        </Text>
-        {flow.description && (
-          <Text size="sm" mt={4}>
-            {flow.description}
-          </Text>
-        )}
-      </div>
+      <DocumentTitle name={flow.name} urn={flow.urn} description={flow.description} />
       <Text size="sm">{parts.join(", ")}</Text>
       {desk.kind === "deployment" && deployment?.system && (
         <Text size="sm">

@@ -4,6 +4,7 @@ import { Trash2 } from "lucide-react";
 import { useState } from "react";
 import { urnName } from "../models/urn.ts";
 import { useDesigner } from "./context.ts";
+import { DocumentTitle } from "./document-title";
 import classes from "./inspector.module.css";
 
 const TYPES = ["string", "Boolean", "Int32", "Int64", "Float32", "Float64", "DateTime", "Json"];
@@ -14,19 +15,7 @@ export function FlowInspector() {
   const taken = new Set([...flow.parameters, ...flow.variables].map((one) => one.name.toLowerCase()));
   return (
     <>
-      <div>
-        <Text fw={600} size="md" className="breakable">
-          {flow.name}
-        </Text>
-        <Text size="xs" c="dimmed" className="breakable">
-          {flow.urn}
-        </Text>
-        {flow.description && (
-          <Text size="sm" mt={4}>
-            {flow.description}
-          </Text>
-        )}
-      </div>
+      <DocumentTitle name={flow.name} urn={flow.urn} description={flow.description} />
       <section className={classes.section}>
         <h3 className={classes.sectionTitle}>Parameters</h3>
         <Text size="xs" c="dimmed" mb={8}>
