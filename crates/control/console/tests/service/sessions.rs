@@ -31,6 +31,7 @@ async fn first_run_and_sign_in() {
     assert_eq!(short.document["error"]["field"], "password");
     let wrong = browser.post("enrol", json!({"password": PASSWORD, "code": "000000"})).await;
     assert_eq!((wrong.error(), &wrong.document["error"]["field"]), (REFUSED, &json!("code")));
+    bench.flush(); // a refusal reaches the log a little after its answer
     let (mut browser, secret) = {
         drop((browser, secret));
         bench.person(&bench.account, "administrator").await
