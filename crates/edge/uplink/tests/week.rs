@@ -143,7 +143,7 @@ async fn a_week_offline() {
         number += 1;
         let brief = CloudPublish { message_expiry_seconds: Some(86_400), ..message("t", number as usize) };
         core.uplink.publish("c", brief).await.unwrap();
-        if hour + 24 <= HOURS - 1 {
+        if hour + 24 < HOURS {
             expired.insert(number);
         } else {
             accepted.insert(number);
@@ -238,7 +238,7 @@ async fn a_full_spool_keeps_what_it_took() {
     while seen.len() < accepted.len() {
         let received = timeout(DEADLINE, reader.recv()).await.unwrap();
         let n: u64 = std::str::from_utf8(&received.message.payload).unwrap().parse().unwrap();
-        if n % 4 != 0 {
+        if !n.is_multiple_of(4) {
             seen.push(n);
         }
     }

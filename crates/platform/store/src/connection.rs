@@ -12,7 +12,7 @@ use crate::error::StoreError;
 const STATEMENT_CACHE: usize = 512;
 
 /// Only offline tools compete with this process for the file, and briefly.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

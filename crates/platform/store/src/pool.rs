@@ -5,7 +5,7 @@
 //! less than what had been answered when it began.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub(crate) struct ReadPool {
     told: bool,
     /// Moves on with every commit that voids standing snapshots.
     version: AtomicU64,
+    /// While it is set no snapshot is left standing.
+    resting: AtomicBool,
     idle: Mutex<Vec<Reader>>,
 }
 
@@ -70,7 +72,7 @@ impl ReadPool {
     /// `told`: [`ReadPool::void`] will be called for every commit there is.
     pub(crate) fn new(file: PathBuf, idle_max: usize, cache_kib: u32, told: bool) -> Self {
         let idle = Mutex::new(Vec::with_capacity(idle_max));
-        Self { file, cache_kib, idle_max, told, version: AtomicU64::new(0), idle }
+        Self { file, cache_kib, idle_max, told, version: AtomicU64::new(0), resting: AtomicBool::new(false), idle }
     }
 
     /// Runs `read` against one snapshot. A panic in it drops the connection it used.
@@ -92,7 +94,7 @@ impl ReadPool {
         if answer.is_err() || !self.told || self.version.load(Ordering::Acquire) != version {
             reader.end()?;
         }
-        self.give_back(reader);
+        self.give_back(reader)?;
         answer
     }
 
@@ -108,15 +110,29 @@ impl ReadPool {
         idle.retain_mut(|reader| reader.end().is_ok());
     }
 
+    /// Runs `work` while no connection that comes back keeps its snapshot.
+    pub(crate) fn at_rest<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.resting.store(true, Ordering::Release);
+        self.rest();
+        let answer = work();
+        self.resting.store(false, Ordering::Release);
+        answer
+    }
+
     fn take(&self) -> Option<Reader> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn give_back(&self, reader: Reader) {
+    fn give_back(&self, mut reader: Reader) -> Result<(), StoreError> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: whoever sets it afterwards finds this connection among the idle ones.
+        if self.resting.load(Ordering::Acquire) {
+            reader.end()?;
+        }
         if idle.len() < self.idle_max {
             idle.push(reader);
         }
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::connection::BUSY_TIMEOUT;
 use crate::error::StoreError;
 use crate::pool::ReadPool;
 use crate::query::{Closings, Memo, Tx};
@@ -24,6 +25,11 @@ const BATCH_TIME_MAX: Duration = Duration::from_millis(10);
 
 /// Pages in the write-ahead log before they are copied into the database: 16 MiB.
 const CHECKPOINT_PAGES: i64 = 4096;
+
+/// How long the writer stands still for readers that keep the log from beginning anew, once it is twice as long as it
+/// ought to be, and again after each further [`CHECKPOINT_PAGES`]. Few processors and many readers need it: one of them is
+/// always in the middle of a read.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
 /// One queued transaction.
 pub(crate) trait Job: Send {
@@ -146,9 +152,10 @@ pub(crate) fn run(
     readers: Arc<ReadPool>,
 ) {
     let mut copies = true;
+    let mut log = Log { waits_at: 2 * CHECKPOINT_PAGES };
     while let Some(first) = queue.blocking_recv() {
         batch(&connection, first, &mut queue, &stats, &readers);
-        let copied = checkpoint(&connection, &readers);
+        let copied = log.checkpoint(&connection, &readers);
         if let Err(error) = &copied
             && copies
         {
@@ -178,20 +185,38 @@ pub(crate) fn at_once<T, E: From<StoreError>>(
     result
 }
 
-/// Copies the write-ahead log into the database once it is long. The next commit begins it anew if no reader holds on
-/// to a state inside it.
-fn checkpoint(connection: &Connection, readers: &ReadPool) -> Result<(), StoreError> {
-    let pages = |sql| connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)));
-    let (log, _): (i64, i64) = pages("PRAGMA wal_checkpoint(NOOP)")?;
-    if log < CHECKPOINT_PAGES {
-        return Ok(());
-    }
-    readers.rest();
-    let (log, copied): (i64, i64) = pages("PRAGMA wal_checkpoint(PASSIVE)")?;
-    if copied == log {
+/// The write-ahead log, as the writer keeps it short.
+struct Log {
+    /// Pages from which on the writer waits for readers.
+    waits_at: i64,
+}
+
+impl Log {
+    /// Copies the log into the database once it is long. The next commit begins it anew if no reader holds on to a state
+    /// inside it.
+    fn checkpoint(&mut self, connection: &Connection, readers: &ReadPool) -> Result<(), StoreError> {
+        let pages = |sql| connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)));
+        let (log, _): (i64, i64) = pages("PRAGMA wal_checkpoint(NOOP)")?;
+        if log < CHECKPOINT_PAGES {
+            self.waits_at = 2 * CHECKPOINT_PAGES;
+            return Ok(());
+        }
+        if log >= self.waits_at {
+            self.waits_at = log + CHECKPOINT_PAGES;
+            connection.busy_timeout(CHECKPOINT_WAIT)?;
+            // Readers that begin after all is copied read the database alone: each of the others has to end only once.
+            let copied: Result<(i64, i64), rusqlite::Error> =
+                readers.at_rest(|| pages("PRAGMA wal_checkpoint(RESTART)"));
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            return Ok(copied.map(drop)?);
+        }
         readers.rest();
+        let (log, copied): (i64, i64) = pages("PRAGMA wal_checkpoint(PASSIVE)")?;
+        if copied == log {
+            readers.rest();
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Runs one commit: the first job and those that wait behind it.
