@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::claim;
 use crate::cli::Run;
 use crate::cloud::Cloud;
+use crate::debug::LateConsole;
 use crate::deployments;
 use crate::doctor::Doctor;
 use crate::door::{self, Door};
@@ -88,6 +89,7 @@ impl Core {
             ports.checks = Some(Arc::new(doctor.of(&nucleus, &cloud.data_plane, &deployer)));
             ports.cloud = Some(Arc::new(cloud.uplink.clone()));
             ports.metrics = Some(Arc::new(cloud.telemetry.clone()));
+            ports.debug_passwords = Some(LateConsole::new(&nucleus, SystemClock::shared()));
             ports.client_devices = Some(Arc::new(field.devices.clone()));
             ports.deployments = Some(Arc::new(deployer));
             let work = |component: &str| root.join("work").join(component);

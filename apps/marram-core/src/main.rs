@@ -9,6 +9,7 @@ mod claim;
 mod cli;
 mod cloud;
 mod compose;
+mod debug;
 mod deployments;
 mod doctor;
 mod door;

@@ -9,15 +9,27 @@ pub struct Builtin {
     pub version: &'static str,
 }
 
+impl Builtin {
+    /// Whether it goes with the last deployment that lists it. The others stay, and their settings with them: a core is not to
+    /// lose its shadows or its flows because one deployment forgot to name them. A door does not stay open by an oversight.
+    pub fn is_removed(&self) -> bool {
+        self.name == DEBUG_CONSOLE
+    }
+}
+
 /// Name of the nucleus.
 pub const NUCLEUS: &str = "aws.greengrass.Nucleus";
 /// Version that the nucleus presents (CR 1.3: at least 2.17).
 pub const NUCLEUS_VERSION: &str = "2.17.0";
 
+/// The local debug console.
+pub const DEBUG_CONSOLE: &str = "aws.greengrass.LocalDebugConsole";
+
 /// All of them, sorted by name.
 pub const BUILTINS: &[Builtin] = &[
     Builtin { name: "aws.greengrass.Cli", version: NUCLEUS_VERSION },
     Builtin { name: "aws.greengrass.DiskSpooler", version: "1.0.7" },
+    Builtin { name: DEBUG_CONSOLE, version: "2.4.8" },
     Builtin { name: NUCLEUS, version: NUCLEUS_VERSION },
     Builtin { name: "aws.greengrass.SecretManager", version: "2.2.9" },
     Builtin { name: "aws.greengrass.ShadowManager", version: "2.3.14" },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marram_deploy::{
-    Ask, DeploymentDocument, DetailedStatus, ErrorCode, Failure, FailurePolicy, GroupRoot, Groups, Local, Paths, Plan,
+    Ask, Builtin, DeploymentDocument, DetailedStatus, ErrorCode, Failure, FailurePolicy, GroupRoot, Groups, Local, Paths, Plan,
     PlanInput, Resolution, Resolver, ServiceInput, Staleness, UpdateAction, service_tree, unsafe_interpolations,
 };
 use marram_edge_ports::{Candidate, DataPlaneError};
@@ -453,6 +453,7 @@ fn activation(
     let mut services: Map<String, Value> = trees.into_iter().map(|(name, tree)| (name.to_string(), tree)).collect();
     services.insert("main".to_owned(), main);
     let is_component = |name: &&SmolStr| marram_deploy::builtin(name).is_none();
+    let is_removed = |name: &&SmolStr| marram_deploy::builtin(name).is_none_or(Builtin::is_removed);
     let broken_before =
         |name: &str| matches!(inner.ports.nucleus.state(name), Some((marram_edge_ports::ComponentState::Broken, _)));
     let source = inner.setting(&["deploymentConfigurationTimeSource"]);
@@ -463,9 +464,9 @@ fn activation(
         services: Value::Object(services),
         timestamp: if by_processing { inner.now() } else { document.creation_timestamp },
         tracked: plan.tracked().map(ToString::to_string).collect(),
-        added: plan.added.iter().filter(is_component).map(ToString::to_string).collect(),
-        // a part of the runtime that is listed no more stays
-        removed: plan.removed.iter().filter(is_component).map(ToString::to_string).collect(),
+        added: plan.added.iter().filter(is_removed).map(ToString::to_string).collect(),
+        // most parts of the runtime stay when they are listed no more
+        removed: plan.removed.iter().filter(is_removed).map(ToString::to_string).collect(),
         unchanged_roots: document
             .components
             .keys()

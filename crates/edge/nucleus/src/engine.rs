@@ -176,6 +176,7 @@ impl Engine {
             Command::Report { component, state } => self.due.push_back((component, Input::Reported(state))),
             Command::Reconcile { reply } => {
                 self.reconcile();
+                self.shared.sets.send_replace(());
                 self.settle().await;
                 let _ = reply.send(());
             }

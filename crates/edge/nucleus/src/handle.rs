@@ -65,6 +65,7 @@ impl NucleusHandle {
             changes: broadcast::Sender::new(CHANGES_PENDING),
             commands,
             credentials: Default::default(),
+            sets: watch::Sender::new(()),
         });
         tokio::spawn(Engine::new(Arc::clone(&shared), queue).run());
         tokio::spawn({
@@ -82,6 +83,17 @@ impl NucleusHandle {
     /// Components are told where credentials are from now on.
     pub fn set_credentials_uri(&self, uri: Option<String>) {
         *self.shared.credentials.write().unwrap_or_else(PoisonError::into_inner) = uri;
+    }
+
+    /// Tells whenever the set of components may be another, or one of them.
+    pub fn sets(&self) -> watch::Receiver<()> {
+        self.shared.sets.subscribe()
+    }
+
+    /// The tree of a part of the runtime that is deployed now: `main` needs it, directly or through others.
+    pub fn part(&self, name: &str) -> Option<Value> {
+        let part = self.shared.store.read(&["services", name])?;
+        (self.shared.has_part(name) && self.shared.is_in_set(name)).then_some(part)
     }
 
     /// A token for a person with this uid (CR 7.2).

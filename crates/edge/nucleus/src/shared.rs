@@ -1,6 +1,6 @@
 //! What the actor and the ports have in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,12 +10,13 @@ use marram_edge_ports::{ComponentState as State, PortError, StateChange};
 use marram_supervisor::{OwnUsers, Supervisor, Users};
 use serde_json::Value;
 use smol_str::SmolStr;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::configuration::{ConfigurationError, ConfigurationStore};
 use crate::engine::Command;
 use crate::lifecycle::{Failure, Lifecycle};
-use crate::reaction::at;
+use crate::graph::parse_dependency;
+use crate::reaction::{at, dependencies};
 use crate::tokens::Tokens;
 
 /// Parts of the runtime that stand in the tree and in lists without being deployed (CR 4.6).
@@ -28,13 +29,14 @@ const BUILTIN: [&str; 5] = [
 ];
 
 /// Components of the original that this program does itself: when deployed they run without a process.
-const NATIVE: [&str; 13] = [
+const NATIVE: [&str; 14] = [
     "aws.greengrass.NucleusLite",
     "aws.greengrass.TokenExchangeService",
     "aws.greengrass.Cli",
     "aws.greengrass.ShadowManager",
     "aws.greengrass.SecretManager",
     "aws.greengrass.DiskSpooler",
+    "aws.greengrass.LocalDebugConsole",
     "aws.greengrass.clientdevices.Auth",
     "aws.greengrass.clientdevices.IPDetector",
     "aws.greengrass.clientdevices.mqtt.Bridge",
@@ -89,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) changes: broadcast::Sender<StateChange>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) credentials: RwLock<Option<String>>,
+    /// Told whenever the set of components may be another.
+    pub(crate) sets: watch::Sender<()>,
 }
 
 impl Shared {
@@ -121,6 +125,25 @@ impl Shared {
 
     fn deployed_part(&self, name: &str) -> bool {
         self.store.tree().read(&["services", name]).is_some_and(|service| is_part(name, &service))
+    }
+
+    /// Whether `main` reaches this name over dependencies of any kind: it then belongs to the set that runs. What a deployment
+    /// left in the tree does not.
+    pub(crate) fn is_in_set(&self, name: &str) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![SmolStr::new_static(MAIN)];
+        while let Some(one) = next.pop() {
+            if one == name {
+                return true;
+            }
+            if seen.contains(&one) {
+                continue;
+            }
+            let service = self.store.read(&["services", &one]).unwrap_or_default();
+            next.extend(dependencies(&service).into_iter().map(|text| parse_dependency(text).0));
+            seen.insert(one);
+        }
+        false
     }
 
     /// Parts of the runtime to list, with their trees.
@@ -156,16 +179,16 @@ impl Shared {
         let write = Write { time: wall_ms(), origin: Origin::Runtime, force: true };
         let removed =
             self.store.write::<_, ConfigurationError>(|tree| Ok(((), tree.remove(&["services", name], &write))));
-        removed.await.map_err(|error| PortError::service(error.to_string()))
+        let removed = removed.await.map_err(|error| PortError::service(error.to_string()));
+        self.sets.send_replace(());
+        removed
     }
 
     /// Names listed as dependencies of `main`, or marked as roots by the deployment service.
     pub(crate) fn roots(&self) -> Vec<SmolStr> {
         let mut roots: Vec<SmolStr> = Vec::new();
         if let Some(main) = self.store.read(&["services", MAIN]) {
-            let names =
-                crate::reaction::dependencies(&main).into_iter().map(|text| crate::graph::parse_dependency(text).0);
-            roots.extend(names);
+            roots.extend(dependencies(&main).into_iter().map(|text| parse_dependency(text).0));
         }
         if let Some(Value::Object(groups)) =
             self.store.read(&["services", "DeploymentService", "GroupToRootComponents"])

@@ -180,8 +180,8 @@ pub struct DebugPassword {
     pub certificate_sha1: Option<String>,
 }
 
-/// Gives out passwords for the local debug console; absent unless a console runs.
+/// Gives out passwords for the local debug console.
 pub trait DebugPasswords: Send + Sync {
-    /// A fresh password.
+    /// A fresh password; a service error while no console is deployed.
     fn create(&self) -> Later<'_, DebugPassword>;
 }

@@ -147,8 +147,10 @@ pub(super) fn debug_password(call: &mut Call<'_>) -> Handled {
     parse::<Map<String, Value>>(call.payload)?;
     call.authorize(CLI, Some("*"))?;
     let port = call.port(&call.door.ports.debug_passwords)?;
+    let principal = call.caller.name.clone();
     Ok(Answer::Later(Box::pin(async move {
         let made = port.create().await?;
+        tracing::info!(target: "audit", event = "DebugPasswordCreated", %principal, expires = made.expires);
         let mut response =
             json!({"username": made.username, "password": made.password, "passwordExpiration": made.expires});
         if let Some(print) = made.certificate_sha256 {
