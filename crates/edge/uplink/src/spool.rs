@@ -349,6 +349,8 @@ fn cost_of(message: &CloudPublish) -> u64 {
 fn write_batches(shared: &Shared) {
     // marks that a full disk refused; they go with the next batch
     let mut owed: Vec<u64> = Vec::new();
+    // Here and not where the spool is opened: a start does not wait for the disk to forget what nobody wants any more.
+    lock(&shared.segments).drop_front();
     loop {
         let (batch, mut settled, stopping) = {
             let mut state = lock(&shared.state);

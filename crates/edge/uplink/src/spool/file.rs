@@ -92,7 +92,6 @@ impl Segments {
         for (id, (_, place)) in &found {
             segments.keep(*id, *place);
         }
-        segments.drop_front();
         Ok((segments, found.into_values().collect(), next_id))
     }
 
@@ -180,7 +179,7 @@ impl Segments {
     }
 
     /// Marks of settled messages stand in their own or a later segment, so only the front may go.
-    fn drop_front(&mut self) {
+    pub(super) fn drop_front(&mut self) {
         while let Some((&number, live)) = self.live.first_key_value()
             && live.is_empty()
             && number != self.number
