@@ -1,6 +1,6 @@
 //! Metrics of the system and of components, aggregated and sent rarely (CR 7.4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const AGGREGATE_MIN: Duration = Duration::from_secs(3600);
 const PUBLISH_MIN: Duration = Duration::from_secs(86_400);
 /// Whose name the messages bear in the spool.
 const OWNER: &str = "TelemetryAgent";
-/// Distinct names kept between two messages; more are refused.
+/// Distinct names kept between two aggregations; more are refused.
 const NAMES_MAX: usize = 1000;
 /// Aggregated points kept while offline.
 const POINTS_MAX: usize = 24 * 7;
@@ -208,10 +208,51 @@ impl Metrics for Telemetry {
             keyed.push(((component.to_owned(), metric.name, *unit), metric.value));
         }
         let mut gathered = self.lock();
-        if gathered.sums.len() + keyed.len() > NAMES_MAX {
+        // Values of known names cost nothing more: only names that are new count.
+        let new: BTreeSet<&Key> =
+            keyed.iter().map(|(key, _)| key).filter(|key| !gathered.sums.contains_key(*key)).collect();
+        if !new.is_empty() && gathered.sums.len() + new.len() > NAMES_MAX {
             return Err(PortError::service("too many metrics since the last aggregation"));
         }
         keyed.into_iter().for_each(|(key, value)| gathered.add(key, value));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics(names: impl IntoIterator<Item = String>, unit: &str) -> Vec<ComponentMetric> {
+        names.into_iter().map(|name| ComponentMetric { name, unit: unit.to_owned(), value: 2.0 }).collect()
+    }
+
+    /// CR 6.6, 7.4: only names that are new since the last aggregation count toward the limit, each once, and a call that is
+    /// refused leaves nothing behind.
+    #[test]
+    fn only_new_names_count_toward_the_limit() {
+        let telemetry = Telemetry { gathered: Arc::default() };
+        let numbered = |range: std::ops::Range<usize>| range.map(|n| format!("m{n}"));
+        let known = || telemetry.lock().sums.len();
+        for _ in 0..3 {
+            telemetry.put("aws.a", metrics(numbered(0..NAMES_MAX - 1), "COUNT")).unwrap();
+        }
+        let twice = metrics(["last".to_owned(), "last".to_owned()], "COUNT");
+        telemetry.put("aws.a", twice).unwrap();
+        assert_eq!(known(), NAMES_MAX);
+        telemetry.put("aws.a", metrics(numbered(0..NAMES_MAX - 1), "COUNT")).unwrap();
+        // Another unit, another component and another name are new, also beside known ones.
+        for (component, metrics) in [
+            ("aws.a", metrics(["m0".to_owned()], "BYTES")),
+            ("aws.b", metrics(["m0".to_owned()], "COUNT")),
+            ("aws.a", metrics(["m0".to_owned(), "m-new".to_owned()], "COUNT")),
+        ] {
+            assert!(matches!(telemetry.put(component, metrics), Err(PortError::Service { .. })), "{component}");
+        }
+        assert_eq!(known(), NAMES_MAX);
+        let counted = telemetry.lock().sums[&("aws.a".to_owned(), "m0".to_owned(), "Count")].count;
+        assert_eq!(counted, 4, "a refused call counts nothing");
+        telemetry.lock().aggregate(0);
+        telemetry.put("aws.b", metrics(["m0".to_owned()], "COUNT")).unwrap();
     }
 }
