@@ -1,7 +1,7 @@
 //! The HTTP contract of the token exchange, case by case (CR 8.1), and what is kept how long (CR 8.2).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -101,6 +101,25 @@ async fn every_case_has_its_status() {
 struct Provider {
     asked: AtomicUsize,
     status: AtomicUsize,
+    expiration: Mutex<&'static str>,
+}
+
+impl Provider {
+    fn new() -> Arc<Self> {
+        let expiration = Mutex::new("2026-07-20T12:00:00Z");
+        Arc::new(Self { asked: AtomicUsize::new(0), status: AtomicUsize::new(200), expiration })
+    }
+
+    fn settings(self: &Arc<Self>) -> UpstreamSettings {
+        UpstreamSettings {
+            client: Client::new(Pipe(Arc::clone(self)), ClientLimits::default()),
+            endpoint: "http://provider".into(),
+            role_alias: "alias".into(),
+            thing: "core".into(),
+            timeout: Duration::from_secs(60),
+            believed: Believed::default(),
+        }
+    }
 }
 
 impl Handler for Provider {
@@ -112,8 +131,11 @@ impl Handler for Provider {
         assert_eq!(head.headers["x-amzn-iot-thingname"], "core");
         self.asked.fetch_add(1, Ordering::SeqCst);
         let status = self.status.load(Ordering::SeqCst);
-        let body = r#"{"credentials":{"accessKeyId":"ASIA1","secretAccessKey":"secret","sessionToken":"session","expiration":"2026-07-20T12:00:00Z"}}"#;
-        let mut response = Response::new(Bytes::from(if status == 200 { body } else { "{}" }));
+        let body = serde_json::json!({"credentials": {
+            "accessKeyId": "ASIA1", "secretAccessKey": "secret", "sessionToken": "session",
+            "expiration": *self.expiration.lock().unwrap(),
+        }});
+        let mut response = Response::new(Bytes::from(if status == 200 { body.to_string() } else { "{}".to_owned() }));
         *response.status_mut() = u16::try_from(status).unwrap().try_into().unwrap();
         response
     }
@@ -146,16 +168,9 @@ impl Dial for Pipe {
 /// credentials handed out while the upstream is in trouble.
 #[tokio::test]
 async fn what_is_kept_and_for_how_long() {
-    let provider = Arc::new(Provider { asked: AtomicUsize::new(0), status: AtomicUsize::new(200) });
+    let provider = Provider::new();
     let clock = Arc::new(ManualClock::new(Timestamp::parse_rfc3339("2026-07-20T11:00:00Z").unwrap()));
-    let settings = UpstreamSettings {
-        client: Client::new(Pipe(Arc::clone(&provider)), ClientLimits::default()),
-        endpoint: "http://provider".into(),
-        role_alias: "alias".into(),
-        thing: "core".into(),
-        timeout: Duration::from_secs(60),
-        believed: Believed::default(),
-    };
+    let settings = provider.settings();
     let upstream = Upstream::new(Some(settings.clone()), clock.clone());
     let asked = || provider.asked.load(Ordering::SeqCst);
 
@@ -189,4 +204,24 @@ async fn what_is_kept_and_for_how_long() {
 
     upstream.reconfigure(None).await;
     assert_eq!(upstream.credentials(None).await, Err(CredentialsError::NotConfigured));
+}
+
+/// CR 8.2, 9.6: without a line credentials hold as long as they are valid and no longer; after a week the first question behind the
+/// line gets new ones.
+#[tokio::test]
+async fn credentials_end_with_their_time_and_come_back_with_the_line() {
+    let provider = Provider::new();
+    let clock = Arc::new(ManualClock::new(Timestamp::parse_rfc3339("2026-07-20T11:00:00Z").unwrap()));
+    let upstream = Upstream::new(Some(provider.settings()), clock.clone());
+    assert!(upstream.credentials(None).await.is_ok());
+    provider.status.store(0, Ordering::SeqCst);
+    for minutes in (5..7 * 24 * 60).step_by(5) {
+        clock.advance(Duration::from_secs(5 * 60));
+        let answer = upstream.credentials(None).await;
+        assert_eq!(answer.is_ok(), minutes < 60, "{minutes} minutes: {answer:?}");
+    }
+    *provider.expiration.lock().unwrap() = "2026-07-27T12:00:00Z";
+    provider.status.store(200, Ordering::SeqCst);
+    upstream.line_is_up().await;
+    assert_eq!(upstream.credentials(None).await.unwrap().expiration, "2026-07-27T12:00:00Z");
 }

@@ -5,17 +5,25 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use marram_flow::Time;
+use marram_types::SharedClock;
 use tokio::time::Instant;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Clock {
+    wall: SharedClock,
     wall_ms: i64,
     origin: Instant,
 }
 
 impl Clock {
-    pub fn start() -> Self {
-        Self { wall_ms: wall().0, origin: Instant::now() }
+    pub fn start(wall: SharedClock) -> Self {
+        let wall_ms = wall.now().as_millis();
+        Self { wall, wall_ms, origin: Instant::now() }
+    }
+
+    /// The wall clock: what calendar triggers follow.
+    pub fn wall(&self) -> Time {
+        Time(self.wall.now().as_millis())
     }
 
     pub fn now(&self) -> Time {
@@ -28,7 +36,7 @@ impl Clock {
     }
 }
 
-/// The wall clock: what calendar triggers follow.
+/// The machine's wall clock.
 pub(crate) fn wall() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

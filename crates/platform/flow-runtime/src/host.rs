@@ -148,15 +148,6 @@ struct Syncing {
     done: JoinHandle<(std::io::Result<()>, Duration)>,
 }
 
-/// A clock trigger.
-struct ClockTrigger {
-    trigger: usize,
-    anchor: Time,
-    next: Time,
-    /// Follows the wall clock: days and longer.
-    is_calendar: bool,
-}
-
 /// What a journal said.
 #[derive(Default)]
 pub(crate) struct Recovered {
@@ -231,7 +222,7 @@ pub(crate) struct Host {
     /// Watched events per subscribed filter.
     sources: Vec<Vec<u16>>,
     subscriptions: Vec<Subscription>,
-    clocks: Vec<ClockTrigger>,
+    clocks: Vec<arm::ClockTrigger>,
     rearm: Option<Time>,
     dropped: Arc<AtomicU64>,
     // timers

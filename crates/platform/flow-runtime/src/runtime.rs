@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use marram_types::{SharedClock, SystemClock};
 use serde_json::{Map, Value as Json};
 use smol_str::SmolStr;
 use tokio::sync::{Semaphore, oneshot};
@@ -48,6 +49,8 @@ pub struct RuntimeOptions {
     pub http: HttpOptions,
     /// Modbus endpoints may be serial lines of this machine (TG 7.1: a core's). Default no.
     pub serial_lines: bool,
+    /// Wall clock of executions and calendar triggers. Default the machine's.
+    pub clock: SharedClock,
 }
 
 impl RuntimeOptions {
@@ -65,6 +68,7 @@ impl RuntimeOptions {
             segment_bytes: 16 * 1024 * 1024,
             http: HttpOptions::default(),
             serial_lines: false,
+            clock: SystemClock::shared(),
         }
     }
 }
@@ -123,7 +127,8 @@ impl RuntimeHandle {
             authority: ports.authority,
             workers: Semaphore::new(options.workers),
         };
-        let shared = Arc::new(Shared { options, connectors, history: ports.history, metrics, clock: Clock::start() });
+        let clock = Clock::start(Arc::clone(&options.clock));
+        let shared = Arc::new(Shared { options, connectors, history: ports.history, metrics, clock });
         let inner =
             Inner { shared, hosts: Mutex::default(), changing: tokio::sync::Mutex::default(), tasks: Mutex::default() };
         let runtime = Self { inner: Arc::new(inner) };

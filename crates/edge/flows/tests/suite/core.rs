@@ -14,6 +14,7 @@ use marram_flow_runtime::Durability;
 use marram_flow_runtime::package::{Trust, TrustedKey};
 use marram_flow_runtime::replica::{self, Accepted, Page, Report};
 use marram_mqtt::Topic;
+use marram_types::{SharedClock, SystemClock};
 use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::{mpsc, watch};
@@ -77,6 +78,12 @@ impl Cloud {
 
     pub fn finished(&self) -> usize {
         self.stored.lock().unwrap().iter().filter(|(_, _, event)| *event == "EXECUTION_SUCCEEDED").count()
+    }
+
+    /// Executions that ended, well or not.
+    pub fn ended(&self) -> usize {
+        let over = |event: &str| matches!(event, "EXECUTION_SUCCEEDED" | "EXECUTION_FAILED");
+        self.stored.lock().unwrap().iter().filter(|(_, _, event)| over(event)).count()
     }
 
     /// Every execution's messages are there from 1 without a gap, in order, none twice.
@@ -156,6 +163,12 @@ pub fn boot(dir: &Path, tree: &Arc<Tree>, cloud: &Arc<Cloud>, trusted_keys: Vec<
     boot_on(dir, tree, cloud, trusted_keys, broker)
 }
 
+/// The same by another clock.
+pub fn boot_at(dir: &Path, tree: &Arc<Tree>, cloud: &Arc<Cloud>, clock: SharedClock) -> Core {
+    let ports = marram_broker::Ports { authenticator: Arc::new(Nobody), interceptor: None, store: None };
+    start(dir, tree, cloud, vec![], Broker::start(BrokerOptions::default(), ports).unwrap(), clock)
+}
+
 /// The same beside a broker that is there.
 pub fn boot_on(
     dir: &Path,
@@ -164,12 +177,24 @@ pub fn boot_on(
     trusted_keys: Vec<TrustedKey>,
     broker: Broker,
 ) -> Core {
+    start(dir, tree, cloud, trusted_keys, broker, SystemClock::shared())
+}
+
+fn start(
+    dir: &Path,
+    tree: &Arc<Tree>,
+    cloud: &Arc<Cloud>,
+    trusted_keys: Vec<TrustedKey>,
+    broker: Broker,
+    clock: SharedClock,
+) -> Core {
     let tenant = Tenant::new(marram_client_devices::TENANT);
     let device = broker.local_client("device", FullAuthority::new(tenant.clone(), "device"));
     let mut options = EdgeFlowsOptions::new(dir.join("marram.FlowRuntime"), "core-1");
     options.trust = if trusted_keys.is_empty() { Trust::Whole } else { Trust::Signed(trusted_keys) };
     options.runtime.durability = Durability::ProcessDeath;
     options.runtime.events_per_second = 0;
+    options.runtime.clock = clock;
     let ports = EdgePorts {
         configuration: Arc::clone(tree) as _,
         broker,

@@ -8,11 +8,58 @@ use marram_flow::snapshot::{ClockUnit, Condition};
 use marram_flow::trigger::{Watch, next_firing};
 use smol_str::SmolStr;
 
-use super::{ClockTrigger, Command, Generation, Host};
-use crate::clock::wall;
+use super::{Command, Generation, Host};
 use crate::port::{Incoming, PortError, TopicAction};
 use crate::spec::DeployError;
 use crate::throttle::TokenBucket;
+
+/// A wall clock that goes back behind the last firing by more than this was wrong before: what comes next is reckoned anew, or
+/// calendar triggers would be silent until it is that late again. Less is the clock being kept right and repeats nothing,
+/// milliseconds.
+const SET_BACK_MS: u64 = 3_600_000;
+
+/// Days and longer.
+fn follows_wall(unit: ClockUnit) -> bool {
+    matches!(unit, ClockUnit::Day | ClockUnit::Week | ClockUnit::Month | ClockUnit::Year)
+}
+
+/// An armed clock trigger.
+pub(super) struct ClockTrigger {
+    trigger: usize,
+    count: u32,
+    unit: ClockUnit,
+    anchor: Time,
+    /// What its clock showed when it was armed or fired last.
+    last: Time,
+    pub(super) next: Time,
+}
+
+impl ClockTrigger {
+    /// `None`: there is no first firing.
+    fn new(trigger: usize, count: u32, unit: ClockUnit, now: Time) -> Option<Self> {
+        let next = next_firing(now, count, unit, now)?;
+        Some(Self { trigger, count, unit, anchor: now, last: now, next })
+    }
+
+    pub(super) fn is_calendar(&self) -> bool {
+        follows_wall(self.unit)
+    }
+
+    /// Whether it fires now, by its own clock. Missed firings are skipped.
+    fn is_due(&mut self, now: Time) -> bool {
+        let is_set_back = now.plus(SET_BACK_MS) < self.last;
+        if is_set_back {
+            // An anchor that is in the past by the right clock as well stays the beat.
+            self.anchor = self.anchor.min(now);
+        }
+        let is_due = self.next <= now;
+        if is_set_back || is_due {
+            self.last = now;
+            self.next = next_firing(self.anchor, self.count, self.unit, now).unwrap_or(Time(i64::MAX));
+        }
+        is_due
+    }
+}
 
 impl Host {
     /// Subscribes to what the triggers of `generation` watch and arms its clocks; what was armed before is dropped when
@@ -62,11 +109,8 @@ impl Host {
         self.clocks.clear();
         for (index, trigger) in snapshot.triggers.iter().enumerate() {
             let Condition::Clock { count, unit } = trigger.condition else { continue };
-            let is_calendar = matches!(unit, ClockUnit::Day | ClockUnit::Week | ClockUnit::Month | ClockUnit::Year);
-            let anchor = if is_calendar { wall() } else { now };
-            if let Some(next) = next_firing(anchor, count, unit, anchor) {
-                self.clocks.push(ClockTrigger { trigger: index, anchor, next, is_calendar });
-            }
+            let start = if follows_wall(unit) { self.shared.clock.wall() } else { now };
+            self.clocks.extend(ClockTrigger::new(index, count, unit, start));
         }
         Ok(())
     }
@@ -88,24 +132,49 @@ impl Host {
         })
     }
 
-    /// Starts what clock triggers are due; missed firings are skipped.
+    /// Starts what clock triggers are due.
     pub(super) fn fire_clocks(&mut self, now: Time) {
-        let wall = wall();
+        let wall = self.shared.clock.wall();
         for index in 0..self.clocks.len() {
-            let clock = &self.clocks[index];
-            let now_there = if clock.is_calendar { wall } else { now };
-            if clock.next > now_there {
+            let clock = &mut self.clocks[index];
+            if !clock.is_due(if clock.is_calendar() { wall } else { now }) {
                 continue;
             }
             let trigger = clock.trigger;
             let generation = Arc::clone(&self.current);
-            let snapshot = &generation.deployment.snapshot;
-            let fired = self.watch.tick(snapshot, trigger, now);
-            if let Condition::Clock { count, unit } = snapshot.triggers[trigger].condition {
-                let clock = &mut self.clocks[index];
-                clock.next = next_firing(clock.anchor, count, unit, now_there).unwrap_or(Time(i64::MAX));
-            }
+            let fired = self.watch.tick(&generation.deployment.snapshot, trigger, now);
             self.fire(&generation, fired, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TG 3.14, CR 9.6: a daily trigger keeps its beat while the clock is put forward and back; it fires once after a step over
+    /// several firings, is not silent after the clock was ahead, and a small correction repeats nothing.
+    #[test]
+    fn a_daily_trigger_keeps_its_beat() {
+        const DAY: i64 = 24;
+        let years = 9 * 365 * DAY;
+        #[rustfmt::skip]
+        let table: &[(&str, i64, &[(i64, bool)])] = &[
+            ("calm", 0, &[(23, false), (24, true), (24, false), (47, false), (48, true)]),
+            ("missed days are skipped", 0, &[(80, true), (81, false), (95, false), (96, true)]),
+            ("ahead for a while", 0, &[(24, true), (30 + years, true), (31 + years, false), (30, false), (47, false), (48, true)]),
+            ("ahead within a day", 0, &[(24, true), (40, false), (30, false), (47, false), (48, true), (72, true)]),
+            ("wrong from the start", years, &[(0, false), (23, false), (24, true), (48, true)]),
+            ("behind the anchor", 0, &[(24, true), (-100, false), (-77, false), (-76, true), (-52, true)]),
+            ("back over a firing", 0, &[(24, true), (48, true), (40, false), (47, false), (48, true)]),
+            ("a little back", 0, &[(24, true), (23, false), (24, false), (47, false), (48, true)]),
+        ];
+        let hour = |hours: i64| Time(1_800_000_000_000 + hours * 3_600_000);
+        for (name, armed, looks) in table {
+            let mut clock = ClockTrigger::new(0, 1, ClockUnit::Day, hour(*armed)).unwrap();
+            for (at, wanted) in *looks {
+                assert_eq!(clock.is_due(hour(*at)), *wanted, "{name}: at {at} h");
+            }
         }
     }
 }

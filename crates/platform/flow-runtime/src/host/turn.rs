@@ -403,15 +403,15 @@ impl Host {
     fn wake(&self) -> Option<Instant> {
         let clock = &self.shared.clock;
         let timers = self.timers.first().map(|(deadline, _)| *deadline);
-        let monotonic = self.clocks.iter().filter(|trigger| !trigger.is_calendar).map(|trigger| trigger.next);
+        let monotonic = self.clocks.iter().filter(|trigger| !trigger.is_calendar()).map(|trigger| trigger.next);
         let retired = self.older.iter().map(|(_, until)| *until);
         let first = timers.into_iter().chain(monotonic).chain(retired).chain(self.rearm).min();
         let first = first.map(|time| clock.instant(time));
-        let wall = crate::clock::wall();
+        let wall = clock.wall();
         let calendar = self
             .clocks
             .iter()
-            .filter(|trigger| trigger.is_calendar)
+            .filter(|trigger| trigger.is_calendar())
             .map(|trigger| Instant::now() + Duration::from_millis(trigger.next.since(wall)).min(CALENDAR_CHECK));
         first.into_iter().chain(calendar).chain(self.sync_due).min()
     }
