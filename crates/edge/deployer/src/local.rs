@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use marram_deploy::{
-    ComponentEntry, DeploymentDocument, DeploymentStatus, FailurePolicy, LOCAL_GROUP, Limits, RunWith, UpdateAction,
-    is_group_name,
+    ComponentEntry, DeploymentDocument, DeploymentStatus, FailurePolicy, Groups, LOCAL_GROUP, Limits, RunWith,
+    UpdateAction, is_group_name,
 };
 use marram_edge_ports::{
     ComponentUpdate, DeploymentRecord, Deployments, Later, LocalDeploymentRequest, PortError, ValidationRequest,
@@ -25,7 +25,8 @@ impl Deployments for Deployer {
             check(&self.inner, &request)?;
             let id = uuid::Uuid::new_v4().to_string();
             let text = to_text(&request);
-            enqueue(&self.inner, new_record(&id, &id, Source::Local, "", self.inner.now()), text).await?;
+            let now = self.inner.now().max(after_all(&self.inner));
+            enqueue(&self.inner, new_record(&id, &id, Source::Local, "", now), text).await?;
             Ok(id)
         })
     }
@@ -97,6 +98,17 @@ impl Deployer {
             }
         })
     }
+}
+
+/// A time after that of everything that was deployed here or was asked for here before. What is asked for at the device comes last,
+/// also when the clock went back since, or was never set: otherwise its configuration would be older than what is there, and would
+/// be left out without a word (CR 3.1, 9.6).
+fn after_all(inner: &Inner) -> i64 {
+    let last = inner.ports.nucleus.get(&["services", "DeploymentService", "GroupToLastDeployment"]);
+    let deployed = Groups::read(None, last.as_ref(), None).last.into_values().map(|(time, _)| time).max();
+    let ledger = lock(&inner.ledger);
+    let asked = ledger.all().filter(|record| record.source == Source::Local).map(|record| record.created_on).max();
+    deployed.max(asked).map_or(0, |time| time.saturating_add(1))
 }
 
 fn waiting_for(inner: &Inner, key: &str) -> Option<String> {

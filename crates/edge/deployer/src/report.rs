@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::endpoints;
 use crate::record::{Record, Source};
-use crate::source::{MOST_DOUBLINGS, connected, is_online, jobs, publish, shadow, subscribe};
+use crate::source::{connected, is_online, jobs, patience, publish, shadow, subscribe};
 use crate::{Inner, lock};
 
 /// What became of a report.
@@ -27,7 +27,7 @@ pub(crate) async fn run(inner: &Inner) {
         std::future::pending::<()>().await;
     }
     let mut connection = inner.ports.messages.connection();
-    let mut unanswered = 0;
+    let mut unanswered = 0u32;
     loop {
         let next =
             lock(&inner.ledger).all().filter(|record| record.unreported).min_by_key(|record| record.sequence).cloned();
@@ -36,7 +36,7 @@ pub(crate) async fn run(inner: &Inner) {
             continue;
         };
         connected(&mut connection).await;
-        let patience = inner.settings.pace.report * 2u32.pow(unanswered);
+        let patience = patience(inner, unanswered);
         let answer = match &record.source {
             Source::Job { job_id, .. } => report_job(inner, &record, job_id, patience).await,
             Source::Shadow => report_shadow(inner, &record, patience).await,
@@ -44,7 +44,7 @@ pub(crate) async fn run(inner: &Inner) {
         };
         match answer {
             Answer::Again => {
-                unanswered = (unanswered + 1).min(MOST_DOUBLINGS);
+                unanswered = unanswered.saturating_add(1);
                 tokio::time::sleep(inner.settings.pace.poll).await;
             }
             Answer::Accepted | Answer::Refused => {

@@ -17,7 +17,7 @@ use crate::{Inner, local, lock, trust};
 /// In whose name messages are sent: quotas and circuit breakers are per owner.
 const OWNER: &str = "DeploymentService";
 /// What is not answered is said again after twice the time, so often.
-pub(crate) const MOST_DOUBLINGS: u32 = 5;
+const MOST_DOUBLINGS: u32 = 5;
 
 /// Queues a document that was judged, or reports at once how it is refused.
 pub(crate) async fn admit(
@@ -111,6 +111,13 @@ pub(crate) async fn due(at: Option<tokio::time::Instant>) {
 /// A tenth of the retry time, give or take.
 pub(crate) fn jittered(inner: &Inner) -> Duration {
     scattered(inner.settings.pace.retry * 3 / 20)
+}
+
+/// How long an answer is waited for when the `unanswered` before it in a row did not come: a control plane that is slow is not
+/// asked by a whole fleet again and again, and not by all of it at the same moment.
+pub(crate) fn patience(inner: &Inner, unanswered: u32) -> Duration {
+    let pause = inner.settings.pace.report * 2u32.pow(unanswered.min(MOST_DOUBLINGS));
+    pause / 2 + scattered(pause)
 }
 
 /// Between a half and the whole of `pause`: cores of a site do not knock together.

@@ -4,7 +4,7 @@ use marram_deploy::DeploymentStatus;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{MOST_DOUBLINGS, admit, connected, due, is_online, jittered, publish, reconnected, subscribe};
+use super::{admit, connected, due, is_online, jittered, patience, publish, reconnected, subscribe};
 use crate::record::{Source, Stage};
 use crate::store::sha256_base64;
 use crate::{Inner, local, lock, trust};
@@ -88,7 +88,7 @@ impl Question {
         let patience = match publish(inner, &format!("{base}/$next/{NAMESPACE}/get"), &request).await {
             Ok(()) => {
                 self.token = Some(token);
-                let patience = inner.settings.pace.report * 2u32.pow(self.unanswered.min(MOST_DOUBLINGS));
+                let patience = patience(inner, self.unanswered);
                 self.unanswered = self.unanswered.saturating_add(1);
                 patience
             }

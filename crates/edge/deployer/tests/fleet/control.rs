@@ -1,8 +1,10 @@
 //! The control plane as cores see it: one continuous job per deployment of the group, executions per core, and what was told.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::network::Message;
 use crate::world::THING;
@@ -32,6 +34,8 @@ pub struct Control {
     pub executions: Vec<BTreeMap<u64, Execution>>,
     /// A terminal word that came after another one and differed from it: it must not happen.
     pub contradictions: Vec<String>,
+    /// When it has done all it was given; `None`: nothing yet.
+    busy_until: Option<Instant>,
 }
 
 impl Control {
@@ -60,6 +64,13 @@ impl Control {
             all.push(told);
         }
         all
+    }
+
+    /// When a message that comes now and takes `service` is done.
+    pub fn turn(&mut self, service: Duration) -> Instant {
+        let begins = self.busy_until.map_or_else(Instant::now, |until| until.max(Instant::now()));
+        self.busy_until = Some(begins + service);
+        begins + service
     }
 
     /// A message of a core; what it gets for it.

@@ -64,9 +64,17 @@ pub struct Weather {
     pub delay: Duration,
     /// Longest time a line stays down.
     pub outage: Duration,
+    /// What the control plane needs for a message; it takes one after the other, of all cores.
+    pub service: Duration,
 }
 
-pub const CALM: Weather = Weather { cut_percent: 0, twice_percent: 0, delay: Duration::ZERO, outage: Duration::ZERO };
+pub const CALM: Weather = Weather {
+    cut_percent: 0,
+    twice_percent: 0,
+    delay: Duration::ZERO,
+    outage: Duration::ZERO,
+    service: Duration::ZERO,
+};
 
 /// The line of one core; outlives the core's lives.
 pub struct Line {
@@ -76,6 +84,8 @@ pub struct Line {
     weather: Weather,
     dice: Mutex<Dice>,
     up: watch::Sender<bool>,
+    /// The line is cut until somebody mends it.
+    severed: watch::Sender<bool>,
     /// Spooled messages: durable, first come first served.
     spool: Mutex<VecDeque<Message>>,
     /// What the broker keeps for the session.
@@ -99,6 +109,7 @@ impl Line {
             weather,
             dice: Mutex::new(dice),
             up: watch::channel(true).0,
+            severed: watch::channel(false).0,
             spool: Mutex::default(),
             kept: Mutex::default(),
             news: Notify::new(),
@@ -116,6 +127,12 @@ impl Line {
         *self.up.borrow()
     }
 
+    /// Cuts the line, or mends it.
+    pub fn sever(&self, cut: bool) {
+        self.severed.send_replace(cut);
+        self.up.send_replace(!cut);
+    }
+
     /// From the control plane, on its own account.
     pub fn notify(&self, message: Message) {
         self.kept.lock().unwrap().push_back(message);
@@ -124,7 +141,10 @@ impl Line {
 
     /// Carries messages for ever.
     pub async fn run(self: Arc<Self>) {
+        let mut severed = self.severed.subscribe();
         loop {
+            let mended = severed.wait_for(|severed| !severed).await.is_ok();
+            assert!(mended, "the line owns the sender");
             let down = self.kept.lock().unwrap().pop_front();
             let up = if down.is_none() { self.spool.lock().unwrap().pop_front() } else { None };
             match (down, up) {
@@ -151,6 +171,7 @@ impl Line {
                         self.spool.lock().unwrap().push_front(message);
                         continue;
                     }
+                    self.be_served().await;
                     self.arrive(&message);
                     if self.dice.lock().unwrap().chance(self.weather.twice_percent) {
                         self.traffic.repeats.fetch_add(1, Ordering::Relaxed);
@@ -167,6 +188,14 @@ impl Line {
         if longest > 0 {
             let micros = self.dice.lock().unwrap().below(longest);
             tokio::time::sleep(Duration::from_micros(micros)).await;
+        }
+    }
+
+    /// Waits for its turn at a control plane that has a queue.
+    async fn be_served(&self) {
+        if self.weather.service > Duration::ZERO {
+            let turn = self.control.lock().unwrap().turn(self.weather.service);
+            tokio::time::sleep_until(turn).await;
         }
     }
 
