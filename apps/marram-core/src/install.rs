@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use marram_obs::outln;
 
 use crate::cli::Install;
 
@@ -26,7 +27,7 @@ pub(crate) fn install(flags: &Install) -> anyhow::Result<()> {
     fs::write(place, unit).with_context(|| format!("cannot write {}", place.display()))?;
     fs::set_permissions(place, fs::Permissions::from_mode(0o644))
         .with_context(|| format!("cannot set the mode of {}", place.display()))?;
-    println!("{}", place.display());
+    outln!("{}", place.display());
     if flags.enable {
         let name = place.file_name().context("--unit names no file")?;
         systemctl(&["daemon-reload".as_ref()])?;

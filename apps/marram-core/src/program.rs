@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use marram_deployer::Program;
 use marram_loader::{Alts, LOADER_VARIABLE, Loader};
+use marram_obs::errln;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 /// Ends this process with its loader. Without one it does nothing.
@@ -77,7 +78,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match load(arguments.collect()) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("marram-loader: {}", crate::run::one_line(&error));
+            errln!("marram-loader: {}", crate::run::one_line(&error));
             ExitCode::FAILURE
         }
     }

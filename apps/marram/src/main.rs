@@ -3,6 +3,9 @@
 //! Only wiring lives here: arguments become settings (`cli`, `settings`), settings become a running stack
 //! (`compose`), and each verb is a file under `command/`. The rules of the product are in the crates below.
 
+// The standard macros panic when the reader is gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod adapter;
 mod admin;
 mod administrator;
@@ -17,6 +20,7 @@ mod provision;
 mod settings;
 
 use clap::Parser;
+use marram_obs::errln;
 
 /// Settings stand in `.cargo/config.toml`: few arenas, and what is free goes back to the system within half a second.
 #[global_allocator]
@@ -28,7 +32,7 @@ fn main() -> std::process::ExitCode {
         Ok(code) => code,
         Err(error) => {
             // One clear line: the chain of causes without repeating any of them.
-            eprintln!("marram: {}", command::one_line(&error));
+            errln!("marram: {}", command::one_line(&error));
             std::process::ExitCode::from(command::exit_code(&error))
         }
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use marram_audit::Audit;
 use marram_identity::{Identity, IdentityOptions};
+use marram_obs::{errln, outln};
 use marram_store::{Store, StoreOptions};
 use marram_types::SystemClock;
 use serde_json::{Value, json};
@@ -20,18 +21,18 @@ pub fn run(verb: &Account) -> anyhow::Result<ExitCode> {
     let flags = match verb {
         Account::Create(flags) => flags,
         Account::ConsoleLink(flags) => {
-            println!("{}", runtime.block_on(console_link(flags))?);
+            outln!("{}", runtime.block_on(console_link(flags))?);
             return Ok(ExitCode::SUCCESS);
         }
     };
     let made = runtime.block_on(create(flags))?;
     if flags.json {
-        println!("{made}");
+        outln!("{made}");
     } else {
         for (name, value) in made.as_object().into_iter().flatten() {
-            println!("{name}: {}", value.as_str().unwrap_or_default());
+            outln!("{name}: {}", value.as_str().unwrap_or_default());
         }
-        eprintln!("the secret is not shown again");
+        errln!("the secret is not shown again");
     }
     Ok(ExitCode::SUCCESS)
 }

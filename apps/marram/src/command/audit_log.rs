@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use marram_audit::{Audit, Finding, PublicKey, Report, read_checkpoints, verify};
+use marram_obs::outln;
 use marram_store::{Store, StoreOptions};
 use serde_json::{Value, json};
 
@@ -43,12 +44,12 @@ pub fn run(verb: &AuditLog) -> anyhow::Result<ExitCode> {
     let AuditLog::Verify(flags) = verb;
     let report = check(flags)?;
     if flags.json {
-        println!("{}", report_json(&report));
+        outln!("{}", report_json(&report));
     } else {
         for finding in &report.findings {
-            println!("{}", finding_line(finding));
+            outln!("{}", finding_line(finding));
         }
-        println!(
+        outln!(
             "{} records of {} accounts, {} checkpoints agree, {} findings",
             report.records,
             report.accounts,

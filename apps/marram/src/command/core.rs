@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use marram_obs::{errln, outln};
 use marram_pki::RequestedKey;
 use serde_json::{Value, json};
 
@@ -44,8 +45,8 @@ pub fn run(verb: &CoreVerb) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(provision(flags))?;
     let file = flags.out.join("config.yaml");
-    println!("{}", json!({ "thing": flags.thing, "config": file }));
-    eprintln!("start it with: marram-core run --root DIR --init-config {}", file.display());
+    outln!("{}", json!({ "thing": flags.thing, "config": file }));
+    errln!("start it with: marram-core run --root DIR --init-config {}", file.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,7 +69,7 @@ async fn provision(flags: &Provision) -> anyhow::Result<()> {
             .with_context(|| format!("no {name} in the answer"))
     };
     if let Some(note) = answer["note"].as_str() {
-        eprintln!("marram: {note}");
+        errln!("marram: {note}");
     }
     let endpoints = CoreEndpoints {
         region: text("region")?.to_owned(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use marram_obs::out;
 
 use crate::cli::DataOnly;
 
@@ -21,7 +22,7 @@ pub fn run(flags: &DataOnly) -> anyhow::Result<ExitCode> {
     for (name, value) in &values {
         out.push_str(&format!("export {name}={}\n", quote(value)));
     }
-    print!("{out}");
+    out!("{out}");
     Ok(ExitCode::SUCCESS)
 }
 

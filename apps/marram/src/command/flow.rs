@@ -13,6 +13,7 @@ use marram_diag::{Colour, Diagnostic};
 use marram_flow::lower::{BoundFlow, BoundThing, place};
 use marram_flow::simulate::{EPOCH, Script, Timeline, simulate};
 use marram_flow::{Site, Status};
+use marram_obs::{err, errln, outln};
 use marram_tdm::check::{CheckOptions, EntitySource, Layered, check, check_flow};
 use marram_tdm::library;
 use marram_tdm::model::{Model, Urn};
@@ -68,7 +69,7 @@ fn run_simulation(flags: &Simulate) -> anyhow::Result<Option<Timeline>> {
     let script = match Script::parse(&read(&flags.events)?) {
         Ok(script) => script,
         Err(error) => {
-            eprintln!("marram: {}: {error}", flags.events.display());
+            errln!("marram: {}: {error}", flags.events.display());
             return Ok(None);
         }
     };
@@ -91,7 +92,7 @@ fn run_simulation(flags: &Simulate) -> anyhow::Result<Option<Timeline>> {
     match simulate(&snapshot, &script) {
         Ok(timeline) => Ok(Some(timeline)),
         Err(fault) => {
-            eprintln!("marram: {}: {}", flags.events.display(), fault.message);
+            errln!("marram: {}: {}", flags.events.display(), fault.message);
             Ok(None)
         }
     }
@@ -130,7 +131,7 @@ fn entities(paths: &[PathBuf], options: &CheckOptions) -> anyhow::Result<Option<
 
 fn show(diagnostics: &[Diagnostic], path: &Path, text: &str) {
     if !diagnostics.is_empty() {
-        eprint!("{}", marram_diag::render_all(diagnostics, &path.display().to_string(), text, Colour::Off));
+        err!("{}", marram_diag::render_all(diagnostics, &path.display().to_string(), text, Colour::Off));
     }
 }
 
@@ -138,17 +139,17 @@ fn print_table(timeline: &Timeline) {
     let mut problems = timeline.problems.iter().peekable();
     for line in &timeline.lines {
         while let Some((at, problem)) = problems.next_if(|(at, _)| *at <= line.at) {
-            println!("{:>10}  --  {problem}", clock(*at));
+            outln!("{:>10}  --  {problem}", clock(*at));
         }
-        println!("{:>10}  #{:<3} {:<30} {}", clock(line.at), line.execution, line.event_type, line.payload.get());
+        outln!("{:>10}  #{:<3} {:<30} {}", clock(line.at), line.execution, line.event_type, line.payload.get());
     }
     for (at, problem) in problems {
-        println!("{:>10}  --  {problem}", clock(*at));
+        outln!("{:>10}  --  {problem}", clock(*at));
     }
-    println!();
+    outln!();
     for (index, run) in timeline.executions.iter().enumerate() {
         let error = run.error.as_ref().map_or_else(String::new, |error| format!("  {}: {}", error.name, error.message));
-        println!("#{:<3} {:<9} {}{error}", index + 1, run.status.as_str(), run.trigger);
+        outln!("#{:<3} {:<9} {}{error}", index + 1, run.status.as_str(), run.trigger);
     }
 }
 
@@ -159,13 +160,13 @@ fn clock(at: u64) -> String {
 
 fn print_json(timeline: &Timeline) -> anyhow::Result<()> {
     for line in &timeline.lines {
-        println!("{}", serde_json::to_string(line)?);
+        outln!("{}", serde_json::to_string(line)?);
     }
     for (at, problem) in &timeline.problems {
-        println!("{}", serde_json::json!({"at": at, "problem": problem}));
+        outln!("{}", serde_json::json!({"at": at, "problem": problem}));
     }
     for (index, run) in timeline.executions.iter().enumerate() {
-        println!("{}", serde_json::json!({"execution": index + 1, "ended": run, "epoch": EPOCH}));
+        outln!("{}", serde_json::json!({"execution": index + 1, "ended": run, "epoch": EPOCH}));
     }
     Ok(())
 }

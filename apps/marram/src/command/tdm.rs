@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use marram_diag::Colour;
+use marram_obs::{err, errln, out, outln};
 use marram_tdm::cli::{Formatted, Output, SourceFile, check_files, format_file};
 use marram_tdm::model::Namespace;
 use marram_tdm::syntax::FormatOptions;
@@ -80,7 +81,7 @@ pub fn run(verb: &Tdm) -> anyhow::Result<ExitCode> {
     };
     // an unreadable file is the caller's argument, whatever made it unreadable
     Ok(outcome.unwrap_or_else(|error| {
-        eprintln!("marram: {}", super::one_line(&error));
+        errln!("marram: {}", super::one_line(&error));
         ExitCode::from(EXIT_USAGE)
     }))
 }
@@ -91,12 +92,12 @@ fn check(flags: &Check) -> anyhow::Result<ExitCode> {
     let output = if flags.json { Output::Json } else { Output::Text(colour(flags.color)) };
     let report = check_files(&files, namespace, output);
     if flags.json {
-        std::io::stdout().write_all(report.text.as_bytes()).context("cannot write the findings")?;
+        out!("{}", report.text);
     } else {
-        eprint!("{}", report.text);
+        err!("{}", report.text);
         let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
         let (errors, warnings) = (count(report.errors, "error"), count(report.warnings, "warning"));
-        eprintln!("{}: {errors}, {warnings}", count(files.len(), "file"));
+        errln!("{}: {errors}, {warnings}", count(files.len(), "file"));
     }
     Ok(if report.errors == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_REFUSED) })
 }
@@ -107,16 +108,16 @@ fn fmt(flags: &Fmt) -> anyhow::Result<ExitCode> {
     for path in &flags.files {
         let file = read(path)?;
         match format_file(&file, options, Output::Text(colour(ColourWhen::Auto))) {
-            Formatted::Same if path == "-" && !flags.check => print!("{}", file.text),
+            Formatted::Same if path == "-" && !flags.check => out!("{}", file.text),
             Formatted::Same => {}
             Formatted::Changed(_) if flags.check => {
-                println!("{path}");
+                outln!("{path}");
                 is_clean = false;
             }
-            Formatted::Changed(text) if path == "-" => print!("{text}"),
+            Formatted::Changed(text) if path == "-" => out!("{text}"),
             Formatted::Changed(text) => replace(path, &text)?,
             Formatted::Refused(report) => {
-                eprint!("{}", report.text);
+                err!("{}", report.text);
                 is_clean = false;
             }
         }

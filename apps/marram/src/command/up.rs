@@ -1,6 +1,7 @@
 //! `marram up` and `marram serve`: start the stack, say so, run until told to stop.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,11 +75,12 @@ fn run(settings: Settings, up: Option<&cli::Up>) -> anyhow::Result<ExitCode> {
             "env": env_file,
             "started_ms": started.elapsed().as_millis() as u64,
         });
-        println!("{ready}");
-        match &link {
-            Some(link) => println!("Set up the first person of the console (once, within 15 minutes):\n{link}"),
-            None => println!("Console: {plain_url}"),
-        }
+        let console = match &link {
+            Some(link) => format!("Set up the first person of the console (once, within 15 minutes):\n{link}"),
+            None => format!("Console: {plain_url}"),
+        };
+        // Whoever reads may only want the first line; the installation goes on.
+        let _ = writeln!(std::io::stdout().lock(), "{ready}\n{console}");
         let core = match program.zip(broker) {
             Some((program, broker)) => Some(start_core(&settings, &stack, program, broker).await?),
             None => None,

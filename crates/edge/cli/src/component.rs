@@ -1,6 +1,7 @@
 //! `component list|details|restart|stop`.
 
 use clap::Subcommand;
+use marram_obs::outln;
 use serde_json::{Value, json};
 
 use crate::client::{CliError, Client};
@@ -30,7 +31,7 @@ pub(crate) fn run(client: &mut Client, verb: Verb) -> Result<(), CliError> {
     match verb {
         Verb::List => {
             let listed = client.call("ListComponents", &json!({}))?;
-            println!("Components currently running in Greengrass:");
+            outln!("Components currently running in Greengrass:");
             for component in listed["components"].as_array().into_iter().flatten() {
                 print(component);
             }
@@ -48,10 +49,10 @@ pub(crate) fn run(client: &mut Client, verb: Verb) -> Result<(), CliError> {
 
 fn print(component: &Value) {
     let text = |member: &str| component[member].as_str().unwrap_or_default().to_owned();
-    println!("Component Name: {}", text("componentName"));
-    println!("    Version: {}", text("version"));
-    println!("    State: {}", text("state"));
-    println!("    Configuration: {}", component.get("configuration").unwrap_or(&Value::Null));
+    outln!("Component Name: {}", text("componentName"));
+    outln!("    Version: {}", text("version"));
+    outln!("    State: {}", text("state"));
+    outln!("    Configuration: {}", component.get("configuration").unwrap_or(&Value::Null));
 }
 
 /// All are tried; one that fails makes the command fail.
@@ -59,7 +60,7 @@ fn command(client: &mut Client, names: &[String], operation: &str, member: &str)
     let mut failed = Vec::new();
     for name in names {
         match client.call(operation, &json!({"componentName": name})) {
-            Ok(answer) if answer[member] == "SUCCEEDED" => println!("{name}: SUCCEEDED"),
+            Ok(answer) if answer[member] == "SUCCEEDED" => outln!("{name}: SUCCEEDED"),
             Ok(answer) => failed.push(format!("{name}: {}", answer["message"].as_str().unwrap_or("FAILED"))),
             Err(error @ CliError::Answered { .. }) => failed.push(format!("{name}: {error}")),
             Err(error) => return Err(error),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Subcommand;
+use marram_obs::outln;
 use serde_json::{Value, json};
 
 use crate::client::{CliError, Client};
@@ -24,7 +25,7 @@ pub(crate) enum Verb {
     Config(ConfigVerb),
     /// Why the core is as a deployment left it; the one under way, or the last.
     Why {
-        /// Id of a local deployment.
+        /// Id of a deployment, of its job, or the ARN of its configuration.
         deployment: Option<String>,
         /// As JSON.
         #[arg(long)]
@@ -80,21 +81,48 @@ fn component(details: &Value) {
     let codes: Vec<_> = details["statusCodes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let reason = [codes.join(" "), text(&details["statusReason"]).to_owned()].join(" ");
     let (name, version) = (text(&details["componentName"]), text(&details["version"]));
-    println!("{:<10} {name} {version} {}", text(&details["state"]), reason.trim());
+    outln!("{:<10} {name} {version} {}", text(&details["state"]), reason.trim());
+}
+
+/// A deployment as one line.
+fn short(deployment: &Value) -> String {
+    let (id, status) = (text(&deployment["deploymentId"]), text(&deployment["status"]));
+    let details = &deployment["deploymentStatusDetails"];
+    let mut line = format!("{id} {status}");
+    for (before, word) in [
+        (" ", text(&details["detailedDeploymentStatus"])),
+        (" from ", text(&deployment["source"])),
+        (", waits for ", text(&deployment["waitingFor"])),
+        (": ", text(&details["deploymentFailureCause"])),
+    ] {
+        if !word.is_empty() {
+            line.push_str(before);
+            line.push_str(word);
+        }
+    }
+    line
 }
 
 fn status(client: &mut Client, json: bool) -> Result<(), CliError> {
     let status = client.call("marram#Status", &json!({}))?;
     if json {
-        println!("{status}");
+        outln!("{status}");
         return Ok(());
     }
-    println!("control plane: {}", line(&status["connected"]));
-    println!("deployments under way: {}", status["deploymentsUnderWay"]);
+    outln!("control plane: {}", line(&status["connected"]));
+    outln!("deployments under way: {}", status["deploymentsUnderWay"]);
+    for deployment in status["deployments"].as_array().into_iter().flatten() {
+        outln!("  {}", short(deployment));
+    }
+    if status["lastDeployment"].is_object() {
+        outln!("last deployment: {}", short(&status["lastDeployment"]));
+    }
     let ipc = &status["ipc"];
-    println!(
+    outln!(
         "ipc: {} connections, {} subscriptions, {} events lost",
-        ipc["connections"], ipc["subscriptions"], ipc["dropped"]
+        ipc["connections"],
+        ipc["subscriptions"],
+        ipc["dropped"]
     );
     status["components"].as_array().into_iter().flatten().for_each(component);
     Ok(())
@@ -108,15 +136,15 @@ fn explain(client: &mut Client, path: &str, json: bool) -> Result<(), CliError> 
     let request = json!({"componentName": name, "keyPath": keys.collect::<Vec<_>>()});
     let found = client.call("marram#ExplainConfiguration", &request)?;
     if json {
-        println!("{found}");
+        outln!("{found}");
         return Ok(());
     }
-    println!("{}", found["value"]);
+    outln!("{}", found["value"]);
     for origin in found["origins"].as_array().into_iter().flatten() {
         let keys: Vec<_> = origin["keyPath"].as_array().into_iter().flatten().map(text).collect();
         let time = origin["timestamp"].as_i64().and_then(|time| jiff::Timestamp::from_millisecond(time).ok());
         let time = time.map_or_else(|| "unknown time".to_owned(), |time| time.to_string());
-        println!("  {}  {time}  {}", keys.join("/"), origin["source"].as_str().unwrap_or("unknown source"));
+        outln!("  {}  {time}  {}", keys.join("/"), origin["source"].as_str().unwrap_or("unknown source"));
     }
     Ok(())
 }
@@ -124,14 +152,19 @@ fn explain(client: &mut Client, path: &str, json: bool) -> Result<(), CliError> 
 fn why(client: &mut Client, id: Option<String>, json: bool) -> Result<(), CliError> {
     let why = client.call("marram#WhyDeployment", &json!({"deploymentId": id}))?;
     if json {
-        println!("{why}");
+        outln!("{why}");
         return Ok(());
     }
     deployment::print(&why["deployment"]);
-    if let Some(waiting) = why["waitingFor"].as_str() {
-        println!("    Waiting for: {waiting}");
+    for (label, member) in [("From", "source"), ("Configuration", "configurationArn"), ("Job", "jobId")] {
+        if let Some(value) = why["deployment"][member].as_str() {
+            outln!("    {label}: {value}");
+        }
     }
-    println!("    Control plane: {}", line(&why["connected"]));
+    if let Some(waiting) = why["waitingFor"].as_str() {
+        outln!("    Waiting for: {waiting}");
+    }
+    outln!("    Control plane: {}", line(&why["connected"]));
     why["troubledComponents"].as_array().into_iter().flatten().for_each(component);
     Ok(())
 }
@@ -140,13 +173,13 @@ fn doctor(client: &mut Client, json: bool) -> Result<(), CliError> {
     let answer = client.call("marram#Diagnose", &json!({}))?;
     let findings = answer["findings"].as_array().cloned().unwrap_or_default();
     if json {
-        println!("{answer}");
+        outln!("{answer}");
     } else if findings.is_empty() {
-        println!("nothing found");
+        outln!("nothing found");
     } else {
         for finding in &findings {
-            println!("{}: {}", text(&finding["severity"]), text(&finding["finding"]));
-            println!("    {}", text(&finding["advice"]));
+            outln!("{}: {}", text(&finding["severity"]), text(&finding["finding"]));
+            outln!("    {}", text(&finding["advice"]));
         }
     }
     let errors = findings.iter().filter(|finding| finding["severity"] == "error").count();
@@ -156,14 +189,14 @@ fn doctor(client: &mut Client, json: bool) -> Result<(), CliError> {
 /// `get-debug-password`.
 pub(crate) fn debug_password(client: &mut Client) -> Result<(), CliError> {
     let made = client.call("CreateDebugPassword", &json!({}))?;
-    println!("Username: {}", text(&made["username"]));
-    println!("Password: {}", text(&made["password"]));
+    outln!("Username: {}", text(&made["username"]));
+    outln!("Password: {}", text(&made["password"]));
     if let Some(time) = made["passwordExpiration"].as_i64().and_then(|time| jiff::Timestamp::from_second(time).ok()) {
-        println!("Password will expire at: {time}");
+        outln!("Password will expire at: {time}");
     }
     for (label, member) in [("SHA-256", "certificateSHA256Hash"), ("SHA-1", "certificateSHA1Hash")] {
         if let Some(print) = made[member].as_str() {
-            println!("{label}: {print}");
+            outln!("{label}: {print}");
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use marram_obs::outln;
 use serde_json::{Map, Value, json};
 
 use crate::client::{CliError, Client};
@@ -60,10 +61,7 @@ pub(crate) fn run(client: &mut Client, verb: Verb) -> Result<(), CliError> {
     match verb {
         Verb::Create(create) => {
             let made = client.call("CreateLocalDeployment", &request(&create)?)?;
-            println!(
-                "Local deployment submitted! Deployment Id: {}",
-                made["deploymentId"].as_str().unwrap_or_default()
-            );
+            outln!("Local deployment submitted! Deployment Id: {}", made["deploymentId"].as_str().unwrap_or_default());
         }
         Verb::Status { id } => {
             let found = client.call("GetLocalDeploymentStatus", &json!({"deploymentId": id}))?;
@@ -75,7 +73,7 @@ pub(crate) fn run(client: &mut Client, verb: Verb) -> Result<(), CliError> {
         }
         Verb::Cancel { id } => {
             let answer = client.call("CancelLocalDeployment", &json!({"deploymentId": id}))?;
-            println!("{}", answer["message"].as_str().unwrap_or_default());
+            outln!("{}", answer["message"].as_str().unwrap_or_default());
         }
     }
     Ok(())
@@ -84,19 +82,19 @@ pub(crate) fn run(client: &mut Client, verb: Verb) -> Result<(), CliError> {
 /// `id: STATUS`, then what is known of a failure.
 pub(crate) fn print(deployment: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    println!("{}: {}", text(&deployment["deploymentId"]), text(&deployment["status"]));
-    println!("    Created on: {}", text(&deployment["createdOn"]));
+    outln!("{}: {}", text(&deployment["deploymentId"]), text(&deployment["status"]));
+    outln!("    Created on: {}", text(&deployment["createdOn"]));
     let details = &deployment["deploymentStatusDetails"];
     if details.is_object() {
-        println!("    Detailed Status: {}", text(&details["detailedDeploymentStatus"]));
+        outln!("    Detailed Status: {}", text(&details["detailedDeploymentStatus"]));
         for (label, member) in [("Error Stack", "deploymentErrorStack"), ("Error Types", "deploymentErrorTypes")] {
             let codes: Vec<_> = details[member].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             if !codes.is_empty() {
-                println!("    Deployment {label}: {}", codes.join(", "));
+                outln!("    Deployment {label}: {}", codes.join(", "));
             }
         }
         if let Some(cause) = details["deploymentFailureCause"].as_str() {
-            println!("    Failure Cause: {cause}");
+            outln!("    Failure Cause: {cause}");
         }
     }
 }

@@ -3,6 +3,9 @@
 //! Everything goes over the IPC socket with the token of the operator's file (CR 7.2), except `logs`, which reads files.
 //! Exit codes: 0 success, 1 failure, 2 usage. Data on standard output, words on standard error.
 
+// The standard macros panic when the reader is gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod client;
 mod component;
 mod core;
@@ -13,7 +16,8 @@ mod message;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use marram_obs::errln;
 
 pub use client::{CliError, Client};
 
@@ -69,6 +73,11 @@ pub fn is_cli_name(program: &Path) -> bool {
 /// The verbs of `marram-core` that [`run_core`] takes.
 pub const CORE_VERBS: &[&str] = &["status", "logs", "config", "why", "doctor"];
 
+/// [`CORE_VERBS`] as a help text lists them.
+pub fn core_commands() -> Vec<clap::Command> {
+    Core::command().get_subcommands().cloned().collect()
+}
+
 /// `greengrass-cli ARGUMENTS...`, the program's own path first; answers the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().map(long_flag).collect();
@@ -112,11 +121,11 @@ fn finish(result: Result<(), CliError>) -> u8 {
     match result {
         Ok(()) => 0,
         Err(CliError::Usage(message)) => {
-            eprintln!("{message}");
+            errln!("{message}");
             2
         }
         Err(error) => {
-            eprintln!("{error}");
+            errln!("{error}");
             1
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use marram_obs::outln;
 use serde_json::Value;
 
 use crate::client::CliError;
@@ -80,13 +81,13 @@ pub(crate) fn run(root: &Path, verb: Verb) -> Result<(), CliError> {
         Verb::Get(get) => get.run(root),
         Verb::ListLogFiles { folder } => {
             for file in log_files(&folder.unwrap_or_else(|| root.join("logs")))? {
-                println!("{}", file.display());
+                outln!("{}", file.display());
             }
             Ok(())
         }
         Verb::ListKeywords { syslog } => {
             let words: &[&str] = if syslog { &["priority", "host", "logger"] } else { KEYWORDS };
-            words.iter().for_each(|word| println!("{word}"));
+            words.iter().for_each(|word| outln!("{word}"));
             Ok(())
         }
     }
@@ -277,21 +278,16 @@ impl Printer<'_> {
 
     fn print(&self, entry: &Entry) {
         let text = if self.get.verbose { entry.line.clone() } else { entry.short() };
-        let mut out = std::io::stdout().lock();
         let severity = entry.member("level").map_or(0, |word| level(&word));
         let colour = match severity {
             5 => "\x1b[31m",
             4 => "\x1b[33m",
             _ => "",
         };
-        // A reader that has seen enough closes the pipe.
-        let written = if colour.is_empty() || self.get.no_color || !out.is_terminal() {
-            writeln!(out, "{text}")
+        if colour.is_empty() || self.get.no_color || !std::io::stdout().is_terminal() {
+            outln!("{text}");
         } else {
-            writeln!(out, "{colour}{text}\x1b[0m")
-        };
-        if written.is_err() {
-            std::process::exit(0);
+            outln!("{colour}{text}\x1b[0m");
         }
     }
 }

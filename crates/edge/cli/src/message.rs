@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
+use marram_obs::outln;
 use serde_json::{Value, json};
 
 use crate::client::{CliError, Client};
@@ -90,5 +91,5 @@ fn decoded(blob: &Value) -> String {
 }
 
 fn print(topic: &Value, text: &str) {
-    println!("{}: {text}", topic.as_str().unwrap_or_default());
+    outln!("{}: {text}", topic.as_str().unwrap_or_default());
 }

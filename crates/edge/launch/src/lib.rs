@@ -9,6 +9,9 @@
 //!
 //! Not here: choosing users, paths and limits (`marram-supervisor`).
 
+// The standard macros panic when the reader is gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod bounds;
 mod enter;
 mod files;
@@ -18,6 +21,7 @@ mod probe;
 mod syscalls;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -35,14 +39,15 @@ pub const PROBE: &str = "--probe";
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter().peekable();
     if arguments.peek().is_some_and(|first| first == PROBE) {
-        println!("{}", probe::probe());
+        // Whoever asked and went away needs no answer.
+        let _ = writeln!(std::io::stdout(), "{}", probe::probe());
         return ExitCode::SUCCESS;
     }
     let failure = match Bounds::from_arguments(arguments) {
         Ok((bounds, command)) => run(&bounds, &command),
         Err(error) => error.to_string(),
     };
-    eprintln!("marram-jail: {failure}");
+    let _ = writeln!(std::io::stderr(), "marram-jail: {failure}");
     ExitCode::from(REFUSED)
 }
 

@@ -17,6 +17,9 @@
 //!
 //! Not here: what makes a core confident of itself (`marram-deployer`).
 
+// The standard macros panic when the reader is gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod alts;
 mod run;
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use marram_obs::errln;
 use rustix::process::{Pid, kill_process};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -87,12 +88,12 @@ pub async fn run(loader: &Loader) -> io::Result<u8> {
             Next::Ended(status) => match status.code() {
                 Some(RESTART) => continue,
                 Some(REBOOT) => return reboot(&loader.reboot).await.map(|()| REBOOT as u8),
-                _ if on_trial.is_some() => eprintln!("marram-loader: the core on trial ended: {status}"),
+                _ if on_trial.is_some() => errln!("marram-loader: the core on trial ended: {status}"),
                 Some(0) => return Ok(0),
                 Some(USAGE) => return Ok(code(status)),
                 Some(ENVIRONMENT) if tries >= TRIES_MAX => return Ok(code(status)),
                 Some(ENVIRONMENT) => tries += 1,
-                _ => eprintln!("marram-loader: the core ended: {status}"),
+                _ => errln!("marram-loader: the core ended: {status}"),
             },
             Next::Unstarted(error) => match on_trial {
                 Some(trial) => {
@@ -115,7 +116,7 @@ pub async fn run(loader: &Loader) -> io::Result<u8> {
 }
 
 fn give_up(alts: &Alts, trial: &Trial, reason: &str) -> io::Result<()> {
-    eprintln!("marram-loader: {} is given up: {reason}", trial.name);
+    errln!("marram-loader: {} is given up: {reason}", trial.name);
     alts.go_back(&trial.name, reason)
 }
 
