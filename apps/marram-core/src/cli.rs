@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// The edge runtime: components, IPC, deployments, local broker, flows.
 #[derive(Debug, Parser)]
@@ -11,6 +11,18 @@ pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+/// All verbs for the help text, those that others take (`main`) included.
+pub(crate) fn command() -> Command {
+    let arguments =
+        |name: &'static str| clap::Arg::new(name).trailing_var_arg(true).allow_hyphen_values(true).num_args(0..);
+    let loader = Command::new("loader")
+        .about("Keeps a core running, with the flags of `run`, and goes back when an update of it does not hold")
+        .arg(arguments("FLAGS"));
+    let cli =
+        Command::new("cli").about("The command line of the original, `greengrass-cli`").arg(arguments("ARGUMENTS"));
+    Arguments::command().subcommand(loader).subcommands(marram_core_cli::core_commands()).subcommand(cli)
 }
 
 /// The verbs.

@@ -5,6 +5,9 @@
 //! with `loader` it keeps a core running and goes back when an update does not hold;
 //! called as `greengrass-cli`, or with `cli`, it is the command line, and verbs such as `status` ask the running core.
 
+// The standard macros panic when the reader is gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod claim;
 mod cli;
 mod cloud;
@@ -25,7 +28,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches as _;
+use marram_obs::errln;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
@@ -49,14 +53,17 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    let outcome = match cli::Arguments::parse().verb {
+    let matches = cli::command().get_matches();
+    // The verbs that only stand in the help text were taken above.
+    let arguments = cli::Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let outcome = match arguments.verb {
         cli::Verb::Run(flags) => run::run(&flags),
         cli::Verb::Install(flags) => install::install(&flags).map(|()| 0),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("marram-core: {}", run::one_line(&error));
+            errln!("marram-core: {}", run::one_line(&error));
             ExitCode::from(run::exit_code(&error))
         }
     }

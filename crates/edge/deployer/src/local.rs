@@ -8,7 +8,8 @@ use marram_deploy::{
     UpdateAction, is_group_name,
 };
 use marram_edge_ports::{
-    ComponentUpdate, DeploymentRecord, Deployments, Later, LocalDeploymentRequest, PortError, ValidationRequest,
+    ComponentUpdate, DeploymentRecord, Deployments, KnownDeployment, Later, LocalDeploymentRequest, PortError,
+    ValidationRequest,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -49,6 +50,13 @@ impl Deployments for Deployer {
         let mut all: Vec<&Record> = ledger.all().filter(|record| record.source == Source::Local).collect();
         all.sort_by_key(|record| record.sequence);
         all.into_iter().map(|record| record.shown(waiting_for(&self.inner, &record.key))).collect()
+    }
+
+    fn all(&self) -> Vec<KnownDeployment> {
+        let ledger = lock(&self.inner.ledger);
+        let mut all: Vec<&Record> = ledger.all().collect();
+        all.sort_by_key(|record| record.sequence);
+        all.into_iter().map(|record| record.known(waiting_for(&self.inner, &record.key))).collect()
     }
 
     fn demands_signatures(&self) -> Option<bool> {

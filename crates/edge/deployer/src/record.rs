@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use marram_deploy::{DeploymentStatus, DetailedStatus, FailureReport};
-use marram_edge_ports::{DeploymentRecord, Nucleus};
+use marram_edge_ports::{DeploymentRecord, DeploymentSource, KnownDeployment, Nucleus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -159,6 +159,17 @@ pub enum News {
 }
 
 impl Record {
+    /// As operators are told.
+    pub fn known(&self, waiting_for: Option<String>) -> KnownDeployment {
+        let (source, job_id) = match &self.source {
+            Source::Local => (DeploymentSource::Local, None),
+            Source::Shadow => (DeploymentSource::Thing, None),
+            Source::Job { job_id, .. } => (DeploymentSource::ThingGroup, Some(job_id.clone())),
+        };
+        let configuration_arn = Some(self.arn.clone()).filter(|arn| !arn.is_empty());
+        KnownDeployment { source, configuration_arn, job_id, record: self.shown(waiting_for) }
+    }
+
     pub fn outcome(&self) -> Outcome {
         let source = match &self.source {
             Source::Local => OutcomeSource::Local,

@@ -105,6 +105,31 @@ pub struct ValidationRequest {
     pub deployment_id: String,
 }
 
+/// A deployment that is remembered, wherever it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownDeployment {
+    /// Where it came from.
+    pub source: DeploymentSource,
+    /// `configurationArn` of its document; none for local ones.
+    pub configuration_arn: Option<String>,
+    /// The job that brought it, if one did.
+    pub job_id: Option<String>,
+    /// How it stands.
+    pub record: DeploymentRecord,
+}
+
+impl KnownDeployment {
+    /// Whether an id means this one: the deployment's own, its job's, or the ARN of its configuration.
+    pub fn answers_to(&self, id: &str) -> bool {
+        self.record.id == id || self.job_id.as_deref() == Some(id) || self.configuration_arn.as_deref() == Some(id)
+    }
+
+    /// Whether it waits or is being worked on.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.record.status, DeploymentStatus::Queued | DeploymentStatus::InProgress)
+    }
+}
+
 /// Local deployments, and the components' say in all deployments.
 pub trait Deployments: Send + Sync {
     /// Queues a local deployment; answers its id.
@@ -118,6 +143,12 @@ pub trait Deployments: Send + Sync {
     fn local_status(&self, id: &str) -> Result<DeploymentRecord, PortError>;
     /// All local deployments that are remembered.
     fn local_list(&self) -> Vec<DeploymentRecord>;
+    /// Every deployment that is remembered, of the control plane as well as local ones, in the order they came.
+    fn all(&self) -> Vec<KnownDeployment> {
+        let local =
+            |record| KnownDeployment { source: DeploymentSource::Local, configuration_arn: None, job_id: None, record };
+        self.local_list().into_iter().map(local).collect()
+    }
     /// Whether documents of the control plane must be signed; none for a core without one.
     fn demands_signatures(&self) -> Option<bool> {
         None
@@ -158,6 +189,17 @@ pub enum DeploymentSource {
     Thing,
     /// A job for one of its groups.
     ThingGroup,
+}
+
+impl DeploymentSource {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "this machine",
+            Self::Thing => "the control plane",
+            Self::ThingGroup => "the control plane, for a thing group",
+        }
+    }
 }
 
 /// How a deployment ended, for the fleet status.

@@ -23,7 +23,8 @@ pub use component::{
 };
 pub use deployment::{
     ComponentUpdate, DeploymentRecord, DeploymentReport, DeploymentReports, DeploymentSource, DeploymentStatus,
-    Deployments, LocalConfigurationUpdate, LocalDeploymentRequest, RunWith, SystemResourceLimits, ValidationRequest,
+    Deployments, KnownDeployment, LocalConfigurationUpdate, LocalDeploymentRequest, RunWith, SystemResourceLimits,
+    ValidationRequest,
 };
 pub use error::PortError;
 pub use field::{CoreEndpoint, DeviceCloud};

@@ -1,6 +1,10 @@
 //! Our own questions, for operators only: how is the core, why is it so (`marram#...`).
 
-use marram_edge_ports::{ComponentDetails, ComponentState, DeploymentRecord, DeploymentStatus, PortError};
+use std::collections::BTreeMap;
+
+use marram_edge_ports::{
+    ComponentDetails, ComponentState, DeploymentRecord, DeploymentStatus, KnownDeployment, PortError,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
@@ -12,12 +16,16 @@ pub(super) fn status(call: &mut Call<'_>) -> Handled {
     parse::<Map<String, Value>>(call.payload)?;
     let ports = &call.door.ports;
     let components = ports.components.as_ref().map(|port| port.list()).unwrap_or_default();
-    let deployments = ports.deployments.as_ref().map(|port| port.local_list()).unwrap_or_default();
+    let deployments = ports.deployments.as_ref().map(|port| port.all()).unwrap_or_default();
+    let under_way: Vec<_> = deployments.iter().filter(|one| one.is_under_way()).cloned().map(told).collect();
+    let last = deployments.into_iter().rfind(|one| !one.is_under_way());
     let counters = &call.door.counters;
     let response = json!({
         "connected": connected(call),
         "components": components.into_iter().map(explained).collect::<Vec<_>>(),
-        "deploymentsUnderWay": deployments.iter().filter(|record| is_open(record)).count(),
+        "deploymentsUnderWay": under_way.len(),
+        "deployments": under_way,
+        "lastDeployment": last.map(told),
         "ipc": {
             "connections": counters.connections(),
             "subscriptions": counters.subscriptions(),
@@ -46,8 +54,19 @@ fn explained(details: ComponentDetails) -> Value {
     shape
 }
 
-fn is_open(record: &DeploymentRecord) -> bool {
-    matches!(record.status, DeploymentStatus::Queued | DeploymentStatus::InProgress)
+/// A deployment with where it came from and what it waits for.
+fn told(deployment: KnownDeployment) -> Value {
+    let waiting = deployment.record.waiting_for.clone();
+    let mut shape = deployment::shape(deployment.record);
+    shape["source"] = json!(deployment.source.as_str());
+    for (member, value) in
+        [("configurationArn", deployment.configuration_arn), ("jobId", deployment.job_id), ("waitingFor", waiting)]
+    {
+        if let Some(value) = value {
+            shape[member] = Value::String(value);
+        }
+    }
+    shape
 }
 
 #[derive(Deserialize)]
@@ -83,32 +102,48 @@ struct Why {
 pub(super) fn why(call: &mut Call<'_>) -> Handled {
     let request: Why = parse(call.payload)?;
     let port = call.port(&call.door.ports.deployments)?;
-    let record = match request.deployment_id {
-        Some(id) => port.local_status(&id)?,
-        // Without an id: what is under way, else what came last.
+    let known = port.all();
+    let found = match &request.deployment_id {
+        Some(id) => known.into_iter().rfind(|one| one.answers_to(id)),
+        // Without an id: what is being worked on, else what waits, else what came last.
         None => {
-            let records = port.local_list();
-            let newest = records.into_iter().max_by_key(|record| (is_open(record), record.created_on));
-            newest.ok_or_else(|| PortError::ResourceNotFound {
-                message: "there was no deployment yet".to_owned(),
-                resource_type: Some("Deployment".to_owned()),
-                resource_name: None,
-            })?
+            let is = |status| known.iter().position(|one| one.record.status == status);
+            let place = is(DeploymentStatus::InProgress).or_else(|| is(DeploymentStatus::Queued));
+            place.or(known.len().checked_sub(1)).map(|place| known[place].clone())
         }
     };
-    let waiting = record.waiting_for.clone();
+    let deployment = found.ok_or_else(|| PortError::ResourceNotFound {
+        message: match &request.deployment_id {
+            Some(id) => format!("no deployment with the id {id} is remembered"),
+            None => "there was no deployment yet".to_owned(),
+        },
+        resource_type: Some("Deployment".to_owned()),
+        resource_name: request.deployment_id,
+    })?;
+    let waiting = deployment.record.waiting_for.clone();
     let components = call.door.ports.components.as_ref().map(|port| port.list()).unwrap_or_default();
     let troubled = |details: &ComponentDetails| {
         matches!(details.state, ComponentState::Errored | ComponentState::Broken) || !details.status_codes.is_empty()
     };
     let troubled: Vec<_> = components.into_iter().filter(troubled).map(explained).collect();
     let response = json!({
-        "deployment": deployment::shape(record),
+        "deployment": told(deployment),
         "waitingFor": waiting,
         "troubledComponents": troubled,
         "connected": connected(call),
     });
     call.respond(&response)
+}
+
+/// The last deployment of each target; of those made here, all: they have none in common.
+fn last_of_each(known: Vec<KnownDeployment>) -> impl Iterator<Item = DeploymentRecord> {
+    let mut last: BTreeMap<String, DeploymentRecord> = BTreeMap::new();
+    for KnownDeployment { configuration_arn, record, .. } in known {
+        // The revision stands behind the last colon.
+        let target = configuration_arn.as_deref().and_then(|arn| arn.rsplit_once(':')).map(|(target, _)| target);
+        last.insert(target.unwrap_or(&record.id).to_owned(), record);
+    }
+    last.into_values()
 }
 
 pub(super) fn diagnose(call: &mut Call<'_>) -> Handled {
@@ -152,10 +187,11 @@ pub(super) fn diagnose(call: &mut Call<'_>) -> Handled {
             }
         }
     }
-    for record in ports.deployments.as_ref().map(|port| port.local_list()).unwrap_or_default() {
+    for record in last_of_each(ports.deployments.as_ref().map(|port| port.all()).unwrap_or_default()) {
         if record.status == DeploymentStatus::Failed {
             let cause = record.failure_cause.as_deref().unwrap_or("no cause was given");
-            find("warning", format!("deployment {} failed: {cause}", record.id), "ask `marram-core why`");
+            let advice = format!("ask `marram-core why {}`", record.id);
+            find("warning", format!("deployment {} failed: {cause}", record.id), &advice);
         }
     }
     for finding in ports.checks.iter().flat_map(|port| port.findings()) {
