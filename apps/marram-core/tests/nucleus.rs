@@ -142,6 +142,28 @@ async fn a_broken_component_can_be_restarted() {
     core.nucleus.close().await;
 }
 
+/// CR 4.9, 2.5: a deployment sees that a process is there and that it has to stay; it dies three times, however long the back-off, and
+/// says how. A component without a process is up at once.
+#[tokio::test]
+async fn quick_deaths_break_a_component_while_a_deployment_waits() {
+    let mut services = app("1.0.0", "exit 3");
+    services["app"]["configuration"] =
+        json!({"marram": {"restartPolicy": {"backoff": {"initial": "1h", "max": "1h"}}}});
+    services["once"] = json!({"version": "1.0.0", "lifecycle": {"startup": "true"}});
+    services["stays"] = json!({"version": "1.0.0", "lifecycle": {"run": "exec sleep 300"}});
+    let mut core = Core::start(services).await;
+    core.becomes("app", State::Broken).await;
+    assert!(core.nucleus.failure("app").unwrap().ends_with("The run script exited with code 3."));
+    assert_eq!(core.nucleus.settling("once"), None);
+    core.apply(json!({"stays": {"version": "1.0.0", "lifecycle": {"run": "exec sleep 301"}}}), 2000).await;
+    core.becomes("stays", State::Stopping).await;
+    core.becomes("stays", State::Running).await;
+    let left = core.nucleus.settling("stays").expect("it runs since a moment ago");
+    tokio::time::sleep(left).await;
+    assert_eq!((core.nucleus.settling("stays"), core.nucleus.failure("stays")), (None, None));
+    core.nucleus.close().await;
+}
+
 /// SEC-133, CR 6.1: a token is good for the processes of its component and for nobody else, and dies with them.
 #[tokio::test]
 async fn tokens_are_bound_to_their_processes() {

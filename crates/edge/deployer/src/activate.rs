@@ -319,7 +319,8 @@ async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> R
     }
 }
 
-/// Waits until every component is RUNNING or FINISHED and has what is desired of it; fails when one breaks.
+/// Waits until every component is FINISHED, or RUNNING and stays so for the settling time, and has what is desired of it; fails when one
+/// breaks.
 async fn come_up(
     inner: &Inner,
     names: &[String],
@@ -328,16 +329,21 @@ async fn come_up(
     let limit = inner.setting(&["deployment", "activationTimeoutSeconds"]).and_then(|value| value.as_u64());
     let deadline =
         limit.filter(|seconds| *seconds > 0).map(|seconds| Instant::now() + std::time::Duration::from_secs(seconds));
-    let mut reason: Option<(String, Option<String>)> = None;
+    let nucleus = &inner.ports.nucleus;
     loop {
         let mut missing = Vec::new();
+        let mut pause = inner.settings.pace.poll;
         for name in names {
-            match inner.ports.nucleus.state(name) {
+            match nucleus.state(name) {
                 Some((ComponentState::Broken, _)) => {
-                    let told = reason.as_ref().filter(|(broken, _)| broken == name).and_then(|(_, why)| why.as_deref());
-                    return Err(Failure::broken(name, told));
+                    return Err(Failure::broken(name, nucleus.failure(name).as_deref()));
                 }
-                Some((ComponentState::Running | ComponentState::Finished, true)) => {}
+                Some((ComponentState::Running | ComponentState::Finished, true)) => {
+                    if let Some(left) = nucleus.settling(name) {
+                        missing.push(format!("{name} (RUNNING since a moment ago)"));
+                        pause = pause.min(left);
+                    }
+                }
                 Some((state, _)) => missing.push(format!("{name} ({})", state.as_str())),
                 None => missing.push(format!("{name} (not there)")),
             }
@@ -352,12 +358,8 @@ async fn come_up(
             return Err(Failure::new(ErrorCode::ComponentUpdateError, cause));
         }
         inner.waiting(format!("components to come up: {what}"));
-        // a change wakes at once; the poll is for changes that were missed
-        if let Ok(Ok(change)) = tokio::time::timeout(inner.settings.pace.poll, changes.recv()).await
-            && change.to == ComponentState::Broken
-        {
-            reason = Some((change.component.to_string(), change.reason));
-        }
+        // a change wakes at once; the poll is for changes that were missed, and for what settles
+        let _ = tokio::time::timeout(pause, changes.recv()).await;
     }
 }
 

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use marram_deployer::News;
 use marram_edge_ports::{
-    ComponentUpdate, DataPlaneError, DeploymentStatus, Deployments, LocalConfigurationUpdate, LocalDeploymentRequest,
-    PortError,
+    ComponentUpdate, DataPlaneError, DeploymentSource, DeploymentStatus, Deployments, LocalConfigurationUpdate,
+    LocalDeploymentRequest, PortError,
 };
 use serde_json::{Value, json};
 use world::{ARN, Crash, FakeMessages, World, stored};
@@ -73,6 +73,13 @@ fn scenarios() -> Vec<Scenario> {
         Scenario {
             name: "bootstrapped, then broken",
             lifecycle: json!({"run": "break", "bootstrap": "101"}),
+            document: json!({}),
+            told: ("FAILED", "FAILED_ROLLBACK_COMPLETE"),
+            new: false,
+        },
+        Scenario {
+            name: "a component comes up and dies",
+            lifecycle: json!({"run": "die"}),
             document: json!({}),
             told: ("FAILED", "FAILED_ROLLBACK_COMPLETE"),
             new: false,
@@ -162,6 +169,21 @@ crash_tests! {
     a_crash_does_not_stop_a_restart = 3,
     a_crash_does_not_hide_a_failed_bootstrap = 4,
     a_crash_does_not_stop_a_rollback_with_restarts = 5,
+    a_crash_does_not_make_a_success_of_a_death = 6,
+}
+
+/// CR 2.12, 4.9, 4.11: after the rollback the control plane still learns which script of which component ended how.
+#[tokio::test]
+async fn the_cause_outlives_the_rollback() {
+    for index in [1, 2, 5, 6] {
+        let world = world_of(&scenarios()[index]).await;
+        world.run(None).await;
+        let cause = "component app broke: The run script exited with code 3.";
+        assert_eq!(world.detail("deployment-failure-cause"), cause, "{}", scenarios()[index].name);
+        let stack = "[DEPLOYMENT_FAILURE, COMPONENT_UPDATE_ERROR, COMPONENT_BROKEN]";
+        assert_eq!(world.detail("deployment-error-stack"), stack);
+        assert_eq!(world.detail("deployment-error-types"), "[USER_COMPONENT_ERROR]");
+    }
 }
 
 /// CR 4.9, 4.10: a core that dies again while it recovers, and again, still ends where it should.
@@ -178,6 +200,35 @@ async fn three_crashes_in_a_row_change_nothing() {
             check(&scenario, &world, &before, &format!("crashes at {crashes:?}"));
         }
     }
+}
+
+/// CR 4.1: operators see what the control plane asked for, by each of its names: under way with what it waits for, then with its failure.
+#[tokio::test]
+async fn operators_see_deployments_of_the_control_plane() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "hang"}), &[]);
+    world.deploy("bb", &[("app", "1.0.0")], json!({}));
+    let life = world.start(Arc::new(Crash::default()));
+    let last = || life.deployer.all().pop();
+    life.until("the wait for app", || {
+        last().is_some_and(|one| one.record.waiting_for.is_some_and(|what| what.contains("app (STARTING)")))
+    })
+    .await;
+    let one = last().unwrap();
+    assert!(one.is_under_way() && one.record.status == DeploymentStatus::InProgress);
+    assert_eq!(one.source, DeploymentSource::ThingGroup);
+    for (id, found) in [("bb", true), ("job-bb", true), (ARN, true), ("b", false), ("", false)] {
+        assert_eq!(one.answers_to(id), found, "{id}");
+    }
+    assert!(life.deployer.local_list().is_empty(), "the original's command line lists local ones only");
+
+    let world = world_of(&scenarios()[1]).await;
+    world.run(None).await;
+    let all = world.start(Arc::new(Crash::default())).deployer.all();
+    let ends: Vec<_> = all.iter().map(|one| (one.record.id.as_str(), one.record.status)).collect();
+    assert_eq!(ends, [("a", DeploymentStatus::Succeeded), ("bb", DeploymentStatus::Failed)]);
+    assert!(all[1].record.failure_cause.as_ref().unwrap().ends_with("The run script exited with code 3."));
+    assert!(!all[1].is_under_way());
 }
 
 /// CR 4.8: the bootstrap of the new version runs, and after a rollback that of the old one again.

@@ -47,8 +47,8 @@ pub(crate) enum Command {
     Freeze { component: SmolStr, frozen: bool, reply: Reply<Result<(), PortError>> },
     /// Its own word.
     Report { component: SmolStr, state: ReportedState },
-    /// Follow the configuration tree.
-    Reconcile { reply: Reply<()> },
+    /// Follow the configuration tree. A deployment waits for what comes up anew.
+    Reconcile { deployment: bool, reply: Reply<()> },
     /// Stop, uninstall, forget.
     Remove { component: SmolStr, reply: Reply<Result<(), PortError>> },
     /// Run a bootstrap step.
@@ -159,7 +159,8 @@ impl Engine {
             Command::Reinstall { component, reply } => {
                 let answer = match self.components.get(&component) {
                     Some(_) => {
-                        self.due.push_back((component, Input::Reinstall));
+                        self.due.push_back((component.clone(), Input::Reinstall));
+                        self.due.push_back((component, Input::Trial));
                         Ok(())
                     }
                     None if is_builtin(&component) => Ok(()),
@@ -174,9 +175,12 @@ impl Engine {
                 let _ = reply.send(answer);
             }
             Command::Report { component, state } => self.due.push_back((component, Input::Reported(state))),
-            Command::Reconcile { reply } => {
+            Command::Reconcile { deployment, reply } => {
                 self.reconcile();
                 self.shared.sets.send_replace(());
+                if deployment {
+                    self.due.extend(self.components.keys().map(|name| (name.clone(), Input::Trial)));
+                }
                 self.settle().await;
                 let _ = reply.send(());
             }
@@ -288,7 +292,7 @@ impl Engine {
                 machine.configure(policy, startup_ms);
                 let started = Arc::clone(&service);
                 let component = Component { machine, service, started, paused: false, removal: Vec::new() };
-                self.shared.show(&name, Shown::of(&component.machine));
+                self.shared.show(&name, Shown::of(&component.machine, self.began));
                 self.components.insert(name.clone(), component);
                 self.due.push_back((name, Input::Start));
             }
@@ -303,7 +307,7 @@ impl Engine {
             let before = component.machine.is_ready();
             let effects = component.machine.step(input, now);
             let ready = component.machine.is_ready();
-            self.shared.show(&name, Shown::of(&component.machine));
+            self.shared.show(&name, Shown::of(&component.machine, self.began));
             let mut uninstalled = false;
             for effect in effects {
                 uninstalled |= matches!(effect, Effect::Changed { to: State::Uninstalled, .. });

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use marram_configuration::{Behavior, ConfigurationUpdate, Mode, Origin, Tree, UpdateError, Write};
 use marram_edge_ports::{
@@ -13,6 +14,7 @@ use marram_supervisor::{OwnUsers, Profile, Supervisor, Users};
 use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::configuration::{ConfigurationError, ConfigurationStore};
 use crate::engine::{Command, Engine};
@@ -77,7 +79,7 @@ impl NucleusHandle {
 
     /// Starts every component of the tree.
     pub async fn start_components(&self) {
-        let _ = self.ask(|reply| Command::Reconcile { reply }).await;
+        let _ = self.ask(|reply| Command::Reconcile { deployment: false, reply }).await;
     }
 
     /// Components are told where credentials are from now on.
@@ -355,7 +357,7 @@ impl Nucleus for NucleusHandle {
                     done.await.map_err(|error| PortError::service(error.to_string()))?;
                 }
             }
-            self.ask(|reply| Command::Reconcile { reply }).await
+            self.ask(|reply| Command::Reconcile { deployment: true, reply }).await
         })
     }
 
@@ -371,7 +373,7 @@ impl Nucleus for NucleusHandle {
                 Ok(((), changes))
             });
             done.await.map_err(|error| error.0)?;
-            self.ask(|reply| Command::Reconcile { reply }).await
+            self.ask(|reply| Command::Reconcile { deployment: true, reply }).await
         })
     }
 
@@ -398,6 +400,15 @@ impl Nucleus for NucleusHandle {
             Some(shown) => Some((shown.state, shown.reached)),
             None => self.shared.has_part(component).then_some((State::Running, true)),
         }
+    }
+
+    fn settling(&self, component: &str) -> Option<Duration> {
+        let at = self.shared.shown(component)?.settles_at?;
+        Some(at.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
+
+    fn failure(&self, component: &str) -> Option<String> {
+        self.shared.shown(component)?.failure.map(|failure| failure.reason)
     }
 
     fn reinstall<'a>(&'a self, component: &'a str) -> Later<'a, ()> {

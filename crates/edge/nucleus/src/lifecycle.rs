@@ -22,11 +22,12 @@ mod codes;
 mod errors;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use marram_edge_ports::{ComponentState as State, ReportedState};
 
 pub use codes::{Failure, StatusCode};
-pub use errors::{Backoff, RestartPolicy};
+pub use errors::{Backoff, RestartPolicy, SETTLING_MS};
 
 use errors::ErrorLog;
 
@@ -121,6 +122,8 @@ pub enum Input {
     },
     /// Its own word.
     Reported(ReportedState),
+    /// A deployment waits for it to come up.
+    Trial,
     /// The moment of [`Lifecycle::wake_at`] has come.
     Tick,
 }
@@ -176,6 +179,9 @@ pub struct Lifecycle {
     startup_timeout_ms: i64,
     startup_deadline: Option<i64>,
     not_before: i64,
+    running_since: i64,
+    /// A deployment waits for it to settle.
+    on_trial: bool,
     policy: RestartPolicy,
     errors: ErrorLog,
     /// Where the present ERRORED or BROKEN came from.
@@ -202,6 +208,8 @@ impl Lifecycle {
             startup_timeout_ms: 120_000,
             startup_deadline: None,
             not_before: 0,
+            running_since: 0,
+            on_trial: false,
             policy,
             errors: ErrorLog::default(),
             error_from: State::New,
@@ -232,6 +240,18 @@ impl Lifecycle {
     /// Whether what is desired is reached.
     pub fn is_reached(&self) -> bool {
         self.desired.is_empty() && !matches!(self.state, State::Errored | State::Broken | State::Stopping)
+    }
+
+    /// When it counts as come up although its process, which may die at once, is all that tells (CR 4.9); none while it does not run,
+    /// and where nothing runs that could die: `startup` has ended well.
+    pub fn settles_at(&self) -> Option<i64> {
+        let runs = self.state == State::Running && self.process.is_some();
+        runs.then(|| self.running_since.saturating_add(SETTLING_MS))
+    }
+
+    fn is_settled(&self, now: i64) -> bool {
+        let up = matches!(self.state, State::Running | State::Finished);
+        up && self.settles_at().is_none_or(|at| at <= now)
     }
 
     /// Whether dependents may run (CR 2.6).
@@ -279,6 +299,9 @@ impl Lifecycle {
         if self.not_before <= now {
             self.not_before = 0;
         }
+        if self.is_settled(now) {
+            self.on_trial = false;
+        }
         match input {
             Input::Start => self.command(&[State::Running], &mut effects),
             Input::Restart => self.command(&[State::Installed, State::Running], &mut effects),
@@ -296,6 +319,7 @@ impl Lifecycle {
                 }
             }
             Input::Reported(report) => self.reported(report, now, &mut effects),
+            Input::Trial => self.on_trial = !self.is_settled(now),
             Input::Tick => self.tick(now, &mut effects),
         }
         self.advance(now, &mut effects);
@@ -425,8 +449,8 @@ impl Lifecycle {
                 self.process = Some((Step::Run, number));
                 effects.push(Effect::Run { step: Step::Run, number });
             }
-            (Step::Startup, ScriptEnd::Done) if self.state == State::Starting => self.run(effects),
-            (Step::Run, ScriptEnd::Spawned) if self.state == State::Starting => self.run(effects),
+            (Step::Startup, ScriptEnd::Done) if self.state == State::Starting => self.run(now, effects),
+            (Step::Run, ScriptEnd::Spawned) if self.state == State::Starting => self.run(now, effects),
             (Step::Run, ScriptEnd::Absent | ScriptEnd::Done) => {
                 self.errors.clear(self.state);
                 if self.desired.front() == Some(&State::Running) {
@@ -439,14 +463,15 @@ impl Lifecycle {
         }
     }
 
-    fn run(&mut self, effects: &mut Vec<Effect>) {
+    fn run(&mut self, now: i64, effects: &mut Vec<Effect>) {
         self.errors.clear(State::Starting);
+        self.running_since = now;
         self.enter(State::Running, None, effects);
     }
 
     fn reported(&mut self, report: ReportedState, now: i64, effects: &mut Vec<Effect>) {
         match (self.state, report) {
-            (State::Starting, ReportedState::Running) => self.run(effects),
+            (State::Starting, ReportedState::Running) => self.run(now, effects),
             (State::New | State::Starting | State::Running | State::Stopping, ReportedState::Errored) => {
                 let code = match self.state {
                     State::New => StatusCode::InstallError,
@@ -469,7 +494,8 @@ impl Lifecycle {
         if self.startup_deadline.is_some_and(|at| at <= now) {
             self.startup_deadline = None;
             if self.state == State::Starting {
-                self.fail(Failure::timed_out(StatusCode::StartupTimeout), now, effects);
+                let limit = Duration::from_millis(self.startup_timeout_ms.unsigned_abs());
+                self.fail(Failure::timeout(Step::Startup, limit), now, effects);
             }
         }
         if self.state == State::Broken
@@ -487,7 +513,7 @@ impl Lifecycle {
         self.activity = Activity::Idle;
         let count = self.errors.add(from, now, self.policy.window_ms);
         let broken = count >= self.policy.max_errors.max(1) as usize;
-        self.not_before = self.policy.backoff.retry_at(now, count);
+        self.not_before = self.policy.backoff.retry_at(now, count, self.on_trial);
         self.error_from = from;
         if self.desired.is_empty() {
             self.desired = [State::Running].into();
@@ -495,6 +521,7 @@ impl Lifecycle {
         self.enter(State::Errored, Some(failure.clone()), effects);
         if broken && !self.desired.contains(&State::Uninstalled) {
             self.desired.clear();
+            self.on_trial = false;
             self.broken_until = self.policy.broken_retry_ms.map(|pause| now + pause);
             self.enter(State::Broken, Some(failure), effects);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use marram_configuration::{Origin, Write};
 use marram_edge_ports::{ComponentState as State, PortError, StateChange};
@@ -11,6 +11,7 @@ use marram_supervisor::{OwnUsers, Supervisor, Users};
 use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::configuration::{ConfigurationError, ConfigurationStore};
 use crate::engine::Command;
@@ -67,11 +68,20 @@ pub(crate) struct Shown {
     pub(crate) state: State,
     pub(crate) failure: Option<Failure>,
     pub(crate) reached: bool,
+    /// When it counts as come up; none when nothing of it can die any more.
+    pub(crate) settles_at: Option<Instant>,
 }
 
 impl Shown {
-    pub(crate) fn of(machine: &Lifecycle) -> Self {
-        Self { state: machine.state(), failure: machine.failure().cloned(), reached: machine.is_reached() }
+    /// The machine's clock began at `began`.
+    pub(crate) fn of(machine: &Lifecycle, began: Instant) -> Self {
+        let settles_at = machine.settles_at().and_then(|at| u64::try_from(at).ok());
+        Self {
+            state: machine.state(),
+            failure: machine.failure().cloned(),
+            reached: machine.is_reached(),
+            settles_at: settles_at.map(|at| began + Duration::from_millis(at)),
+        }
     }
 }
 

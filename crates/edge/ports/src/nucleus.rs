@@ -1,6 +1,7 @@
 //! What the deployer asks of the nucleus: the durable tree, its application, what components do meanwhile (CR 3.4, 4.9).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -92,6 +93,15 @@ pub trait Nucleus: Send + Sync {
     fn changes(&self) -> broadcast::Receiver<StateChange>;
     /// A component's state now, and whether what is desired of it is reached; none when it does not exist.
     fn state(&self, component: &str) -> Option<(ComponentState, bool)>;
+    /// How long a component that is RUNNING must go on so before a deployment may count it as up: its process may die at once, and then
+    /// it is tried again (CR 4.9). None when it has been up for long enough, or has no process.
+    fn settling(&self, _component: &str) -> Option<Duration> {
+        None
+    }
+    /// What ails a component that is ERRORED or BROKEN: which script, and how it ended.
+    fn failure(&self, _component: &str) -> Option<String> {
+        None
+    }
     /// Asks a component anew although nothing of it changed (BROKEN ones of a deployment).
     fn reinstall<'a>(&'a self, component: &'a str) -> Later<'a, ()>;
     /// Stops, uninstalls and forgets a component.

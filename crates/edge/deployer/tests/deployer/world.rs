@@ -18,6 +18,7 @@ use marram_edge_ports::{
 };
 use serde_json::{Value, json};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::time::Instant;
 
 pub const THING: &str = "core";
 pub const ARN: &str = "arn:aws:greengrass:us-east-1:000000000000:configuration:thinggroup/g:1";
@@ -393,25 +394,32 @@ impl Life {
     }
 }
 
+/// How long a component lives that dies.
+const DEATH: Duration = Duration::from_millis(12);
+
 pub struct FakeNucleus {
     world: Arc<World>,
     crash: Arc<Crash>,
     states: Mutex<BTreeMap<String, (ComponentState, bool)>>,
+    /// When those that die do so.
+    deaths: Mutex<BTreeMap<String, Instant>>,
     changes: broadcast::Sender<StateChange>,
 }
 
 impl FakeNucleus {
     fn new(world: Arc<World>, crash: Arc<Crash>) -> Self {
-        let nucleus = Self { world, crash, states: Mutex::default(), changes: broadcast::channel(64).0 };
+        let (states, deaths) = (Mutex::default(), Mutex::default());
+        let nucleus = Self { world, crash, states, deaths, changes: broadcast::channel(64).0 };
         nucleus.follow();
         nucleus
     }
 
-    /// Components do at once what their `run` says: `break`, `hang`, or come up.
+    /// Components do at once what their `run` says: `break`, `hang`, or come up; `die` comes up and breaks a moment later.
     fn follow(&self) {
         let services = self.world.services();
         let mut states = self.states.lock().unwrap();
         states.clear();
+        self.deaths.lock().unwrap().clear();
         for (name, tree) in services.as_object().unwrap() {
             let run = tree.pointer("/lifecycle/run").and_then(Value::as_str).unwrap_or_default();
             let state = match run {
@@ -420,6 +428,9 @@ impl FakeNucleus {
                 _ => (ComponentState::Running, true),
             };
             states.insert(name.clone(), state);
+            if run == "die" {
+                self.deaths.lock().unwrap().insert(name.clone(), Instant::now() + DEATH);
+            }
         }
     }
 }
@@ -500,7 +511,19 @@ impl Nucleus for FakeNucleus {
     }
 
     fn state(&self, component: &str) -> Option<(ComponentState, bool)> {
+        if self.deaths.lock().unwrap().get(component).is_some_and(|at| *at <= Instant::now()) {
+            return Some((ComponentState::Broken, false));
+        }
         self.states.lock().unwrap().get(component).copied()
+    }
+
+    fn settling(&self, component: &str) -> Option<Duration> {
+        self.deaths.lock().unwrap().contains_key(component).then_some(DEATH)
+    }
+
+    fn failure(&self, component: &str) -> Option<String> {
+        let is_broken = matches!(self.state(component), Some((ComponentState::Broken, _)));
+        is_broken.then(|| "The run script exited with code 3.".to_owned())
     }
 
     fn reinstall<'a>(&'a self, _component: &'a str) -> Later<'a, ()> {

@@ -1,6 +1,7 @@
 //! Starting the scripts that a machine asks for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use marram_supervisor::{Level, OwnUsersError, RunAs, StepEnd, StepLaunch, StepProcess, UserError, should_skip};
 use serde_json::Value;
@@ -38,9 +39,10 @@ impl Engine {
         if step == Step::Run {
             self.due.push_back((name.clone(), Input::Script { number, end: ScriptEnd::Spawned }));
         }
+        let limit = plan::step(&service, step).ok().flatten().and_then(|plan| plan.timeout).unwrap_or_default();
         let (shared, component) = (Arc::clone(&self.shared), name.clone());
         tokio::spawn(async move {
-            let end = script_end(step, process.wait().await);
+            let end = script_end(step, process.wait().await, limit);
             shared.send(Command::Script { component, number, end }).await;
         });
     }
@@ -56,13 +58,13 @@ fn admit(user: &mut RunAs, socket_group: Option<u32>) {
     }
 }
 
-fn script_end(step: Step, end: StepEnd) -> ScriptEnd {
+fn script_end(step: Step, end: StepEnd, limit: Duration) -> ScriptEnd {
     match end {
         StepEnd::Exited(0) => ScriptEnd::Done,
         StepEnd::Exited(code) => ScriptEnd::Failed(Failure::exit(step, code)),
         StepEnd::Signaled(signal) => ScriptEnd::Failed(Failure::signal(step, signal)),
         StepEnd::OutOfMemory => ScriptEnd::Failed(Failure::out_of_memory(step)),
-        StepEnd::TimedOut => ScriptEnd::Failed(Failure::timeout(step)),
+        StepEnd::TimedOut => ScriptEnd::Failed(Failure::timeout(step, limit)),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Status codes of components and the sentences that go with them (CR 2.12).
 
+use std::time::Duration;
+
 use super::Step;
 
 macro_rules! codes {
@@ -33,7 +35,7 @@ codes! {
     InstallConfigNotValid "INSTALL_CONFIG_NOT_VALID" "The install step of the recipe is not valid.";
     InstallIoError "INSTALL_IO_ERROR" "The install script could not be started.";
     InstallMissingDefaultRunwith "INSTALL_MISSING_DEFAULT_RUNWITH" "No user to run the install script as is configured.";
-    InstallTimeout "INSTALL_TIMEOUT" "The install script did not finish in time.";
+    InstallTimeout "INSTALL_TIMEOUT" "The component was not installed in time.";
     StartupError "STARTUP_ERROR" "An error occurred while starting the component.";
     StartupConfigNotValid "STARTUP_CONFIG_NOT_VALID" "The startup step of the recipe is not valid.";
     StartupIoError "STARTUP_IO_ERROR" "The startup script could not be started.";
@@ -43,10 +45,10 @@ codes! {
     RunMissingDefaultRunwith "RUN_MISSING_DEFAULT_RUNWITH" "No user to run the component as is configured.";
     RunConfigNotValid "RUN_CONFIG_NOT_VALID" "The run step of the recipe is not valid.";
     RunIoError "RUN_IO_ERROR" "The run script could not be started.";
-    RunTimeout "RUN_TIMEOUT" "The run script did not finish in time.";
+    RunTimeout "RUN_TIMEOUT" "The component ran longer than it may.";
     ShutdownError "SHUTDOWN_ERROR" "An error occurred while shutting the component down.";
-    ShutdownTimeout "SHUTDOWN_TIMEOUT" "The shutdown script did not finish in time.";
-    UninstallTimeout "UNINSTALL_TIMEOUT" "The uninstall script did not finish in time.";
+    ShutdownTimeout "SHUTDOWN_TIMEOUT" "The component was not shut down in time.";
+    UninstallTimeout "UNINSTALL_TIMEOUT" "The component was not uninstalled in time.";
     UninstallError "UNINSTALL_ERROR" "An error occurred while uninstalling the component.";
 }
 
@@ -87,9 +89,10 @@ impl Failure {
         Self::with(code_of(step, Fault::Error), &detail)
     }
 
-    /// A script took too long.
-    pub fn timeout(step: Step) -> Self {
-        Self::timed_out(code_of(step, Fault::Timeout))
+    /// A script took longer than it may.
+    pub fn timeout(step: Step, limit: Duration) -> Self {
+        let detail = format!("The {} script did not end within {} s.", step.as_str(), limit.as_secs_f64());
+        Self::with(code_of(step, Fault::Timeout), &detail)
     }
 
     /// The recipe's step cannot be used.
@@ -105,10 +108,6 @@ impl Failure {
     /// There is no user to run as.
     pub fn missing_run_with(step: Step, detail: &str) -> Self {
         Self::with(code_of(step, Fault::MissingRunWith), detail)
-    }
-
-    pub(super) fn timed_out(code: StatusCode) -> Self {
-        Self { code, reason: code.sentence().to_owned() }
     }
 
     pub(super) fn reported(code: StatusCode) -> Self {

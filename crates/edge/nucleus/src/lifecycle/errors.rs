@@ -2,6 +2,13 @@
 
 use marram_edge_ports::ComponentState as State;
 
+/// A process that stayed this long has come up. The original looks at a deployment's components once a second (CR 4.9), so what dies
+/// within its first second is seen dead and tried again before the deployment is called a success; one second is that one's patience.
+pub const SETTLING_MS: i64 = 1000;
+
+/// Errors after which the original gives a component up (CR 2.5).
+const STRIKES: usize = 3;
+
 /// When a component is given up, and how eagerly it is tried again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RestartPolicy {
@@ -38,12 +45,14 @@ impl Default for RestartPolicy {
 }
 
 impl Backoff {
-    /// When to retry after the `count`th error in a row; 0 is at once.
-    pub(super) fn retry_at(&self, now: i64, count: usize) -> i64 {
+    /// When to retry after the `count`th error in a row; 0 is at once. Retries of the original come without a pause (CR 2.5): whoever waits
+    /// for a component on trial does not wait long for its third error either.
+    pub(super) fn retry_at(&self, now: i64, count: usize, on_trial: bool) -> i64 {
         let Some(later) = count.checked_sub(2) else { return 0 };
         let exponent = i32::try_from(later).unwrap_or(i32::MAX);
         let pause = (self.initial_ms as f64 * self.factor.max(1.0).powi(exponent)).min(self.max_ms as f64);
-        now.saturating_add(pause as i64)
+        let pause = if on_trial && count < STRIKES { (pause as i64).min(SETTLING_MS) } else { pause as i64 };
+        now.saturating_add(pause)
     }
 }
 

@@ -165,7 +165,9 @@ fn a_start_that_hangs_times_out() {
     assert_eq!(component.machine.wake_at(), Some(component.now + 120_000));
     component.now += 120_000;
     component.input(Input::Tick);
-    assert_eq!(component.machine.failure().unwrap().code, StatusCode::StartupTimeout);
+    let failure = component.machine.failure().unwrap();
+    assert_eq!(failure.code, StatusCode::StartupTimeout);
+    assert!(failure.reason.ends_with("The startup script did not end within 120 s."), "{}", failure.reason);
     assert_eq!(component.machine.state(), Errored);
 }
 
@@ -197,6 +199,55 @@ fn retries_back_off() {
     component.answer(50, no_startup);
     assert_eq!(component.machine.state(), Installed);
     assert_eq!(component.machine.wake_at(), Some(component.now + 1000));
+}
+
+/// CR 4.9: what has a process counts as up after a second of RUNNING, anew after each death; what has none at once.
+#[test]
+fn a_process_has_to_stay() {
+    let mut component = Component::started(no_startup);
+    assert_eq!(component.machine.settles_at(), Some(component.now + SETTLING_MS));
+    component.now += SETTLING_MS - 1;
+    component.process_ends(failed(Step::Run));
+    component.answer(50, no_startup);
+    assert_eq!(component.states.last(), Some(&Running));
+    assert_eq!(component.machine.settles_at(), Some(component.now + SETTLING_MS));
+    component.process_ends(ScriptEnd::Done);
+    component.answer(50, no_startup);
+    assert_eq!((component.machine.state(), component.machine.settles_at()), (Finished, None));
+    let started = Component::started(ok);
+    assert_eq!((started.machine.state(), started.machine.settles_at()), (Running, None), "`startup` is over");
+    let mut early = Component::new();
+    early.input(Input::Start);
+    early.answer_one(ok);
+    early.input(Input::Reported(ReportedState::Running));
+    assert_eq!(early.machine.settles_at(), Some(early.now + SETTLING_MS), "`startup` may still fail");
+}
+
+/// CR 2.5, 4.9: while a deployment waits, the third error does not wait for a long back-off; once the component has been up, or when no
+/// deployment waits, it does.
+#[test]
+fn a_deployment_does_not_wait_for_the_back_off() {
+    let backoff = Backoff { initial_ms: 60_000, max_ms: 60_000, factor: 1.0 };
+    for (on_trial, up_ms, pause) in [(true, 10, 1000), (false, 10, 60_000), (true, SETTLING_MS, 60_000)] {
+        let mut component = Component::new();
+        component.machine.configure(RestartPolicy { max_errors: 5, backoff, ..RestartPolicy::default() }, 120_000);
+        component.input(Input::Start);
+        if on_trial {
+            component.input(Input::Trial);
+        }
+        component.answer(50, no_startup);
+        for _ in 0..2 {
+            component.now += up_ms;
+            component.process_ends(failed(Step::Run));
+            component.answer(50, no_startup);
+        }
+        assert_eq!(component.machine.wake_at(), Some(component.now + pause), "on trial {on_trial}, up {up_ms} ms");
+        component.wait_for_backoff();
+        component.answer(50, no_startup);
+        component.process_ends(failed(Step::Run));
+        component.answer(50, no_startup);
+        assert_eq!(component.machine.wake_at(), Some(component.now + 60_000), "a fourth try waits");
+    }
 }
 
 /// CR 2.5, 10.3 (3): only an operator, a reinstall or the removal leads out of BROKEN, without a deployment.
@@ -265,7 +316,7 @@ fn restart_is_refused_where_it_means_nothing() {
 }
 
 fn any_input() -> impl Strategy<Value = (u8, u8, i64)> {
-    (0u8..14, 0u8..8, prop_oneof![Just(1i64), Just(5_000), Just(4_000_000)])
+    (0u8..15, 0u8..8, prop_oneof![Just(1i64), Just(5_000), Just(4_000_000)])
 }
 
 proptest! {
@@ -289,6 +340,7 @@ proptest! {
                 7 => component.input(Input::Reported(ReportedState::Errored)),
                 8 => component.input(Input::Reported(ReportedState::Running)),
                 9 => component.input(Input::Tick),
+                10 => component.input(Input::Trial),
                 _ => {
                     if !component.waiting.is_empty() {
                         let place = usize::from(how) % component.waiting.len();

@@ -1,0 +1,142 @@
+"""CR 2.12, 4.9, 4.11, 7: what dies as soon as it came up does not make a deployment a success; both sides learn which script ended how."""
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from edge_core import MARK, MARRAM, MARRAM_CORE, Core, Plane, until
+
+NAME = "proof.Mortal"
+
+
+class Site:
+    def __init__(self, folder):
+        self.plane = Plane(folder)
+        self.core = Core(self.plane, folder, "core-0")
+        self.gg = self.plane.client("greengrassv2")
+        self.target = self.plane.client("iot").describe_thing(thingName=self.core.thing)["thingArn"]
+        self.versions = 0
+        until("the core's first words", lambda: self.gg.list_core_devices()["coreDevices"])
+
+    def begin(self, lifecycle):
+        """Deploys a new version; answers it and the deployment."""
+        self.versions += 1
+        version = f"1.0.{self.versions}"
+        marked = {"Setenv": {MARK: f"{self.core.root}|{NAME}|{version}"}, **lifecycle}
+        self.gg.create_component_version(inlineRecipe=json.dumps({
+            "RecipeFormatVersion": "2020-01-25", "ComponentName": NAME, "ComponentVersion": version,
+            "Manifests": [{"Platform": {"os": "linux"}, "Lifecycle": marked}]}))
+        components = {NAME: {"componentVersion": version}}
+        return version, self.gg.create_deployment(targetArn=self.target, components=components)["deploymentId"]
+
+    def end(self, deployment):
+        over = lambda: self.gg.get_deployment(deploymentId=deployment)["deploymentStatus"]
+        status = until("the end of the deployment", lambda: over() != "ACTIVE" and over(), 90)
+        shown = self.gg.list_effective_deployments(coreDeviceThingName=self.core.thing)["effectiveDeployments"]
+        return status, next(one for one in shown if one["deploymentId"] == deployment)
+
+    def installed(self):
+        shown = self.gg.list_installed_components(coreDeviceThingName=self.core.thing, topologyFilter="ALL")["installedComponents"]
+        return [(one["componentVersion"], one["lifecycleState"]) for one in shown if one["componentName"] == NAME]
+
+    def ask(self, *verb):
+        """A verb of `marram-core` to the running core."""
+        return subprocess.run([MARRAM_CORE, *verb, "--root", str(self.core.root)], capture_output=True, text=True, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    site = Site(tmp_path_factory.mktemp("mortal"))
+    yield site
+    assert site.core.stop() == 0
+    assert site.plane.stop() == 0
+
+
+def fails(site, lifecycle, words):
+    _, deployment = site.begin(lifecycle)
+    status, told = site.end(deployment)
+    assert (status, told["coreDeviceExecutionStatus"]) == ("FAILED", "FAILED"), told
+    assert told["reason"].startswith(f"component {NAME} broke: ") and told["reason"].endswith(words), told
+    assert told["statusDetails"]["errorStack"] == ["DEPLOYMENT_FAILURE", "COMPONENT_UPDATE_ERROR", "COMPONENT_BROKEN"], told
+    # The core says the same of the same deployment.
+    why = site.ask("why", deployment)
+    assert why.returncode == 0 and words in why.stdout and "FAILED_ROLLBACK_COMPLETE" in why.stdout, why
+    assert f"last deployment: {deployment} FAILED" in site.ask("status").stdout
+    return deployment
+
+
+def test_a_first_deployment_that_dies_is_taken_back(site):
+    fails(site, {"run": "exit 3"}, "The run script exited with code 3.")
+    until("the truth about nothing", lambda: site.installed() == [], 30)
+
+
+@pytest.mark.parametrize("lifecycle, words", [
+    ({"run": "exit 3"}, "The run script exited with code 3."),
+    ({"run": "sleep 0.2; exit 4"}, "The run script exited with code 4."),
+    ({"run": "exec /no/such/program"}, "The run script exited with code 127."),
+    ({"startup": "exit 5"}, "The startup script exited with code 5."),
+    ({"install": "exit 7", "run": "exec sleep 86400"}, "The install script exited with code 7."),
+    ({"install": {"Script": "exec sleep 86400", "Timeout": 1}, "run": "exec sleep 86400"}, "The install script did not end within 1 s."),
+])
+def test_the_good_version_comes_back(site, lifecycle, words):
+    if not site.installed():
+        version, deployment = site.begin({"run": "exec sleep 86400"})
+        assert site.end(deployment)[0] == "COMPLETED"
+        site.good = version
+    fails(site, lifecycle, words)
+    until("the good version", lambda: sorted(site.core.processes().values()) == [(NAME, site.good)], 30)
+    until("the truth about it", lambda: site.installed() == [(site.good, "RUNNING")], 30)
+
+
+def test_what_runs_without_end_or_not_at_all_is_up(site):
+    """A process that ends with 0 is FINISHED, a `startup` that ended with 0 is up without a process, one that stays is up after a second."""
+    for lifecycle, state, most in [
+        ({"run": "true"}, "FINISHED", 5), ({"startup": "true"}, "RUNNING", 5), ({"run": "exec sleep 86400"}, "RUNNING", 6),
+    ]:
+        began = time.monotonic()
+        version, deployment = site.begin(lifecycle)
+        assert site.end(deployment)[0] == "COMPLETED"
+        assert time.monotonic() - began < most, lifecycle
+        until("its state", lambda: site.installed() == [(version, state)], 30)
+
+
+def test_an_operator_follows_a_deployment_of_the_control_plane(site):
+    """`status` and `why` know it while it is under way: what it waits for, where it came from."""
+    _, deployment = site.begin({"install": "sleep 4", "run": "exec sleep 86400"})
+    waits = f"components to come up: {NAME} (NEW)"
+    why = until("the wait", lambda: (now := site.ask("why").stdout) and waits in now and now, 20)
+    assert why.startswith(f"{deployment}: IN_PROGRESS") and "From: the control plane\n" in why, why
+    status = site.ask("status").stdout
+    assert "deployments under way: 1" in status and f"{deployment} IN_PROGRESS" in status and waits in status, status
+    assert site.end(deployment)[0] == "COMPLETED"
+    assert site.ask("why").stdout.startswith(f"{deployment}: SUCCEEDED")
+    assert site.ask("why", "no-such-deployment").returncode == 1
+
+
+def test_printing_to_nobody_is_silent(site):
+    """A reader that has seen enough: no panic, and no exit code that looks like success."""
+    root = ["--root", str(site.core.root)]
+    greengrass = [str(site.core.root / "bin/greengrass-cli"), "--ggcRootPath", str(site.core.root)]
+    for words in (
+        [MARRAM_CORE, "status", *root], [MARRAM_CORE, "why", *root], [MARRAM_CORE, "doctor", *root],
+        [*greengrass, "component", "list"], [MARRAM, "audit-log", "verify", "--data", str(site.plane.data)],
+    ):
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (141, ""), (words, done)
+    for words in ([MARRAM_CORE, "--help"], [MARRAM, "--help"]):
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+        os.close(write)
+        assert done.stderr == "", (words, done)
+
+
+def test_the_help_lists_every_command():
+    shown = subprocess.run([MARRAM_CORE, "--help"], capture_output=True, text=True, timeout=30).stdout
+    listed = {line.split()[0] for line in shown.splitlines() if line.startswith("  ") and line.strip()}
+    assert {"run", "install", "loader", "status", "logs", "config", "why", "doctor", "cli"} <= listed, shown
