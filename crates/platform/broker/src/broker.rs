@@ -10,6 +10,7 @@ use marram_mqtt::{ClientId, QoS, Topic};
 use marram_mqtt_net::{PeerInfo, Serve, Transport};
 
 use crate::authorize::{Authenticator, SessionAuthority, Tenant};
+use crate::budget::Budget;
 use crate::connect;
 use crate::connection::PendingWill;
 use crate::deliver::{Batch, deliver};
@@ -104,6 +105,7 @@ impl Broker {
         };
         let core = Arc::new(Core {
             queue_limits: QueueLimits {
+                budget: Budget::forever(options.queued_bytes, options.queued_qos0_bytes),
                 online_bytes: options.online_queue_bytes,
                 offline_bytes: options.offline_queue_bytes,
                 patience: options.patience,
@@ -220,6 +222,13 @@ impl Broker {
         &self.core.metrics
     }
 
+    /// Bytes of all messages in memory: queued, unacknowledged or kept for sessions that are away, and what waits for
+    /// sockets. A message counts once; retained messages do not. Bounded by [`BrokerOptions::queued_bytes`] and 4 KiB for
+    /// each session.
+    pub fn queued_bytes(&self) -> usize {
+        self.core.queue_limits.budget.used()
+    }
+
     /// Connections of all tenants.
     pub fn connected(&self) -> usize {
         self.core.all_sessions().iter().filter(|session| session.is_online()).count()
@@ -310,7 +319,8 @@ impl Core {
         message: Message,
         origin: Option<&Arc<Session>>,
     ) -> Result<Position, RetainRefused> {
-        let message = Arc::new(Message { qos: message.qos.min(QoS::AtLeastOnce), ..message });
+        let message = Message { qos: message.qos.min(QoS::AtLeastOnce), ..message };
+        let message = Arc::new(message.accepted(self.queue_limits.budget));
         let route = world.routes.find(&message.topic);
         let mut batch = Batch::default();
         let position = deliver(self, world, &route, &message, origin, &mut batch);

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::authorize::{ConnectAttributes, Denied, SessionAuthority};
 use crate::broker::Core;
+use crate::budget::Charge;
 use crate::connection::{Connection, PendingWill};
 use crate::lifecycle::{self, Subject};
 use crate::message::Message;
@@ -208,6 +209,7 @@ fn check_will(core: &Core, authority: &dyn SessionAuthority, will: &Will) -> Res
         retain: will.retain,
         properties: (!will.properties.is_empty()).then(|| Box::new(will.properties.clone())),
         at: Instant::now(),
+        charge: Charge::default(),
     };
     Ok(PendingWill { message: Box::new(message), delay_secs: will.delay_secs })
 }

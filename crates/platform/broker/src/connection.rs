@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 
 use crate::authorize::{ConnectAttributes, SessionAuthority};
 use crate::broker::{Core, epoch_secs};
+use crate::budget::Class;
 use crate::connect::farewell;
 use crate::deliver::Batch;
 use crate::inbound::PublishEntry;
@@ -34,10 +35,12 @@ use crate::sweep;
 use crate::tenant::World;
 use crate::topic_cache::TopicCache;
 
-/// Bytes gathered before a write.
-pub(crate) const WRITE_CHUNK: usize = 64 * 1024;
-/// Unwritten bytes above which nothing more is read: the peer does not take our answers.
-const UNWRITTEN_MAX: usize = 256 * 1024;
+/// Bytes gathered before a write, as long as there is room.
+const WRITE_CHUNK: usize = 64 * 1024;
+/// Bytes gathered before a write when there is none.
+const WRITE_CHUNK_MIN: usize = 4 * 1024;
+/// Chunks of unwritten bytes above which nothing more is read: the peer does not take our answers.
+const UNWRITTEN_MAX: usize = 4;
 /// Reads in one turn before others get theirs.
 const READS_PER_TURN: u32 = 4;
 /// A buffer of this size or less is not worth keeping for the thread.
@@ -110,6 +113,8 @@ pub(crate) struct Connection<T> {
     pub(crate) will: Option<PendingWill>,
     pub(crate) read: ReadBuffer,
     pub(crate) out: BytesMut,
+    /// Bytes of `out` that are counted.
+    unwritten: usize,
     /// Taken from the inbox, not yet looked at.
     pub(crate) backlog: VecDeque<Delivery>,
     /// As many QoS 1 messages wait for the window as may.
@@ -157,6 +162,7 @@ impl<T: Transport> Connection<T> {
             will: None,
             read: ReadBuffer::default(),
             out: BytesMut::new(),
+            unwritten: 0,
             backlog: VecDeque::new(),
             window_blocked: false,
             owed: VecDeque::new(),
@@ -198,6 +204,7 @@ impl<T: Transport> Connection<T> {
         self.borrow_buffers();
         let turn = self.turn(cx);
         self.return_buffers();
+        self.count_unwritten();
         turn
     }
 
@@ -258,12 +265,28 @@ impl<T: Transport> Connection<T> {
 
     /// Whether deliveries may be taken from the inbox.
     pub(crate) fn has_room(&self) -> bool {
-        self.out.len() < WRITE_CHUNK
+        self.out.len() < self.chunk()
+    }
+
+    /// Bytes to gather before a write: clients that do not read keep this much each.
+    pub(crate) fn chunk(&self) -> usize {
+        let budget = self.core.queue_limits.budget;
+        budget.share(Class::Fleeting, false).clamp(WRITE_CHUNK_MIN, WRITE_CHUNK)
+    }
+
+    /// Counts what waits for the socket.
+    fn count_unwritten(&mut self) {
+        let unwritten = if self.out.is_empty() { 0 } else { self.out.capacity() };
+        if unwritten != self.unwritten {
+            let grown = unwritten as isize - self.unwritten as isize;
+            self.core.queue_limits.budget.add(Class::Fleeting, grown);
+            self.unwritten = unwritten;
+        }
     }
 
     /// Whether more packets may be worked through now. If not, the waker is registered with what it waits for.
     fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.out.len() > UNWRITTEN_MAX || !self.may_owe() {
+        if self.out.len() > UNWRITTEN_MAX * self.chunk() || !self.may_owe() {
             return false;
         }
         if let Some(pace) = &mut self.pace
@@ -488,6 +511,12 @@ impl<T: Transport> Connection<T> {
         }
         let session = self.session.number.load(Ordering::Acquire);
         self.core.record(Record::SessionDetached { session, at_secs: epoch_secs() });
+    }
+}
+
+impl<T> Drop for Connection<T> {
+    fn drop(&mut self) {
+        self.core.queue_limits.budget.add(Class::Fleeting, -(self.unwritten as isize));
     }
 }
 

@@ -64,19 +64,19 @@ pub(crate) fn deliver(
 }
 
 fn push(core: &Core, target: &Target, message: &Arc<Message>, batch: &mut Batch, recorded: &mut Vec<(u64, u64)>) {
-    let delivery = Delivery {
-        message: Arc::clone(message),
-        qos: message.qos.min(target.options.qos).min(QoS::AtLeastOnce),
-        retain: message.retain && target.options.retain_as_published,
-        sequence: 0,
-    };
-    let Pushed { wake, congested, dropped, settled, recorded: number } =
+    let qos = message.qos.min(target.options.qos).min(QoS::AtLeastOnce);
+    let delivery = Delivery::new(Arc::clone(message), qos, message.retain && target.options.retain_as_published);
+    let Pushed { wake, congested, dropped, broken, settled, recorded: number } =
         target.session.push(delivery, core.queue_limits, core.store.is_some());
     batch.wakes.extend(wake);
     if congested {
         batch.congested = Some(Arc::clone(&target.session));
     }
     batch.dropped += u64::from(dropped);
+    if broken > 0 && target.session.may_complain(core.clock.now()) {
+        let client_id = &target.session.client_id;
+        tracing::warn!(%client_id, "QoS 1 messages are dropped, oldest first: the session's queue is full");
+    }
     recorded.extend(number);
     if !settled.is_empty() {
         core.settle(&target.session, settled);
@@ -113,7 +113,7 @@ fn retain(core: &Core, world: &World, message: &Arc<Message>) -> Result<Position
             core.metrics.publish_retained_throttle.increment();
             return Err(refused);
         }
-        let kept = Arc::new(message.unpinned());
+        let kept = Arc::new((**message).clone());
         retained.put(Arc::clone(&kept));
         Record::Retained { tenant: world.tenant.clone(), message: kept }
     };

@@ -13,6 +13,7 @@ use marram_mqtt_net::Transport;
 use tokio::sync::oneshot;
 
 use crate::authorize::Decision;
+use crate::budget::Charge;
 use crate::connection::{Connection, End, Owed};
 use crate::deliver::deliver;
 use crate::intercept::{Interception, Origin, Reply};
@@ -166,7 +167,9 @@ impl<T: Transport> Connection<T> {
             retain: view.retain,
             properties,
             at: self.read_at,
-        };
+            charge: Charge::default(),
+        }
+        .accepted(self.core.queue_limits.budget);
         if entry.reserved {
             return self.on_reserved(message, view.packet_id).map(|()| true);
         }
@@ -394,11 +397,9 @@ impl<T: Transport> Connection<T> {
         // CP 5.2: retained messages go to exact filters only, and not to shared ones.
         if wants_retained && filter.is_exact() && filter.shared().is_none() {
             let message = Topic::new(filter.as_str()).ok().and_then(|topic| self.world.retained().get(&topic));
-            retained.extend(message.map(|message| Delivery {
-                qos: message.qos.min(granted.qos),
-                message,
-                retain: true,
-                sequence: 0,
+            retained.extend(message.map(|message| {
+                let qos = message.qos.min(granted.qos);
+                Delivery::new(message, qos, true)
             }));
         }
         ReasonCode::granted(granted.qos)
@@ -475,7 +476,8 @@ impl Reply for SessionReply {
     }
 
     fn deliver_privately(&self, message: Message) {
-        let delivery = Delivery { qos: QoS::AtMostOnce, message: Arc::new(message), retain: false, sequence: 0 };
+        let message = Message { qos: QoS::AtMostOnce, ..message }.accepted(self.limits.budget);
+        let delivery = Delivery::new(Arc::new(message), QoS::AtMostOnce, false);
         if let Some(waker) = self.session.push(delivery, self.limits, false).wake {
             waker.wake();
         }

@@ -9,6 +9,7 @@
 
 pub mod authorize;
 mod broker;
+mod budget;
 mod connect;
 mod connection;
 mod deliver;

@@ -166,7 +166,8 @@ impl LocalClient {
         if filter.is_exact() && filter.shared().is_none() {
             let kept = Topic::new(filter.as_str()).ok().and_then(|topic| world.retained().get(&topic));
             if let Some(message) = kept {
-                let delivery = Delivery { qos: message.qos.min(options.qos), message, retain: true, sequence: 0 };
+                let qos = message.qos.min(options.qos);
+                let delivery = Delivery::new(message, qos, true);
                 if let Some(waker) = session.push(delivery, core.queue_limits, false).wake {
                     waker.wake();
                 }
@@ -221,7 +222,7 @@ impl LocalClient {
             }
             let delivery = self.backlog.pop_front()?;
             session.release(delivery.weight(), core.queue_limits);
-            let Delivery { message, qos, retain, .. } = delivery;
+            let (message, qos, retain) = (Arc::clone(&delivery.message), delivery.qos, delivery.retain);
             if message.remaining_expiry(now).is_err() {
                 core.metrics.messages_expired.increment();
             } else if !may_receive(&mut self.received, &**authority, &message.topic) {

@@ -5,6 +5,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use marram_mqtt::{PublishProperties, QoS, Topic};
 
+use crate::budget::{Budget, Charge};
+
+/// What a message costs in memory besides its text, bytes: itself, two allocations, a place in a queue.
+const OVERHEAD: usize = 192;
+/// The same of its MQTT 5 properties, and of one user property.
+const PROPERTIES_OVERHEAD: usize = 192;
+const USER_PROPERTY_OVERHEAD: usize = 48;
+
 /// A message outlived its Message Expiry Interval.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Expired;
@@ -25,6 +33,8 @@ pub struct Message {
     pub properties: Option<Box<PublishProperties>>,
     /// When the broker accepted it.
     pub at: Instant,
+    /// What it takes of the memory for messages, once the broker accepted it.
+    pub(crate) charge: Charge,
 }
 
 impl Message {
@@ -37,6 +47,7 @@ impl Message {
             retain: false,
             properties: None,
             at: Instant::now(),
+            charge: Charge::default(),
         }
     }
 
@@ -52,9 +63,36 @@ impl Message {
         self
     }
 
-    /// A copy that does not keep the read buffer alive its payload came in: for messages that stay.
-    pub(crate) fn unpinned(&self) -> Self {
-        Self { payload: Bytes::copy_from_slice(&self.payload), ..self.clone() }
+    /// The message as the broker keeps it: counted, and holding no more than its own bytes. A payload that shares the
+    /// buffer it was read from would keep all of that, a thousand times its size, for as long as one receiver is slow.
+    pub(crate) fn accepted(mut self, budget: &'static Budget) -> Self {
+        self.payload = own(&self.payload);
+        if let Some(properties) = &mut self.properties {
+            properties.correlation_data = properties.correlation_data.as_ref().map(own);
+        }
+        self.counted(budget)
+    }
+
+    /// The same, counted; for messages whose bytes are their own already.
+    pub(crate) fn counted(mut self, budget: &'static Budget) -> Self {
+        self.charge = Charge::new(budget, self.qos.into(), self.weight());
+        self
+    }
+
+    /// What it costs in memory, bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let properties = self.properties.as_ref().map_or(0, |properties| {
+            let texts = [&properties.content_type, &properties.response_topic].into_iter().flatten();
+            PROPERTIES_OVERHEAD
+                + properties.correlation_data.as_ref().map_or(0, Bytes::len)
+                + texts.map(|text| text.len()).sum::<usize>()
+                + properties
+                    .user_properties
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len() + USER_PROPERTY_OVERHEAD)
+                    .sum::<usize>()
+        });
+        self.payload.len() + self.topic.len() + properties + OVERHEAD
     }
 
     /// Whether it is no longer worth delivering, and if not, the seconds it still is (`None`: for ever).
@@ -74,4 +112,8 @@ impl Message {
         self.properties = (!properties.is_empty()).then(|| Box::new(properties));
         self
     }
+}
+
+fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }

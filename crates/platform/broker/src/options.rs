@@ -25,10 +25,16 @@ pub struct BrokerOptions {
     pub user_properties_max_bytes: usize,
     /// Seconds a message may ask to be kept; longer is lowered.
     pub message_expiry_max_secs: u32,
-    /// Bytes queued for a connected session before QoS 0 messages to it are dropped.
+    /// Bytes queued for a connected session before QoS 0 messages to it are dropped; a message that many sessions wait
+    /// for counts for each of them.
     pub online_queue_bytes: usize,
     /// Bytes of QoS 1 messages queued for one session; beyond, the oldest are dropped.
     pub offline_queue_bytes: usize,
+    /// Bytes of all messages in memory, those for sessions that are away included; a message counts once. Each queue may
+    /// have a part of what is free: a quarter if its receiver reads, otherwise a sixteenth.
+    pub queued_bytes: usize,
+    /// Of these, bytes for QoS 0 and for what waits for a socket; a receiver nobody waits for may have a 64th of what is free.
+    pub queued_qos0_bytes: usize,
     /// How long a publisher waits for a receiver that is full before it looks whether that one is still reading: a
     /// sixteenth of `online_queue_bytes` in this time. One that does not is not waited for again until it reads.
     pub patience: Duration,
@@ -98,6 +104,8 @@ impl Default for BrokerOptions {
             message_expiry_max_secs: 604_800,
             online_queue_bytes: 1024 * 1024,
             offline_queue_bytes: 10 * 1024 * 1024,
+            queued_bytes: 256 * 1024 * 1024,
+            queued_qos0_bytes: 16 * 1024 * 1024,
             patience: Duration::from_millis(20),
             connect_timeout: Duration::from_secs(10),
             restart_grace_secs: 10,

@@ -10,6 +10,7 @@ use marram_mqtt::{PacketId, PublishHead, PublishProperties, QoS, Topic, Version,
 use marram_mqtt_net::Transport;
 
 use crate::authorize::{Decision, SessionAuthority};
+use crate::budget::Class;
 use crate::connection::Connection;
 use crate::message::Message;
 use crate::session::{Delivery, Flight};
@@ -78,7 +79,8 @@ impl<T: Transport> Connection<T> {
         let mut released = 0;
         let (mut sent, mut denied, mut expired, mut too_large) = (0, 0, 0, 0);
         let mut settled = Vec::new();
-        while self.out.len() < crate::connection::WRITE_CHUNK {
+        let chunk = self.chunk();
+        while self.out.len() < chunk {
             let Some(delivery) = self.next(&mut flight) else { break };
             released += delivery.weight();
             let sequence = delivery.sequence;
@@ -110,9 +112,8 @@ impl<T: Transport> Connection<T> {
     /// The next delivery that may be sent now, in order within each QoS.
     fn next(&mut self, flight: &mut Flight) -> Option<Delivery> {
         loop {
-            if !flight.window.is_full()
-                && let Some(delivery) = flight.waiting.pop_front()
-            {
+            let is_full = self.is_window_full(flight);
+            if !is_full && let Some(delivery) = flight.waiting.pop_front() {
                 return Some(delivery);
             }
             self.window_blocked = flight.waiting.len() >= WAITING_MAX;
@@ -123,11 +124,18 @@ impl<T: Transport> Connection<T> {
                 self.session.take(&mut self.backlog);
             }
             let delivery = self.backlog.pop_front()?;
-            if delivery.qos == QoS::AtMostOnce || !flight.window.is_full() {
+            if delivery.qos == QoS::AtMostOnce || !is_full {
                 return Some(delivery);
             }
             flight.waiting.push_back(delivery);
         }
+    }
+
+    /// Whether a QoS 1 message has to wait for a PUBACK. With no room left for messages, one at a time is in flight:
+    /// clients that acknowledge nothing do not keep a hundred large ones each.
+    fn is_window_full(&self, flight: &Flight) -> bool {
+        flight.window.is_full()
+            || (!flight.window.is_empty() && self.core.queue_limits.budget.free(Class::Kept) == 0)
     }
 
     fn write(&mut self, flight: &mut Flight, delivery: Delivery, now: Instant) -> Fate {

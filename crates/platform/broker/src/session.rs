@@ -14,12 +14,18 @@ use marram_mqtt::session::Window;
 use marram_mqtt::{ClientId, QoS, SubscribeOptions, TopicFilter};
 use tokio::sync::Semaphore;
 
+use crate::budget::{Budget, Class};
 use crate::message::Message;
 use crate::stall::{Pull, Reputation};
 use crate::store::SessionNo;
 
+/// Places of an empty queue that are worth keeping.
+const PLACES_KEPT: usize = 256;
+/// What a place in a queue costs, bytes: queues grow by doubling.
+const SLOT: isize = 2 * size_of::<Delivery>() as isize;
+
 /// A message on its way to one session.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) message: Arc<Message>,
     /// QoS 0 or 1: the smaller of message and subscription.
@@ -30,9 +36,24 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// What it counts against queue limits, in bytes.
+    pub(crate) fn new(message: Arc<Message>, qos: QoS, retain: bool) -> Self {
+        if let Some(budget) = message.charge.budget() {
+            budget.add(qos.into(), SLOT);
+        }
+        Self { message, qos, retain, sequence: 0 }
+    }
+
+    /// What it counts against the limits of its own queue, in bytes.
     pub(crate) fn weight(&self) -> usize {
-        self.message.payload.len() + self.message.topic.len() + 64
+        self.message.weight()
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(budget) = self.message.charge.budget() {
+            budget.add(self.qos.into(), -SLOT);
+        }
     }
 }
 
@@ -40,6 +61,8 @@ impl Delivery {
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     pub(crate) queue: VecDeque<Delivery>,
+    /// There may be QoS 0 messages in the queue.
+    has_fleeting: bool,
     /// Somebody reads: a connection or a local client.
     pub(crate) online: bool,
     /// The session is gone: nothing is accepted any more.
@@ -61,6 +84,8 @@ pub(crate) struct Pushed {
     pub(crate) congested: bool,
     /// Messages thrown away to make room, this one or older ones.
     pub(crate) dropped: u32,
+    /// Those of them that were QoS 1.
+    pub(crate) broken: u32,
     /// Sequence numbers of thrown away messages that were recorded.
     pub(crate) settled: Vec<u64>,
     /// Number under which the message has to be recorded.
@@ -116,6 +141,8 @@ pub(crate) struct Session {
     pub(crate) will_kept: AtomicBool,
     /// Number in the store; 0 while the session is not persistent.
     pub(crate) number: AtomicU64,
+    /// Clock second of the last word in the log about lost messages; 0: never.
+    complained_at: AtomicU32,
 }
 
 /// Orders to the attached connection.
@@ -152,6 +179,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// How much a queue may hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueLimits {
+    /// What all queues together may hold.
+    pub(crate) budget: &'static Budget,
     pub(crate) online_bytes: usize,
     pub(crate) offline_bytes: usize,
     /// How long a publisher waits for a full receiver before it looks whether that one moved.
@@ -159,6 +188,11 @@ pub(crate) struct QueueLimits {
 }
 
 impl QueueLimits {
+    /// Bytes the queue of a receiver may hold now: of QoS 0, and for QoS 1 before publishers wait.
+    fn online(&self, class: Class, moving: bool) -> usize {
+        self.online_bytes.min(self.budget.share(class, moving))
+    }
+
     /// What a full receiver has to read to be waited for: a sixteenth of its queue, some 3 MB a second by default.
     pub(crate) fn pull(&self) -> Pull {
         Pull { bytes: self.online_bytes as u64 / 16, within: self.patience }
@@ -183,6 +217,7 @@ impl Session {
             principal: Mutex::new("".into()),
             will_kept: AtomicBool::new(false),
             number: AtomicU64::new(0),
+            complained_at: AtomicU32::new(0),
         }
     }
 
@@ -224,15 +259,28 @@ impl Session {
             return pushed;
         }
         let queued = self.queued.load(Ordering::Relaxed);
+        let moving = inbox.online && self.reputation.deserves_patience(now_ms);
+        let class = Class::from(delivery.qos);
+        let online = limits.online(class, moving);
         if delivery.qos == QoS::AtMostOnce {
-            if queued + weight > limits.online_bytes {
+            if queued + weight > online {
                 pushed.dropped = 1;
-                pushed.congested = self.reputation.deserves_patience(now_ms);
+                pushed.congested = moving;
                 return pushed;
             }
+            inbox.has_fleeting = true;
         } else {
-            if queued + weight > limits.offline_bytes {
-                self.drop_oldest(&mut inbox, weight, &mut pushed);
+            let room = limits.offline_bytes.min(limits.budget.share(class, moving));
+            if queued + weight > room {
+                let freed = self.make_room(&mut inbox, weight, &mut pushed);
+                let left = queued - freed;
+                // What a connection has taken cannot be dropped any more. One message reaches a reader in any case.
+                let fits = freed >= weight || left + weight <= room || (moving && left == 0);
+                if !fits {
+                    pushed.dropped += 1;
+                    pushed.broken += 1;
+                    return pushed;
+                }
             }
             if record && number != 0 {
                 inbox.next_sequence += 1;
@@ -240,12 +288,8 @@ impl Session {
                 pushed.recorded = Some((number, delivery.sequence));
             }
         }
-        if !inbox.online {
-            delivery.message = Arc::new(delivery.message.unpinned());
-        }
         let queued = self.queued.fetch_add(weight, Ordering::Relaxed) + weight;
-        pushed.congested =
-            inbox.online && queued > limits.online_bytes / 2 && self.reputation.deserves_patience(now_ms);
+        pushed.congested = moving && queued > online / 2;
         inbox.queue.push_back(delivery);
         if !inbox.notified {
             inbox.notified = true;
@@ -254,24 +298,41 @@ impl Session {
         pushed
     }
 
-    fn drop_oldest(&self, inbox: &mut Inbox, room: usize, pushed: &mut Pushed) {
+    /// Makes room for a QoS 1 message: first whatever is QoS 0 goes, then the oldest.
+    fn make_room(&self, inbox: &mut Inbox, room: usize, pushed: &mut Pushed) -> usize {
         let mut freed = 0;
+        if std::mem::take(&mut inbox.has_fleeting) {
+            inbox.queue.retain(|delivery| {
+                let keep = delivery.qos > QoS::AtMostOnce;
+                if !keep {
+                    freed += delivery.weight();
+                    pushed.dropped += 1;
+                }
+                keep
+            });
+        }
         while freed < room {
             let Some(oldest) = inbox.queue.pop_front() else { break };
             freed += oldest.weight();
             pushed.dropped += 1;
+            pushed.broken += 1;
             if oldest.sequence != 0 {
                 pushed.settled.push(oldest.sequence);
             }
         }
         self.queued.fetch_sub(freed, Ordering::Relaxed);
+        freed
     }
 
     /// Moves everything queued into `into`, which has to be empty.
     pub(crate) fn take(&self, into: &mut VecDeque<Delivery>) {
         let mut inbox = self.inbox();
         if !inbox.queue.is_empty() {
+            if into.capacity() > PLACES_KEPT {
+                *into = VecDeque::new();
+            }
             std::mem::swap(&mut inbox.queue, into);
+            inbox.has_fleeting = false;
         }
     }
 
@@ -295,6 +356,7 @@ impl Session {
     pub(crate) fn put_back(&self, deliveries: impl DoubleEndedIterator<Item = Delivery>) {
         let mut inbox = self.inbox();
         for delivery in deliveries.rev() {
+            inbox.has_fleeting |= delivery.qos == QoS::AtMostOnce;
             inbox.queue.push_front(delivery);
         }
     }
@@ -306,7 +368,7 @@ impl Session {
         }
         self.reputation.took(bytes, limits.pull(), now_ms);
         let queued = self.queued.fetch_sub(bytes, Ordering::Relaxed) - bytes;
-        if queued <= limits.online_bytes / 4 {
+        if queued <= limits.online(Class::Fleeting, true) / 4 {
             let waiters = std::mem::take(&mut self.inbox().waiters);
             if !waiters.is_empty() {
                 self.reputation.forgive();
@@ -318,7 +380,7 @@ impl Session {
     /// Whether a publisher should wait; if so it is woken when there is room.
     pub(crate) fn wait_for_room(&self, limits: QueueLimits, waker: &Waker) -> bool {
         let mut inbox = self.inbox();
-        let full = self.queued.load(Ordering::Relaxed) > limits.online_bytes / 4;
+        let full = self.queued.load(Ordering::Relaxed) > limits.online(Class::Fleeting, true) / 4;
         if !inbox.online || !full || !self.reputation.deserves_patience(now_ms) {
             return false;
         }
@@ -336,6 +398,14 @@ impl Session {
     /// A publisher waited in vain: nobody waits again for a while.
     pub(crate) fn mark_stalled(&self) {
         self.reputation.resent(now_ms());
+    }
+
+    /// Whether it may be logged again that messages of the session are lost: once a minute.
+    pub(crate) fn may_complain(&self, now: u32) -> bool {
+        const EVERY_SECS: u32 = 60;
+        let last = self.complained_at.load(Ordering::Relaxed);
+        (last == 0 || now.saturating_sub(last) >= EVERY_SECS)
+            && self.complained_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Gives the attached connection an order.
@@ -395,9 +465,6 @@ impl Session {
                 freed += if keep { 0 } else { delivery.weight() };
                 keep
             });
-            for delivery in &mut inbox.queue {
-                delivery.message = Arc::new(delivery.message.unpinned());
-            }
             inbox.queue.shrink_to_fit();
             std::mem::take(&mut inbox.waiters)
         };
@@ -416,10 +483,11 @@ impl Session {
     }
 
     /// Counts deliveries that came from the store.
-    pub(crate) fn restore(&self, queue: Vec<(u64, Arc<Message>)>) {
+    pub(crate) fn restore(&self, queue: impl Iterator<Item = (u64, Arc<Message>)>) {
         let mut inbox = self.inbox();
         for (sequence, message) in queue {
-            let delivery = Delivery { message, qos: QoS::AtLeastOnce, retain: false, sequence };
+            let mut delivery = Delivery::new(message, QoS::AtLeastOnce, false);
+            delivery.sequence = sequence;
             self.queued.fetch_add(delivery.weight(), Ordering::Relaxed);
             inbox.next_sequence = inbox.next_sequence.max(sequence);
             inbox.queue.push_back(delivery);

@@ -1,10 +1,12 @@
 //! Once a second: the clock, keep alive, idle connections, wills that waited, sessions that expired.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::broker::{Core, WeakCore, epoch_secs};
+use crate::message::Message;
 use crate::session::{Session, Signal};
 use crate::store::{Record, Stored, StoredSession, StoredWill};
 use crate::tenant::World;
@@ -88,6 +90,7 @@ pub(crate) fn reset(core: &Core, world: &World, session: &Arc<Session>) {
 /// Brings stored sessions and retained messages back to life.
 pub(crate) fn restore(core: &Core, stored: Stored) {
     let now = epoch_secs();
+    let mut counted = Counted::new();
     for stored in stored.sessions {
         core.reserve_session_numbers(stored.session);
         let gone_for = now.saturating_sub(stored.detached_at_secs.unwrap_or(now));
@@ -95,7 +98,7 @@ pub(crate) fn restore(core: &Core, stored: Stored) {
             core.record(Record::SessionClosed { session: stored.session });
             continue;
         }
-        restore_session(core, stored, gone_for as u32);
+        restore_session(core, stored, gone_for as u32, &mut counted);
     }
     for (tenant, message) in stored.retained {
         core.world(&tenant).retained().put(message);
@@ -128,7 +131,11 @@ fn restore_will(core: &Core, will: StoredWill) {
     standing.pending_will = Some((Box::new((*will.message).clone()), now.saturating_add(wait)));
 }
 
-fn restore_session(core: &Core, stored: StoredSession, gone_for: u32) {
+/// Messages by their address, as the store gave them and as sessions hold them. Having the former keeps the address.
+type Counted = HashMap<usize, (Arc<Message>, Arc<Message>)>;
+
+/// `counted`: the messages of other sessions, so that one for many is counted once.
+fn restore_session(core: &Core, stored: StoredSession, gone_for: u32, counted: &mut Counted) {
     let StoredSession { session: number, tenant, client_id, expiry_secs, subscriptions, queue, .. } = stored;
     let world = core.world(&tenant);
     let session = Arc::new(Session::new(client_id.clone(), core.options.session.receive_maximum.get().into()));
@@ -142,6 +149,13 @@ fn restore_session(core: &Core, stored: StoredSession, gone_for: u32) {
         world.routes.subscribe(filter, &session, *options);
     }
     session.standing().subscriptions = subscriptions;
-    session.restore(queue);
+    let mut count = |message: Arc<Message>| {
+        let known = counted.entry(Arc::as_ptr(&message).addr()).or_insert_with(|| {
+            let counted = Arc::new((*message).clone().counted(core.queue_limits.budget));
+            (message, counted)
+        });
+        Arc::clone(&known.1)
+    };
+    session.restore(queue.into_iter().map(|(sequence, message)| (sequence, count(message))));
     world.sessions().insert(client_id, session);
 }

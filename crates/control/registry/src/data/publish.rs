@@ -1,6 +1,5 @@
 //! `Publish`: a message sent over HTTPS.
 
-use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -74,7 +73,7 @@ fn message(input: &Input, topic: &str, retain: bool) -> Result<Message, ApiError
     if let Some(text) = input.text("userProperties") {
         properties.user_properties = user_properties(text).ok_or_else(|| invalid("userProperties"))?;
     }
-    let message = Message { at: Instant::now(), ..Message::new(topic, payload) }.with_qos(qos);
+    let message = Message::new(topic, payload).with_qos(qos);
     let message = message.with_properties(properties);
     Ok(if retain { message.retained() } else { message })
 }

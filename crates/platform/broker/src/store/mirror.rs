@@ -73,8 +73,6 @@ impl Mirror {
                 }
             }
             Record::Enqueued { targets, message } => {
-                // A kept message must not keep the read buffer it came in.
-                let message = Arc::new(message.unpinned());
                 for (session, sequence) in targets {
                     if let Some(mirrored) = self.sessions.get_mut(&session) {
                         mirrored.queue.insert(sequence, Arc::clone(&message));

@@ -12,6 +12,7 @@ use marram_mqtt::{
 use super::Record;
 use crate::authorize::Tenant;
 use crate::broker::epoch_secs;
+use crate::budget::Charge;
 use crate::message::Message;
 
 const OPENED: u8 = 1;
@@ -199,6 +200,7 @@ fn get_message(body: &mut Bytes) -> Option<Arc<Message>> {
         retain: publish.retain,
         properties: (!publish.properties.is_empty()).then(|| Box::new(publish.properties)),
         at: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
+        charge: Charge::default(),
     };
     Some(Arc::new(message))
 }
