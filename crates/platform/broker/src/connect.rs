@@ -341,6 +341,8 @@ impl Attached {
         connection.send_packet_maximum = terms.send_packet_maximum;
         connection.permit = Some(self.permit);
         connection.will = self.will;
+        // A client may send on before it has seen the CONNACK.
+        connection.leftover = !read.bytes.is_empty();
         connection.read = read;
         connection.expiry_asked = terms.session_expiry_secs > 0;
         if aliases {

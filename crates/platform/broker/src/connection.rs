@@ -112,6 +112,8 @@ pub(crate) struct Connection<T> {
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     pub(crate) will: Option<PendingWill>,
     pub(crate) read: ReadBuffer,
+    /// Work stopped before all packets of `read` were through.
+    pub(crate) leftover: bool,
     pub(crate) out: BytesMut,
     /// Bytes of `out` that are counted.
     unwritten: usize,
@@ -161,6 +163,7 @@ impl<T: Transport> Connection<T> {
             permit: None,
             will: None,
             read: ReadBuffer::default(),
+            leftover: false,
             out: BytesMut::new(),
             unwritten: 0,
             backlog: VecDeque::new(),
@@ -216,22 +219,26 @@ impl<T: Transport> Connection<T> {
             }
             let mut progress = false;
             if self.may_read(cx) {
-                // Packets may be left over from a time when we were not allowed to go on.
-                let leftover = !self.read.bytes.is_empty();
-                match self.transport.poll_read(cx, &mut self.read) {
-                    Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(End::lost()),
-                    Poll::Ready(Ok(_)) => {
-                        reads += 1;
-                        progress = true;
-                        self.session.last_heard.store(self.core.clock.now(), Ordering::Relaxed);
+                // Packets may be left over from a time when we were not allowed to go on. They come first: what is read
+                // besides would pile up in front of a receiver that is waited for again and again.
+                let leftover = std::mem::take(&mut self.leftover);
+                if !leftover {
+                    match self.transport.poll_read(cx, &mut self.read) {
+                        Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(End::lost()),
+                        Poll::Ready(Ok(_)) => {
+                            reads += 1;
+                            progress = true;
+                            self.session.last_heard.store(self.core.clock.now(), Ordering::Relaxed);
+                        }
+                        Poll::Pending => {}
                     }
-                    Poll::Pending => {}
                 }
                 if progress || leftover {
                     let worked = self.work();
                     self.batch.finish(&self.core);
                     match worked {
-                        Ok(any) => progress |= any,
+                        // After what was left over there may be more to read, though that was not one whole packet.
+                        Ok(any) => progress |= any || leftover,
                         Err(end) => return Poll::Ready(end),
                     }
                 }

@@ -62,6 +62,7 @@ impl<T: Transport> Connection<T> {
             // A full receiver is waited for before the next packet: many publishers with a batch each would bury it.
             let waits = self.batch.congested.is_some() || self.pace.as_ref().is_some_and(|pace| pace.is_paused());
             if waits || !self.may_owe() {
+                self.leftover = true;
                 break Ok(any);
             }
             let frame = match next_frame(&self.read.bytes, maximum) {

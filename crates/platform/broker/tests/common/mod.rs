@@ -17,7 +17,7 @@ use marram_mqtt::{
 };
 use marram_mqtt_net::listen_plain;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Everything a test waits for happens within this.
@@ -103,6 +103,8 @@ pub struct Setup {
     pub options: BrokerOptions,
     pub store: Option<Arc<dyn SessionStore>>,
     pub interceptor: Option<Arc<dyn Interceptor>>,
+    /// The kernel buffers little of what clients do not read: it would swallow megabytes for each.
+    pub narrow: bool,
 }
 
 pub async fn start() -> TestBroker {
@@ -117,7 +119,12 @@ pub async fn start_with(setup: Setup) -> TestBroker {
         store: setup.store,
     };
     let broker = Broker::start(setup.options, ports).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    if setup.narrow {
+        socket.set_send_buffer_size(8192).unwrap();
+    }
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(1024).unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(listen_plain(listener, broker.clone(), std::future::pending()));
     TestBroker { broker, address, policy }
@@ -156,6 +163,14 @@ impl Peer {
         Self { stream, version, buffer: BytesMut::new(), last_id: 0 }
     }
 
+    /// A connection whose buffers are soon full when nobody reads.
+    pub async fn dial_narrow(address: SocketAddr, version: Version) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = socket.connect(address).await.unwrap();
+        Self { stream, version, buffer: BytesMut::new(), last_id: 0 }
+    }
+
     pub async fn connect(&mut self, connect: Connect) -> ConnAck {
         self.send(Packet::Connect(Box::new(connect))).await;
         match self.recv().await {
@@ -177,11 +192,16 @@ impl Peer {
 
     /// The next packet; `None` when the broker closed.
     pub async fn recv(&mut self) -> Option<Packet> {
+        self.recv_for(DEADLINE).await
+    }
+
+    /// The same, with another deadline.
+    pub async fn recv_for(&mut self, deadline: Duration) -> Option<Packet> {
         loop {
             if let Some(packet) = decode(self.version, &mut self.buffer, 1 << 24).unwrap() {
                 return Some(packet);
             }
-            let read = timeout(DEADLINE, self.stream.read_buf(&mut self.buffer)).await.expect("a packet in time");
+            let read = timeout(deadline, self.stream.read_buf(&mut self.buffer)).await.expect("a packet in time");
             if !matches!(read, Ok(count) if count > 0) {
                 return None;
             }
