@@ -14,6 +14,8 @@ use crate::identity::user_principal;
 use crate::model::fold;
 use crate::principal::{Principal, PrincipalKind};
 
+/// What the answer would depend on and is not asked: a simulation without it would be of something else.
+const NOT_ASKED: [&str; 2] = ["OrderedOrganizationPolicyInputList", "PolicyExclusionList"];
 /// Most pairs of action and resource one call may ask about.
 const MAX_PAIRS: usize = 1000;
 
@@ -98,6 +100,12 @@ impl Iam<'_> {
         }
         if actions.is_empty() || actions.len().saturating_mul(resources.len()) > MAX_PAIRS {
             return Err(ApiError::new("InvalidInput", 400, format!("Ask about 1 to {MAX_PAIRS} pairs at once.")));
+        }
+        for member in NOT_ASKED {
+            if !self.args.structures(member)?.is_empty() {
+                let message = format!("{member} is not supported by this endpoint");
+                return Err(ApiError::new("InvalidInput", 400, message));
+            }
         }
         let boundary = self.compile("PermissionsBoundaryPolicyInputList", PolicyKind::Identity)?.into_iter().next();
         let boundary = boundary.or_else(|| authority.boundary.clone());
