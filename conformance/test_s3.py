@@ -130,6 +130,94 @@ def test_ranges_and_conditions(s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"y", IfMatch=etag)
 
 
+def test_conditions_on_what_goes(s3, bucket):
+    """CP 9.1: what is deleted, overwritten or copied over is what the client knows, or nothing happens."""
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"known")["ETag"]
+    assert code(s3.delete_object, Bucket=bucket, Key="k", IfMatch='"other"') == "PreconditionFailed"
+    assert code(s3.delete_object, Bucket=bucket, Key="absent", IfMatch="*") == "PreconditionFailed"
+    told = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", "ETag": "other"}, {"Key": "absent"}]})
+    assert [(entry["Key"], entry["Code"]) for entry in told["Errors"]] == [("k", "PreconditionFailed")]
+    assert [entry["Key"] for entry in told["Deleted"]] == ["absent"]
+    s3.put_object(Bucket=bucket, Key="from", Body=b"from")
+    source = {"Bucket": bucket, "Key": "from"}
+    assert code(s3.copy_object, Bucket=bucket, Key="k", CopySource=source, IfNoneMatch="*") == "PreconditionFailed"
+    assert code(s3.copy_object, Bucket=bucket, Key="k", CopySource=source, IfMatch='"other"') == "PreconditionFailed"
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"known"
+    s3.copy_object(Bucket=bucket, Key="k", CopySource=source, IfMatch=etag)
+    etag = s3.head_object(Bucket=bucket, Key="k")["ETag"]
+    s3.delete_object(Bucket=bucket, Key="k", IfMatch=etag)
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "from", "ETag": etag}]})
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_the_expected_owner(s3, marram, bucket):
+    """CP 9.1: a bucket of somebody else by the same name gets and gives nothing."""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"kept", ExpectedBucketOwner=marram.account)
+    place, wrong = {"Bucket": bucket, "Key": "k"}, {"ExpectedBucketOwner": "111111111111"}
+    for call, arguments in [
+        (s3.put_object, {**place, "Body": b"x"}), (s3.get_object, place), (s3.delete_object, place),
+        (s3.delete_objects, {"Bucket": bucket, "Delete": {"Objects": [{"Key": "k"}]}}),
+        (s3.list_objects_v2, {"Bucket": bucket}), (s3.delete_bucket, {"Bucket": bucket}),
+        (s3.put_bucket_policy, {"Bucket": bucket, "Policy": "{}"}), (s3.create_multipart_upload, place),
+        (s3.copy_object, {**place, "CopySource": {"Bucket": bucket, "Key": "x"}}),
+    ]:
+        assert code(call, **arguments, **wrong) == "AccessDenied", call.__name__
+    assert code(s3.copy_object, Bucket=bucket, Key="x", CopySource=place, ExpectedSourceBucketOwner="111111111111") \
+        == "AccessDenied"
+    assert s3.get_object(**place, ExpectedBucketOwner=marram.account)["Body"].read() == b"kept"
+
+
+def test_pages_of_buckets(s3, bucket):
+    for letter in "abc":
+        s3.create_bucket(Bucket=f"{bucket}-page-{letter}")
+    pages = s3.get_paginator("list_buckets").paginate(Prefix=f"{bucket}-page-", PaginationConfig={"PageSize": 2})
+    assert [[held["Name"][-1] for held in page["Buckets"]] for page in pages] == [["a", "b"], ["c"]]
+    assert s3.list_buckets(BucketRegion="mars-north-1")["Buckets"] == []
+
+
+@pytest.mark.parametrize("name", ["console", "healthz", "metrics", "mqtt", "favicon.ico", "robots.txt"])
+def test_paths_of_ours_are_no_buckets(s3, name):
+    """SEC-97: nothing of a tenant answers below the console, or where the installation does."""
+    assert code(s3.create_bucket, Bucket=name) == "InvalidBucketName"
+    assert code(s3.put_object, Bucket=name, Key="sw.js", Body=b"x") == "InvalidBucketName"
+    assert code(s3.get_object, Bucket=name, Key="sw.js") == "InvalidBucketName"
+
+
+#: What makes an answer data for every browser (SEC-97).
+INERT = {"content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+         "x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
+
+
+def test_no_answer_runs_in_a_browser(marram, s3, bucket):
+    """SEC-97: objects share the console's origin; a browser saves them or looks at them, and runs none."""
+    s3.put_object(Bucket=bucket, Key="p.html", Body=b"<script>1</script>", ContentType="text/html",
+                  ContentDisposition='inline; filename="p.html"')
+    v4 = marram.client("s3", signature_version="s3v4")
+    url = v4.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "p.html"})
+    pool = http(marram)
+    opened = pool.request("GET", url, headers={"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"})
+    assert (opened.status, opened.headers["content-disposition"]) == (200, 'attachment; filename="p.html"')
+    plain = pool.request("GET", url)
+    assert (plain.status, plain.headers["content-disposition"]) == (200, 'inline; filename="p.html"')
+    for destination in ("script", "serviceworker", "sharedworker", "worker", "style", "object", "embed", "frame",
+                        "iframe", "manifest", "font", "xslt", "audioworklet", "not-invented-yet"):
+        refused = pool.request("GET", url, headers={"sec-fetch-dest": destination})
+        assert refused.status == 403 and b"<Code>AccessDenied</Code>" in refused.data, destination
+    assert pool.request("GET", url, headers={"service-worker": "script"}).status == 403
+    endpoint = marram.environment["AWS_ENDPOINT_URL"]
+    forged = url.replace("Signature=", "Signature=0")
+    nowhere = v4.generate_presigned_url("get_object", Params={"Bucket": "console", "Key": "sw.js"})
+    for path in (url, forged, nowhere, f"{endpoint}/healthz", f"{endpoint}/metrics", f"{endpoint}/things/x/shadow",
+                 f"{endpoint}/nothing", f"{endpoint}/-/shared/x"):
+        answer = pool.request("GET", path)
+        assert {name: answer.headers.get(name) for name in INERT} == INERT, path
+    assert pool.request("GET", nowhere).status == 400
+    assert pool.request("GET", f"{endpoint}/console/", headers={"service-worker": "script"}).status == 403
+    # Where the host names a bucket, no path is the console's.
+    hosted = pool.request("GET", f"{endpoint}/console/", headers={"host": f"{bucket}.localhost"})
+    assert hosted.status == 403 and hosted.headers["content-security-policy"] == INERT["content-security-policy"]
+
+
 @pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
 def test_checksums_come_back(s3, bucket, algorithm):
     """CP 2.3: the trailer is checked, kept and answered; the client checks it once more."""
@@ -146,10 +234,29 @@ def test_wrong_checksums_are_refused(s3, bucket):
 
 
 def test_what_is_not_built_says_so(s3, bucket):
+    """CP 9.1, 13: refused, and nothing done."""
     assert code(s3.put_object, Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="AES256") == "NotImplemented"
     assert code(s3.put_object, Bucket=bucket, Key="k", Body=b"x", Tagging="a=b") == "NotImplemented"
     assert code(s3.get_bucket_versioning, Bucket=bucket) == "NotImplemented"
     assert code(s3.get_object_tagging, Bucket=bucket, Key="k") == "NotImplemented"
+    s3.put_object(Bucket=bucket, Key="kept", Body=b"kept")
+    other = {"Bucket": bucket, "Key": "kept"}
+    for call, arguments in [
+        (s3.put_object_annotation, {**other, "AnnotationName": "a", "AnnotationPayload": b"note"}),
+        (s3.delete_object_annotation, {**other, "AnnotationName": "a"}),
+        (s3.rename_object, {**other, "RenameSource": f"/{bucket}/absent"}),
+        (s3.put_object, {**other, "Body": b"x", "WriteOffsetBytes": 4}),
+        (s3.put_object, {**other, "Body": b"x", "ChecksumSHA512": "x"}),
+        (s3.delete_object, {**other, "IfMatchSize": 1}),
+        (s3.delete_objects, {"Bucket": bucket, "Delete": {"Objects": [{"Key": "kept", "Size": 1}]}}),
+        (s3.delete_bucket_metadata_table_configuration, {"Bucket": bucket}),
+        (s3.create_bucket, {"Bucket": f"{bucket}-x", "ObjectOwnership": "ObjectWriter"}),
+        (s3.create_bucket, {"Bucket": f"{bucket}-x",
+                            "CreateBucketConfiguration": {"Tags": [{"Key": "a", "Value": "b"}]}}),
+    ]:
+        assert code(call, **arguments) == "NotImplemented", (call.__name__, arguments)
+    assert s3.get_object(**other)["Body"].read() == b"kept"
+    assert code(s3.get_bucket_location, Bucket=f"{bucket}-x") == "NoSuchBucket"
     assert code(s3.put_object, Bucket=bucket, Key="k" * 1025, Body=b"x") == "KeyTooLongError"
     assert code(s3.put_object, Bucket=bucket, Key="k", Body=b"x", Metadata={"m": "x" * 3000}) == "MetadataTooLarge"
 
@@ -342,7 +449,7 @@ def test_signatures(marram, s3, make_user, bucket):
     assert code(nobody.put_object, Bucket=bucket, Key="k", Body=b"x") == "AccessDenied"
     assert code(nobody.delete_object, Bucket=bucket, Key="k") == "AccessDenied"
     assert code(nobody.delete_objects, Bucket=bucket, Delete={"Objects": [{"Key": "k"}]}) == "AccessDenied"
-    assert code(nobody.get_bucket_versioning, Bucket=bucket) == "AccessDenied"
+    assert code(nobody.get_bucket_versioning, Bucket=bucket) == "NotImplemented"
 
 
 def test_concurrent_writers_of_one_content(s3, bucket):

@@ -5,11 +5,12 @@ use marram_identity::{CallContext, CallError, Grant};
 use marram_store::params;
 use marram_types::{AccountId, Timestamp};
 
-use crate::address::is_bucket_name;
 use crate::reply::{Content, Reply};
 use crate::service::{Call, arn};
 use crate::{fault, policy, xml};
 
+/// Largest page of buckets that may be asked for.
+const MAX_PAGE: usize = 10_000;
 /// Most buckets of an account.
 const MAX_BUCKETS: i64 = 1000;
 
@@ -18,6 +19,16 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let ctx = call.ctx;
     drop(ctx.authorize("s3:ListAllMyBuckets", "*", |_| {})?);
     let prefix = call.to.parameter("prefix").unwrap_or("");
+    let limit = match call.to.parameter("max-buckets") {
+        None => usize::MAX,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=MAX_PAGE).contains(limit))
+            .ok_or_else(|| fault::invalid_argument("max-buckets must be an integer between 1 and 10000"))?,
+    };
+    let after = call.to.parameter("continuation-token").unwrap_or("");
+    let here = call.to.parameter("bucket-region").is_none_or(|region| region == ctx.region.as_str());
     let buckets = ctx.read(|snapshot| {
         snapshot.query_all(
             "SELECT name, created_at FROM s3_bucket WHERE account = $1 ORDER BY name LIMIT $2",
@@ -27,9 +38,18 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     })?;
     let mut document = xml::Document::new("ListAllMyBucketsResult");
     document.open("Owner").text("ID", ctx.account.as_str()).close().open("Buckets");
-    for (name, created) in buckets.iter().filter(|(name, _)| name.starts_with(prefix)) {
+    let mut matching = buckets.iter().filter(|(name, _)| here && name.starts_with(prefix) && name.as_str() > after);
+    let page: Vec<_> = matching.by_ref().take(limit).collect();
+    for (name, created) in &page {
         document.open("Bucket").text("Name", name).text("CreationDate", created.rfc3339_millis());
         document.text("BucketRegion", ctx.region.as_str()).close();
+    }
+    document.close();
+    if let Some((last, _)) = page.last().filter(|_| matching.next().is_some()) {
+        document.text("ContinuationToken", last);
+    }
+    if !prefix.is_empty() {
+        document.text("Prefix", prefix);
     }
     Ok(Reply::xml(document.finish()))
 }
@@ -38,16 +58,19 @@ pub(crate) fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
 pub(crate) async fn create(call: &mut Call<'_>) -> Result<Reply, ApiError> {
     let (ctx, name) = (call.ctx, call.to.bucket.clone());
     let grant = ctx.authorize("s3:CreateBucket", &arn(ctx, &name, None), |_| {})?;
-    if !is_bucket_name(&name) {
-        return Err(fault::invalid_bucket_name());
-    }
     private_acl(call)?;
     if call.header("x-amz-bucket-object-lock-enabled").is_some_and(|value| value == "true") {
         return Err(fault::not_implemented("Object lock"));
     }
+    if call.header("x-amz-object-ownership").is_some_and(|owner| owner != "BucketOwnerEnforced") {
+        return Err(fault::not_implemented("Another owner of objects than the bucket's"));
+    }
     let body = call.document().await?;
     if !body.is_empty() {
         let document = xml::parse(&body, "CreateBucketConfiguration")?;
+        if let Some(other) = document.children.iter().find(|child| child.name != "LocationConstraint") {
+            return Err(fault::not_implemented(&other.name));
+        }
         let wanted = document.child("LocationConstraint").unwrap_or("");
         if !wanted.is_empty() && wanted != ctx.region.as_str() {
             return Err(fault::illegal_location());
@@ -90,10 +113,9 @@ pub(crate) async fn insert(ctx: &CallContext, grant: Grant, name: String) -> Res
 
 /// Only what is the case anyhow may be asked for: access control lists are off.
 pub(crate) fn private_acl(call: &Call<'_>) -> Result<(), ApiError> {
-    let grants = ["x-amz-grant-full-control", "x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp"];
+    let grants = call.headers.iter().any(|(name, _)| name.starts_with("x-amz-grant-"));
     let acl = call.header("x-amz-acl").unwrap_or("private");
-    if !matches!(acl, "private" | "bucket-owner-full-control") || grants.iter().any(|name| call.header(name).is_some())
-    {
+    if !matches!(acl, "private" | "bucket-owner-full-control") || grants {
         return Err(fault::acl_not_supported());
     }
     Ok(())

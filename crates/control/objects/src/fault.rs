@@ -31,6 +31,7 @@ refusals! {
     malformed_xml => "MalformedXML", 400, "The XML you provided was not well-formed or did not have the expected elements";
     method_not_allowed => "MethodNotAllowed", 405, "The specified method is not allowed against this resource.";
     precondition_failed => "PreconditionFailed", 412, "At least one of the pre-conditions you specified did not hold";
+    conflict => "ConditionalRequestConflict", 409, "The object changed while the request was under way. Please retry.";
     not_modified => "NotModified", 304, "Not modified";
     key_too_long => "KeyTooLongError", 400, "Your key is too long";
     metadata_too_large => "MetadataTooLarge", 400, "Your metadata headers exceed the maximum allowed metadata size";

@@ -8,8 +8,8 @@
 //! * An acknowledged write is durable: the file is synced before the row is committed.
 //! * [`Objects::share`] hands a content to a bearer of a short URL for a while: artifacts and large documents of devices.
 //!
-//! Not built: versions, tags, access control lists, encryption headers, copies of parts. They answer `NotImplemented` or
-//! the code S3 uses for a feature that is off.
+//! Not built: versions, tags, access control lists, encryption headers, copies of parts, and every query parameter and header
+//! that [`marram_aws_api::s3`] does not list for the operation. They answer `NotImplemented`, and nothing is done.
 
 mod address;
 mod blob;

@@ -5,7 +5,7 @@ mod get;
 mod put;
 mod remove;
 
-pub(crate) use condition::range;
+pub(crate) use condition::{check_write, range};
 pub(crate) use get::get;
 pub(crate) use put::{Stored, column, copy, put, stored_headers, write};
 pub(crate) use remove::{delete, delete_many, remove};

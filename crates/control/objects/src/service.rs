@@ -22,7 +22,7 @@ use marram_store::{Store, params};
 use marram_types::{AccountId, Region, RequestId, SharedClock, Timestamp, random_hex};
 use serde_json::{Map, Value, json};
 
-use crate::address::{SHARED_PREFIX, claims, is_bucket_name, virtual_bucket};
+use crate::address::{SERVICES, SHARED_PREFIX, claims, is_bucket_name, virtual_bucket};
 use crate::blob::Blobs;
 use crate::checksum::Algorithm;
 use crate::chunked::ChunkSigner;
@@ -32,6 +32,8 @@ use crate::{bucket, fault, list, multipart, object, policy};
 
 /// Largest object unless said otherwise: 5 GiB (control-plane-api 10.4).
 pub const DEFAULT_MAX_OBJECT: u64 = 5 << 30;
+/// Headers that name the account a bucket must belong to.
+const OWNERS: [&str; 2] = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"];
 /// Longest key, in bytes.
 pub(crate) const MAX_KEY: usize = 1024;
 /// Longest `User-Agent` that is kept, in bytes.
@@ -109,6 +111,7 @@ pub(crate) struct Call<'a> {
     pub(crate) objects: &'a Objects,
     pub(crate) ctx: &'a CallContext,
     pub(crate) to: &'a Addressed,
+    /// Those of the request, and those a presigned URL carries.
     pub(crate) headers: &'a [(&'a str, &'a str)],
     check: BodyCheck,
     signer: Option<ChunkSigner>,
@@ -215,11 +218,13 @@ impl Objects {
                     let event = routed.as_ref().map_or("Unknown", |to| to.operation.name);
                     self.note_refused(&presented, event, request_id, now, peer, &request, &error);
                 }
-                return (finish(reply::error(&error, request.path, &shown)), false);
+                return (finish(parting(&request, reply::error(&error, request.path, &shown))), false);
             }
         };
+        let service = &presented.scope().service;
         let to = match routed {
-            Ok(to) => to,
+            Ok(to) if service == SERVICES[0] => to,
+            Ok(to) => Addressed { unknown: Some(service.to_string()), ..to },
             Err(why) => {
                 let error = match why {
                     Unroutable::Undecodable => ApiError::new("InvalidURI", 400, "Couldn't parse the specified URI."),
@@ -252,7 +257,9 @@ impl Objects {
             scope: presented.scope().text(),
             previous: verified.signature,
         });
-        let mut call = Call { objects: self, ctx: &ctx, to: &to, headers: &texts, check: verified.body, signer, body };
+        let hoisted = to.hoisted.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let said: Vec<(&str, &str)> = texts.iter().copied().chain(hoisted).collect();
+        let mut call = Call { objects: self, ctx: &ctx, to: &to, headers: &said, check: verified.body, signer, body };
         let outcome = call.run().await;
         if outcome.is_err() && request.header("expect").is_none() {
             // A client that is still sending would not read the refusal.
@@ -263,8 +270,8 @@ impl Objects {
             Err(error) => Err(error.clone()),
         };
         ctx.finish(&recorded);
-        let reply = outcome.unwrap_or_else(|error| reply::error(&error, request.path, &shown));
-        (finish(reply), true)
+        let refused = |error| parting(&request, reply::error(&error, request.path, &shown));
+        (finish(outcome.unwrap_or_else(refused)), true)
     }
 
     #[expect(clippy::type_complexity, reason = "what a good signature proves")]
@@ -277,7 +284,7 @@ impl Objects {
     {
         let presented = Presented::parse(signed).map_err(|failure| (failure, None))?;
         let regions = [self.inner.options.region.as_str()];
-        let expect = Expectation { regions: &regions, services: &["s3"], unsigned_payload: true };
+        let expect = Expectation { regions: &regions, services: &SERVICES, unsigned_payload: true };
         let asked = Admission {
             presented: &presented,
             request: signed,
@@ -336,7 +343,10 @@ impl StreamService for Objects {
 impl Call<'_> {
     async fn run(&mut self) -> Result<Reply, ApiError> {
         let to = self.to;
-        if !to.bucket.is_empty() && to.operation.name != "CreateBucket" && !is_bucket_name(&to.bucket) {
+        if let Some(name) = &to.unknown {
+            return Err(fault::not_implemented(&format!("What {name} asks for")));
+        }
+        if !to.bucket.is_empty() && !is_bucket_name(&to.bucket) {
             return Err(fault::invalid_bucket_name());
         }
         if to.key.len() > MAX_KEY {
@@ -349,6 +359,12 @@ impl Call<'_> {
             && version != "null"
         {
             return Err(fault::no_such_version());
+        }
+        for header in OWNERS {
+            // A bucket of another account is nobody's business here, so only the caller's can be the right one.
+            if self.header(header).is_some_and(|owner| owner != self.ctx.account.as_str()) {
+                return Err(ApiError::access_denied("The bucket is not the expected account's"));
+            }
         }
         match to.operation.name {
             "ListBuckets" => bucket::list(self),
@@ -371,11 +387,7 @@ impl Call<'_> {
             "AbortMultipartUpload" => multipart::abort(self).await,
             "ListParts" => multipart::list_parts(self),
             "ListMultipartUploads" => multipart::list_uploads(self),
-            _ => {
-                // Asked before it is told: what exists here is nobody's business without permission.
-                let (_, _) = self.permit(self.to.operation.iam_action)?;
-                Err(fault::not_implemented("A header or query parameter you provided"))
-            }
+            _ => Err(fault::not_implemented("This operation")),
         }
     }
 
@@ -426,8 +438,9 @@ impl Call<'_> {
         limit: u64,
     ) -> Result<crate::blob::Received, ApiError> {
         let mut wanted = wanted;
-        if let Some(names) = self.header("x-amz-trailer") {
-            wanted.extend(names.split(',').filter_map(|name| Algorithm::from_header(name.trim())));
+        for name in self.header("x-amz-trailer").into_iter().flat_map(|names| names.split(',')).map(str::trim) {
+            let known = Algorithm::from_header(name);
+            wanted.push(known.ok_or_else(|| fault::not_implemented(&format!("The trailer {name}")))?);
         }
         let checksums: Vec<(Algorithm, String)> = Algorithm::ALL
             .into_iter()
@@ -458,6 +471,12 @@ impl Call<'_> {
         };
         crate::receive::receive(&self.objects.inner.blobs, &mut self.body, announced, limit).await
     }
+}
+
+/// A refusal as it goes to its client. One that waits for leave to send its body is told to go on with another connection:
+/// this one is not read any further.
+fn parting(request: &ApiRequest<'_>, refusal: Reply) -> Reply {
+    if request.header("expect").is_some() { refusal.with("connection", "close") } else { refusal }
 }
 
 /// `arn:aws:s3:::bucket/key`.

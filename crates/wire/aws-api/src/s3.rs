@@ -3,6 +3,8 @@
 //! Written by hand: the operations of the first tier are few, their bodies are streams, and what names an operation is a method
 //! together with the presence of a query parameter or a header, which the generated tables cannot say.
 
+mod accepts;
+
 use percent_encoding::percent_decode_str;
 
 use crate::encode::xml::escape;
@@ -29,6 +31,9 @@ pub static SERVICE: Service = Service {
     operations: &OPERATIONS,
     errors: &[],
 };
+
+/// The header that makes a write a copy.
+const COPY_SOURCE: &str = "x-amz-copy-source";
 
 const BUCKET: &str = "/{Bucket}";
 const OBJECT: &str = "/{Bucket}/{Key+}";
@@ -88,37 +93,6 @@ static OPERATIONS: [Operation; 25] = [
     operation("UploadPart", "PUT", OBJECT, 200, "s3:PutObject", DEFAULT_BODY_LIMIT),
 ];
 
-/// Query parameters that turn a request into another operation than the plain one of its method, and that are not built.
-const SUBRESOURCES: &[&str] = &[
-    "accelerate",
-    "acl",
-    "analytics",
-    "attributes",
-    "cors",
-    "encryption",
-    "intelligent-tiering",
-    "inventory",
-    "legal-hold",
-    "lifecycle",
-    "logging",
-    "metrics",
-    "notification",
-    "object-lock",
-    "ownershipControls",
-    "policyStatus",
-    "publicAccessBlock",
-    "replication",
-    "requestPayment",
-    "restore",
-    "retention",
-    "select",
-    "tagging",
-    "torrent",
-    "versioning",
-    "versions",
-    "website",
-];
-
 /// A routed request of the object store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addressed {
@@ -130,6 +104,10 @@ pub struct Addressed {
     pub key: String,
     /// Decoded query parameters in order, those of a presigned URL left out.
     pub query: Vec<(String, String)>,
+    /// Headers that a presigned URL carries as query parameters, names in lower case.
+    pub hoisted: Vec<(String, String)>,
+    /// The query parameter or header for which the operation is an unknown one.
+    pub unknown: Option<String>,
 }
 
 impl Addressed {
@@ -150,7 +128,8 @@ pub enum Unroutable {
     Method,
 }
 
-/// Which operation a request asks for. `virtual_bucket` is the bucket named by the host, if it was.
+/// Which operation a request asks for. `virtual_bucket` is the bucket named by the host, if it was. A request with a query
+/// parameter or a header that its operation takes no notice of asks for one that is not built.
 ///
 /// # Errors
 /// [`Unroutable`].
@@ -165,21 +144,24 @@ pub fn route(request: &Request<'_>, virtual_bucket: Option<&str>) -> Result<Addr
         }
     };
     let key = decode(key).map_err(|_| Unroutable::Undecodable)?;
-    let mut query = Vec::new();
+    let (mut query, mut hoisted) = (Vec::new(), Vec::new());
     for pair in request.query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode(name).map_err(|_| Unroutable::Undecodable)?;
-        if !name.starts_with("X-Amz-") {
-            query.push((name, decode(value).map_err(|_| Unroutable::Undecodable)?));
+        if accepts::is_signature(&name) {
+            continue;
+        }
+        let value = decode(value).map_err(|_| Unroutable::Undecodable)?;
+        match name.to_ascii_lowercase() {
+            header if header.starts_with("x-amz-") => hoisted.push((header, value)),
+            _ => query.push((name, value)),
         }
     }
     let has = |name: &str| query.iter().any(|(known, _)| known == name);
-    let unknown = SUBRESOURCES.iter().any(|name| has(name));
-    let name = match (request.method, bucket.is_empty(), key.is_empty()) {
+    let is_copy = request.header(COPY_SOURCE).is_some() || hoisted.iter().any(|(name, _)| name == COPY_SOURCE);
+    let plain = match (request.method, bucket.is_empty(), key.is_empty()) {
         ("GET", true, true) => "ListBuckets",
         (_, true, _) => "UnknownServiceOperation",
-        (_, false, true) if unknown => "UnknownBucketOperation",
-        (_, false, false) if unknown => "UnknownObjectOperation",
         ("GET", false, true) if has("location") => "GetBucketLocation",
         ("GET", false, true) if has("policy") => "GetBucketPolicy",
         ("GET", false, true) if has("uploads") => "ListMultipartUploads",
@@ -195,11 +177,8 @@ pub fn route(request: &Request<'_>, virtual_bucket: Option<&str>) -> Result<Addr
         ("GET", false, false) if has("uploadId") => "ListParts",
         ("GET", false, false) => "GetObject",
         ("HEAD", false, false) => "HeadObject",
-        ("PUT", false, false) if has("uploadId") && request.header("x-amz-copy-source").is_some() => {
-            "UnknownObjectOperation"
-        }
         ("PUT", false, false) if has("uploadId") => "UploadPart",
-        ("PUT", false, false) if request.header("x-amz-copy-source").is_some() => "CopyObject",
+        ("PUT", false, false) if is_copy => "CopyObject",
         ("PUT", false, false) => "PutObject",
         ("DELETE", false, false) if has("uploadId") => "AbortMultipartUpload",
         ("DELETE", false, false) => "DeleteObject",
@@ -208,8 +187,17 @@ pub fn route(request: &Request<'_>, virtual_bucket: Option<&str>) -> Result<Addr
         ("POST", false, false) => "UnknownObjectOperation",
         _ => return Err(Unroutable::Method),
     };
+    let parameters = query.iter().map(|(name, _)| name.as_str());
+    let headers = request.headers.iter().map(|(name, _)| *name).chain(hoisted.iter().map(|(name, _)| name.as_str()));
+    let unknown = accepts::unknown(plain, parameters, headers).map(str::to_owned);
+    let name = match (&unknown, bucket.is_empty(), key.is_empty()) {
+        (None, ..) => plain,
+        (_, true, _) => "UnknownServiceOperation",
+        (_, false, true) => "UnknownBucketOperation",
+        (_, false, false) => "UnknownObjectOperation",
+    };
     let operation = ServiceId::S3.operation(name).ok_or(Unroutable::Method)?;
-    Ok(Addressed { operation, bucket, key, query })
+    Ok(Addressed { operation, bucket, key, query, hoisted, unknown })
 }
 
 /// Appends the `<Error>` document: no namespace, as clients expect.
@@ -256,7 +244,6 @@ mod tests {
             ("GET", "/b", "", false, "ListObjects", "b", ""),
             ("GET", "/b/", "list-type=2&prefix=a%2F", false, "ListObjectsV2", "b", ""),
             ("GET", "/b", "location", false, "GetBucketLocation", "b", ""),
-            ("GET", "/b", "versioning=", false, "UnknownBucketOperation", "b", ""),
             ("POST", "/b", "delete=", false, "DeleteObjects", "b", ""),
             ("PUT", "/b//x/%C3%A4", "", false, "PutObject", "b", "/x/ä"),
             ("PUT", "/b/k", "", true, "CopyObject", "b", "k"),
@@ -266,6 +253,34 @@ mod tests {
             ("DELETE", "/b/k", "uploadId=u", false, "AbortMultipartUpload", "b", "k"),
         ] {
             assert_eq!(routed(method, path, query, copy), (name, bucket.to_owned(), key.to_owned()), "{path}?{query}");
+        }
+    }
+
+    /// CP 9.1, 13: what an operation takes no notice of makes it one that is not built, whatever it would have done without.
+    #[test]
+    fn what_is_not_known_is_not_carried_out() {
+        for (method, path, query, headers, wanted) in [
+            ("GET", "/b", "versioning=", &[][..], Some("versioning")),
+            ("GET", "/b", "list-type=3", &[], Some("list-type")),
+            ("DELETE", "/b", "metadataTable", &[], Some("metadataTable")),
+            ("PUT", "/b", "abac", &[], Some("abac")),
+            ("PUT", "/b/k", "annotation&annotationName=a", &[], Some("annotation")),
+            ("DELETE", "/b/k", "tomorrow", &[], Some("tomorrow")),
+            ("GET", "/", "max-directory-buckets=1", &[], Some("max-directory-buckets")),
+            ("PUT", "/b/k", "uploadId=u&partNumber=1", &[("x-amz-copy-source", "/a/b")], Some("x-amz-copy-source")),
+            ("PUT", "/b/k", "X-Amz-Date=1&X-Amz-Write-Offset-Bytes=8", &[], Some("x-amz-write-offset-bytes")),
+            ("PUT", "/b/k", "", &[("x-amz-write-offset-bytes", "8")], Some("x-amz-write-offset-bytes")),
+            ("PUT", "/b/k", "", &[("x-amz-checksum-sha512", "x")], Some("x-amz-checksum-sha512")),
+            ("PUT", "/b/k", "", &[("if-unmodified-since", "x")], Some("if-unmodified-since")),
+            ("PUT", "/b/k", "", &[("content-range", "bytes 0-1/2")], Some("content-range")),
+            ("PUT", "/b", "", &[("x-amz-expected-bucket-owner", "1")], Some("x-amz-expected-bucket-owner")),
+            ("DELETE", "/b/k", "", &[("x-amz-if-match-size", "8")], Some("x-amz-if-match-size")),
+            ("PUT", "/b/k", "x-id=PutObject", &[("x-amz-meta-any", "8"), ("x-amz-date", "x")], None),
+            ("GET", "/b/k", "versionId=null", &[("if-range", "x"), ("x-forwarded-for", "x")], None),
+        ] {
+            let found = route(&Request { method, path, query, headers, body: &[] }, None).unwrap();
+            assert_eq!(found.unknown.as_deref(), wanted, "{method} {path}?{query} {headers:?}");
+            assert_eq!(found.operation.name.starts_with("Unknown"), wanted.is_some(), "{}", found.operation.name);
         }
     }
 

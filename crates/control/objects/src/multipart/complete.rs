@@ -115,7 +115,15 @@ pub(crate) async fn complete(call: &mut Call<'_>) -> Result<Reply, ApiError> {
     let id = call.to.parameter("uploadId").unwrap_or_default().to_owned();
     let (key, now, blobs) = (call.to.key.clone(), call.ctx.now, call.objects.inner.blobs.clone());
     let limit = call.objects.inner.options.max_object;
-    let only_new = call.header("if-none-match").is_some_and(|tags| tags == "*");
+    let if_match = call.header("if-match").map(str::to_owned);
+    let if_none_match = call.header("if-none-match").map(str::to_owned);
+    let kind = call.header("x-amz-checksum-type").map(str::to_owned);
+    let announced = match call.header("x-amz-mp-object-size") {
+        None => None,
+        Some(text) => {
+            Some(text.parse::<u64>().map_err(|_| fault::invalid_argument("x-amz-mp-object-size is not a size"))?)
+        }
+    };
     let mut document = xml::Document::new("CompleteMultipartUploadResult");
     document.text("Location", format!("/{}/{key}", bucket.name)).text("Bucket", &bucket.name).text("Key", &key);
     let (etag, checksum) = call
@@ -127,6 +135,13 @@ pub(crate) async fn complete(call: &mut Call<'_>) -> Result<Reply, ApiError> {
             if size > limit {
                 return Err(fault::entity_too_large().into());
             }
+            if announced.is_some_and(|announced| announced != size) {
+                return Err(fault::invalid_request("x-amz-mp-object-size is not the size of the parts together").into());
+            }
+            let kept_kind = if upload.full_object { "FULL_OBJECT" } else { "COMPOSITE" };
+            if upload.algorithm.is_some() && kind.is_some_and(|kind| kind != kept_kind) {
+                return Err(fault::invalid_request("The checksum type is not the one the upload began with.").into());
+            }
             let etag = entity_tag(&parts);
             // A checksum of the whole would have to be combined or computed anew; none is better than a wrong one.
             let algorithm = upload.algorithm.filter(|_| !upload.full_object);
@@ -135,9 +150,7 @@ pub(crate) async fn complete(call: &mut Call<'_>) -> Result<Reply, ApiError> {
             let stored =
                 Stored { size, etag: etag.clone(), segments, headers: upload.headers, checksum: checksum.clone() };
             let existing = object::find(tx, &bucket.account, &bucket.name, &key)?;
-            if only_new && existing.is_some() {
-                return Err(fault::precondition_failed().into());
-            }
+            object::check_write(if_match.as_deref(), if_none_match.as_deref(), existing.as_ref())?;
             object::write(tx, &blobs, (&bucket.account, &bucket.name, &key), &stored, existing.as_ref(), now)?;
             forget(tx, &blobs, &bucket.account, &bucket.name, &key, &id)?;
             Ok((etag, checksum))

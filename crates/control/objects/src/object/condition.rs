@@ -54,7 +54,7 @@ fn check(
 }
 
 /// `If-None-Match: *` and `If-Match` on a write.
-pub(super) fn check_write(
+pub(crate) fn check_write(
     if_match: Option<&str>,
     if_none_match: Option<&str>,
     existing: Option<&Object>,
@@ -73,6 +73,20 @@ pub(super) fn check_write(
         (Some(tags), Some(object)) if names(tags, &object.etag) => Ok(()),
         _ => Err(fault::precondition_failed()),
     }
+}
+
+/// `If-Range`: whether the part that is asked for is one of the object as the client knows it.
+pub(super) fn is_known_version(call: &Call<'_>, object: &Object) -> bool {
+    match call.header("if-range") {
+        None => true,
+        Some(tag) if tag.starts_with('"') => tag.trim_matches('"') == object.etag,
+        Some(_) => moment(call, "if-range") == Some(object.modified_at.as_secs()),
+    }
+}
+
+/// `If-Match` on a deletion; what is not there matches nothing (RFC 9110).
+pub(super) fn may_go(if_match: Option<&str>, existing: Option<&Object>) -> bool {
+    if_match.is_none_or(|tags| existing.is_some_and(|object| names(tags, &object.etag)))
 }
 
 /// Whether a list of entity tags names this one.

@@ -2,7 +2,7 @@
 
 use marram_aws_api::ApiError;
 
-use super::condition::{check_read, range};
+use super::condition::{check_read, is_known_version, range};
 use super::{find, http_date};
 use crate::fault;
 use crate::reply::{Content, Reply};
@@ -41,7 +41,7 @@ pub(crate) fn get(call: &Call<'_>) -> Result<Reply, ApiError> {
         return Err(error);
     }
     let asked = match call.to.parameter("partNumber") {
-        None => range(call.header("range"), object.size)?,
+        None => range(call.header("range").filter(|_| is_known_version(call, &object)), object.size)?,
         Some(number) => {
             let index = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
             let index = index.filter(|index| *index < object.segments.len().max(1));

@@ -22,15 +22,6 @@ const MAX_METADATA: usize = 2 << 10;
 /// Headers that are kept with an object.
 const KEPT: [&str; 6] =
     ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
-/// Headers that ask for what is not built; leaving them unnoticed would promise it.
-const NOT_BUILT: [(&str, &str); 5] = [
-    ("x-amz-server-side-encryption", "Server-side encryption by header"),
-    ("x-amz-server-side-encryption-customer-algorithm", "Server-side encryption by header"),
-    ("x-amz-tagging", "Object tagging"),
-    ("x-amz-object-lock-mode", "Object lock"),
-    ("x-amz-website-redirect-location", "Website redirection"),
-];
-
 /// What a write puts down.
 pub(crate) struct Stored {
     pub(crate) size: u64,
@@ -42,11 +33,6 @@ pub(crate) struct Stored {
 
 /// The headers of a request that stay with the object.
 pub(crate) fn stored_headers(call: &Call<'_>) -> Result<Map<String, Value>, ApiError> {
-    for (header, what) in NOT_BUILT {
-        if call.header(header).is_some() {
-            return Err(fault::not_implemented(what));
-        }
-    }
     if call.header("x-amz-storage-class").is_some_and(|class| class != "STANDARD") {
         return Err(ApiError::new("InvalidStorageClass", 400, "The storage class you specified is not valid"));
     }
@@ -186,7 +172,13 @@ pub(crate) async fn copy(call: &Call<'_>) -> Result<Reply, ApiError> {
     let found = call.ctx.read(|snapshot| find(snapshot, &from.account, &from.name, from_key))?;
     let object = found.ok_or_else(fault::no_such_key)?;
     check_copy_source(call, &object)?;
-    let replace = call.header("x-amz-metadata-directive").is_some_and(|directive| directive == "REPLACE");
+    let replace = match call.header("x-amz-metadata-directive") {
+        None | Some("COPY") => false,
+        Some("REPLACE") => true,
+        Some(_) => return Err(fault::invalid_argument("Unknown metadata directive.")),
+    };
+    let if_match = call.header("if-match").map(str::to_owned);
+    let if_none_match = call.header("if-none-match").map(str::to_owned);
     let own = (from.name.as_str(), from_key) == (bucket.name.as_str(), call.to.key.as_str());
     if own && !replace {
         return Err(fault::invalid_request(
@@ -195,13 +187,18 @@ pub(crate) async fn copy(call: &Call<'_>) -> Result<Reply, ApiError> {
     }
     let given = stored_headers(call)?;
     let headers = if replace { given } else { object.headers.clone() };
-    let (from_name, from_key, etag) = (from.name, from_key.to_owned(), object.etag.clone());
+    let (from_name, from_key, known) = (from.name, from_key.to_owned(), (object.etag.clone(), object.modified_at));
+    let etag = object.etag.clone();
     let (key, now, blobs) = (call.to.key.clone(), call.ctx.now, call.objects.inner.blobs.clone());
     call.ctx
         .commit(grant, move |tx| {
             // The source as it is now: its contents are in use as long as its row stands.
             let source = find(tx, &bucket.account, &from_name, &from_key)?.ok_or_else(fault::no_such_key)?;
+            if (&source.etag, source.modified_at) != (&known.0, known.1) {
+                return Err(fault::conflict().into());
+            }
             let existing = find(tx, &bucket.account, &bucket.name, &key)?;
+            check_write(if_match.as_deref(), if_none_match.as_deref(), existing.as_ref())?;
             let Object { size, etag, segments, checksum, .. } = source;
             let stored = Stored { size, etag, segments, headers, checksum };
             write(tx, &blobs, (&bucket.account, &bucket.name, &key), &stored, existing.as_ref(), now)

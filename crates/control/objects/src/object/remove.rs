@@ -5,12 +5,15 @@ use marram_identity::CallError;
 use marram_store::{Tx, params};
 use marram_types::AccountId;
 
+use super::condition::may_go;
 use super::find;
 use crate::blob::{Blobs, drop_uses};
 use crate::reply::Reply;
 use crate::service::Call;
 use crate::{fault, xml};
 
+/// What a caller must be allowed besides to be told whether a condition holds.
+const CONDITION: &str = "s3:GetObject";
 /// Most keys of one request.
 const MAX_KEYS: usize = 1000;
 
@@ -29,9 +32,46 @@ pub(crate) fn remove(
 /// `DeleteObject`: what is not there is as good as deleted.
 pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, ApiError> {
     let (grant, bucket) = call.permit("s3:DeleteObject")?;
+    let if_match = call.header("if-match").map(str::to_owned);
+    if if_match.is_some() {
+        drop(call.permit(CONDITION)?);
+    }
     let (key, blobs) = (call.to.key.clone(), call.objects.inner.blobs.clone());
-    call.ctx.commit(grant, move |tx| remove(tx, &blobs, &bucket.account, &bucket.name, &key)).await?;
+    call.ctx
+        .commit(grant, move |tx| {
+            if !may_go(if_match.as_deref(), find(tx, &bucket.account, &bucket.name, &key)?.as_ref()) {
+                return Err(fault::precondition_failed().into());
+            }
+            remove(tx, &blobs, &bucket.account, &bucket.name, &key)
+        })
+        .await?;
     Ok(Reply::empty(204))
+}
+
+/// A key to be deleted.
+#[derive(Clone)]
+struct Doomed {
+    key: String,
+    version: Option<String>,
+    /// Deleted only while it has this entity tag.
+    etag: Option<String>,
+}
+
+/// The keys of a `Delete` document.
+fn doomed(document: &xml::Element) -> Result<Vec<Doomed>, ApiError> {
+    let mut keys = Vec::new();
+    for entry in document.all("Object") {
+        let known = ["Key", "VersionId", "ETag"];
+        if let Some(other) = entry.children.iter().find(|child| !known.contains(&child.name.as_str())) {
+            return Err(fault::not_implemented(&format!("{} of an object to delete", other.name)));
+        }
+        let text = |name: &str| entry.child(name).map(str::to_owned);
+        keys.push(Doomed { key: text("Key").unwrap_or_default(), version: text("VersionId"), etag: text("ETag") });
+    }
+    if keys.is_empty() || keys.len() > MAX_KEYS || keys.iter().any(|entry| entry.key.is_empty()) {
+        return Err(fault::malformed_xml());
+    }
+    Ok(keys)
 }
 
 /// `DeleteObjects`: each key is decided for itself; those that may be deleted go in one transaction.
@@ -44,48 +84,57 @@ pub(crate) async fn delete_many(call: &mut Call<'_>) -> Result<Reply, ApiError> 
     };
     let document = xml::parse(&body, "Delete")?;
     let quiet = document.child("Quiet") == Some("true");
-    let entries: Vec<(String, Option<String>)> = document
-        .all("Object")
-        .map(|entry| (entry.child("Key").unwrap_or_default().to_owned(), entry.child("VersionId").map(str::to_owned)))
-        .collect();
-    if entries.is_empty() || entries.len() > MAX_KEYS || entries.iter().any(|(key, _)| key.is_empty()) {
-        return Err(fault::malformed_xml());
-    }
-    let mut answer = xml::Document::new("DeleteResult");
     let mut allowed = Vec::new();
     let mut granted = None;
     let mut denied = None;
     let mut errors = Vec::new();
-    for (key, version) in entries {
-        if version.is_some_and(|version| version != "null") {
-            errors.push((key, fault::no_such_version()));
+    for entry in doomed(&document)? {
+        if entry.version.as_ref().is_some_and(|version| version != "null") {
+            errors.push((entry.key, fault::no_such_version()));
             continue;
         }
-        match call.objects.permit(call.ctx, "s3:DeleteObject", &call.to.bucket, Some(&key), |_| {}) {
+        let permit = |action| call.objects.permit(call.ctx, action, &call.to.bucket, Some(&entry.key), |_| {});
+        let conditional = if entry.etag.is_some() { permit(CONDITION).map(drop) } else { Ok(()) };
+        match conditional.and_then(|()| permit("s3:DeleteObject")) {
             Ok((grant, bucket)) => {
                 granted = Some((grant, bucket));
-                allowed.push(key);
+                allowed.push(entry);
             }
             Err(error) if error.code == "AccessDeniedException" => {
                 denied = Some(error.clone());
-                errors.push((key, ApiError::new("AccessDenied", 403, "Access Denied")));
+                errors.push((entry.key, ApiError::new("AccessDenied", 403, "Access Denied")));
             }
             Err(error) => return Err(error),
         }
     }
+    let mut deleted = Vec::new();
     match (granted, denied) {
         (Some((grant, bucket)), _) => {
-            let (keys, blobs) = (allowed.clone(), call.objects.inner.blobs.clone());
-            call.ctx
+            let blobs = call.objects.inner.blobs.clone();
+            let (gone, kept) = call
+                .ctx
                 .commit(grant, move |tx| {
-                    keys.iter().try_for_each(|key| remove(tx, &blobs, &bucket.account, &bucket.name, key))
+                    let (mut gone, mut kept) = (Vec::new(), Vec::new());
+                    for Doomed { key, etag, .. } in allowed {
+                        let existing = find(tx, &bucket.account, &bucket.name, &key)?;
+                        if may_go(etag.as_deref(), existing.as_ref()) {
+                            remove(tx, &blobs, &bucket.account, &bucket.name, &key)?;
+                            gone.push(key);
+                        } else {
+                            kept.push((key, fault::precondition_failed()));
+                        }
+                    }
+                    Ok((gone, kept))
                 })
                 .await?;
+            deleted = gone;
+            errors.extend(kept);
         }
         (None, Some(denied)) => return Err(denied),
         (None, None) => {}
     }
-    for key in allowed.iter().filter(|_| !quiet) {
+    let mut answer = xml::Document::new("DeleteResult");
+    for key in deleted.iter().filter(|_| !quiet) {
         answer.open("Deleted").text("Key", key).close();
     }
     for (key, error) in errors {
