@@ -103,6 +103,9 @@ def test_sign_in_is_on_the_record(fresh, administrator):
         ({"x_marram_csrf": "wrong"}, 403, "InvalidCsrfTokenException"),
         ({"origin": "https://evil.example"}, 403, "AccessDeniedException"),
         ({"sec_fetch_site": "cross-site"}, 403, "AccessDeniedException"),
+        ({"referer": "https://{host}/bucket/report.html"}, 403, "AccessDeniedException"),
+        ({"referer": "https://evil.example/console/"}, 403, "AccessDeniedException"),
+        ({"sec_fetch_dest": "iframe"}, 403, "AccessDeniedException"),
         ({"content_type": "text/plain"}, 415, "UnsupportedMediaTypeException"),
         ({"cookie": None}, 403, "InvalidCsrfTokenException"),
     ],
@@ -110,6 +113,7 @@ def test_sign_in_is_on_the_record(fresh, administrator):
 def test_foreign_requests_are_refused(administrator, headers, status, code):
     body = {"service": "iam", "operation": "CreateUser", "input": {"UserName": "mallory"}}
     kept = administrator.cookie, administrator.csrf
+    headers = {name: value and value.replace("{host}", administrator.host) for name, value in headers.items()}
     refused = administrator.post("call", body, **headers)
     administrator.cookie, administrator.csrf = kept
     assert (refused.status, refused.code) == (status, code)

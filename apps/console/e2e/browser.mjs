@@ -21,8 +21,8 @@ export const PASSWORD = "marram holds the dune together";
 /** The real server's first-run link, when the tests run against one. */
 export const REAL = process.env.MARRAM_CONSOLE_URL;
 
-export function launch() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+export function launch(flags = []) {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...FLAGS, ...flags] });
 }
 
 export async function startServer(options) {

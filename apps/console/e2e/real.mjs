@@ -13,11 +13,11 @@ export const program = process.env.MARRAM_BIN;
 export const coreProgram = program && existsSync(join(dirname(program), "marram-core"));
 
 /**
- * Answers `{welcome, stop}`; the data directory is temporary. With `demo` the example flows and their devices run, with
+ * Answers `{welcome, stop, environment}`; the environment is that of `marram env`, if it is known. The data directory is temporary. With `demo` the example flows and their devices run, with
  * `core` a core as well.
  */
 export async function startMarram({ demo = false, core = false } = {}) {
-  if (given) return { welcome: given, stop: async () => {} };
+  if (given) return { welcome: given, stop: async () => {}, environment: null };
   const data = mkdtempSync(join(tmpdir(), "marram-console-"));
   const ports = ["--api", "--device-api", "--mqtt"].flatMap((flag) => [flag, "127.0.0.1:0"]);
   const child = spawn(
@@ -44,8 +44,8 @@ export async function startMarram({ demo = false, core = false } = {}) {
   };
   try {
     await ready;
-    const { MARRAM_CONSOLE_URL: welcome } = JSON.parse(readFileSync(join(data, "env.json"), "utf8"));
-    return { welcome, stop };
+    const environment = JSON.parse(readFileSync(join(data, "env.json"), "utf8"));
+    return { welcome: environment.MARRAM_CONSOLE_URL, stop, environment };
   } catch (error) {
     await stop();
     throw error;

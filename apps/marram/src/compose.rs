@@ -256,8 +256,8 @@ impl Stack {
                 metrics: metrics.clone(),
             },
         )?;
-        // First come, first asked: the console leaves alone what bears a signature.
-        api.streams = vec![Arc::new(console.clone()), Arc::new(objects.clone())];
+        // First come, first asked: where the host names a bucket, no path is the console's.
+        api.streams = vec![Arc::new(objects.clone()), Arc::new(console.clone())];
         api.pages = Arc::new(StatusPages::new(metrics, broker.clone(), store.clone(), audit.clone()));
         let door = Arc::new(FrontDoor::new(gate, services.clone(), api));
         console.call_through(&door);

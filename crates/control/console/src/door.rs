@@ -63,6 +63,10 @@ impl StreamService for Console {
         None
     }
 
+    fn serves_pages(&self) -> bool {
+        true
+    }
+
     fn answer<'a>(
         &'a self,
         head: &'a Head,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use hyper::header::{CONTENT_TYPE, COOKIE, HOST, HeaderName, ORIGIN, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, COOKIE, HOST, HeaderName, ORIGIN, REFERER, USER_AGENT};
 use marram_aws_api::ApiError;
 use marram_aws_api::decode::json;
 use marram_front::Peer;
@@ -14,6 +14,7 @@ use marram_types::{Region, RequestId, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::fault;
+use crate::site;
 use crate::token::Token;
 
 /// The cookie of a session. The prefix makes browsers insist on `Secure`, `Path=/` and no `Domain`.
@@ -22,6 +23,8 @@ pub(crate) const COOKIE_NAME: &str = "__Host-marram";
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-marram-csrf");
 /// Where a request comes from, as the browser says.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What the answer is for, as the browser says.
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// Longest `User-Agent` that is kept, in characters.
 const MAX_USER_AGENT: usize = 1024;
 /// Longest time a body may take.
@@ -85,7 +88,8 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Refuses requests that a browser says came from other pages than ours.
+    /// Refuses requests that a browser says came from other pages than the console's. Pages of the console send no
+    /// `Referer`; another page of this origin does unless it takes care.
     ///
     /// # Errors
     /// `AccessDeniedException`.
@@ -103,7 +107,17 @@ impl<'a> Asked<'a> {
                 host.is_some_and(|host| !host.is_empty() && host.eq_ignore_ascii_case(self.host()))
             }
         };
-        if same_site && same_origin { Ok(()) } else { Err(fault::foreign()) }
+        let asked_by_script = match self.head.headers.get(&FETCH_DEST).map(|value| value.as_bytes()) {
+            None | Some(b"empty") => true,
+            Some(b"document") => is_navigation && site != Some(b"same-origin"),
+            Some(_) => false,
+        };
+        let from_console = self.head.headers.get_all(REFERER).iter().all(|page| {
+            let page = page.to_str().ok().and_then(|page| page.strip_prefix("https://"));
+            let (host, path) = page.and_then(|page| page.split_at_checked(page.find('/')?)).unwrap_or_default();
+            host.eq_ignore_ascii_case(self.host()) && path.starts_with(site::ROOT)
+        });
+        if same_site && same_origin && asked_by_script && from_console { Ok(()) } else { Err(fault::foreign()) }
     }
 
     /// Refuses bodies that are not announced as JSON: forms of other sites cannot announce it (CSRF).

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use marram_http::{Handler, Head, Refusal, RequestBody, Response, StreamResponse};
 use marram_tls::{PeerInfo, UnauthenticatedPermit};
 
+use crate::browser::tame;
 use crate::door::{FrontDoor, Peer};
 
 /// The door as one connection sees it.
@@ -35,7 +36,8 @@ impl Handler for Connection {
     }
 
     async fn handle(&self, head: &Head, body: Bytes) -> Response {
-        let answer = self.door.answer(head, &body, &self.peer).await;
+        let mut answer = self.door.answer(head, &body, &self.peer).await;
+        tame(answer.response.headers_mut());
         if answer.authenticated {
             self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
@@ -47,14 +49,17 @@ impl Handler for Connection {
     }
 
     async fn stream(&self, head: &Head, body: RequestBody) -> StreamResponse {
-        let (response, authenticated) = self.door.stream(head, body, &self.peer).await;
+        let (mut response, authenticated) = self.door.stream(head, body, &self.peer).await;
         if authenticated {
             self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
+        tame(response.headers_mut());
         response
     }
 
     fn refuse(&self, head: &Head, refusal: Refusal) -> Response {
-        self.door.refuse(head, refusal)
+        let mut response = self.door.refuse(head, refusal);
+        tame(response.headers_mut());
+        response
     }
 }

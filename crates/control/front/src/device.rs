@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::browser::tame;
 use crate::door::{FrontDoor, Peer, Reading, to_http};
 
 /// Largest payload of a publish, as on MQTT (CP 5.2).
@@ -214,13 +215,15 @@ impl Handler for Connection {
     }
 
     async fn handle(&self, head: &Head, body: Bytes) -> Response {
-        match self.door.gate.admit(&self.certificate, self.peer.source_ip) {
+        let mut response = match self.door.gate.admit(&self.certificate, self.peer.source_ip) {
             Ok(principal) => {
                 self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
                 to_http(self.door.answer(head, &body, principal, &self.peer).await)
             }
             Err(error) => refusal(&error),
-        }
+        };
+        tame(response.headers_mut());
+        response
     }
 
     fn refuse(&self, _: &Head, cause: Refusal) -> Response {

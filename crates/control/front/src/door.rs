@@ -23,6 +23,7 @@ use marram_types::{Region, RequestId, SharedClock, Timestamp};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
+use crate::browser;
 use crate::fair::{DEFAULT_PRINCIPAL_RATE, Fairness};
 use crate::gate::{Admission, Gate, Refused};
 use crate::metric::{FrontMetrics, Outcome};
@@ -90,6 +91,11 @@ pub trait StreamService: Send + Sync {
     /// Whose calls its answers count as; `None`: nobody's, its calls are counted where they are made.
     fn counts_as(&self) -> Option<ServiceId> {
         Some(ServiceId::S3)
+    }
+
+    /// Whether its answers are pages of ours, which a browser may run.
+    fn serves_pages(&self) -> bool {
+        false
     }
 
     /// Answers one request; the second value tells whether its caller proved who it is.
@@ -224,7 +230,15 @@ impl FrontDoor {
             return (self.refuse(head, Refusal::Panic).map(ResponseBody::whole), false);
         };
         let started = Instant::now();
-        let (response, authenticated) = service.answer(head, body, peer).await;
+        let is_page = service.serves_pages();
+        if browser::installs_worker(head) || (!is_page && browser::would_run(head)) {
+            let response = not_to_be_run(service.counts_as().unwrap_or(ServiceId::Iot));
+            return (response.map(ResponseBody::whole), false);
+        }
+        let (mut response, authenticated) = service.answer(head, body, peer).await;
+        if !is_page && response.status().is_success() {
+            browser::save(head, response.headers_mut());
+        }
         if let Some(id) = service.counts_as() {
             let outcome = Outcome::of_status(response.status().as_u16(), authenticated);
             self.options.metrics.count(id, outcome);
@@ -248,8 +262,17 @@ impl FrontDoor {
             headers: &headers,
         };
         let reading = Reading::of(head, &texts, signed, body);
+        if browser::installs_worker(head) || browser::would_run(head) {
+            return Answer { response: not_to_be_run(guess(&reading.api)), authenticated: false };
+        }
         match Presented::parse(&reading.signed) {
-            Ok(presented) => self.signed(&reading, &presented, request_id, now, peer).await,
+            Ok(presented) => {
+                let mut answer = self.signed(&reading, &presented, request_id, now, peer).await;
+                if answer.response.status().is_success() {
+                    browser::save(head, answer.response.headers_mut());
+                }
+                answer
+            }
             Err(AuthFailure::Missing) => self.unsigned(head, &reading, request_id),
             Err(failure) => {
                 let service = guess(&reading.api);
@@ -482,6 +505,12 @@ impl Answer {
     fn stranger(response: marram_aws_api::Response) -> Answer {
         Answer { response: to_http(response), authenticated: false }
     }
+}
+
+/// The refusal of a request whose answer a browser would run: what tenants write is data.
+fn not_to_be_run(service: ServiceId) -> Response {
+    let error = ApiError::access_denied("Browsers may save this and look at it, and not run it as a part of a page");
+    to_http(encode::error(service, &error, &RequestId::fresh().to_string()))
 }
 
 /// A failed authentication in the words of the service (control-plane-api 2.7).

@@ -12,6 +12,7 @@
 //!
 //! Not here: who may do what ([`marram_identity`]), what operations do (the services).
 
+mod browser;
 mod connection;
 mod device;
 mod door;

@@ -33,7 +33,6 @@ impl Page {
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));
-        response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
         response
     }
 }

@@ -20,6 +20,8 @@ async fn check(bench: &Bench, call: Call<'_>, status: u16, code: &str, part: &st
     assert!(body.contains(part), "{what}: {body}");
     assert_eq!(answer.headers["x-amzn-requestid"].len(), 36, "{what}");
     assert!(answer.headers.contains_key("date"), "{what}");
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{what}");
+    assert!(answer.headers["content-security-policy"].as_bytes().starts_with(b"sandbox;"), "{what}");
 }
 
 /// CP 1.2, 1.4, 1.8: the services behind the door in their dialects, and what is not there.
@@ -101,6 +103,28 @@ async fn a_signature_opens_one_service_only() {
     ];
     for (call, status, code) in rows {
         check(&bench, call, status, code, "").await;
+    }
+}
+
+/// SEC-97: what a browser would run as part of a page is refused whoever signed it, a navigation is answered with a file.
+#[tokio::test]
+async fn no_answer_is_part_of_a_page() {
+    let bench = Bench::start().await;
+    for (header, value, status) in [
+        ("sec-fetch-dest", "script", 403),
+        ("sec-fetch-dest", "serviceworker", 403),
+        ("sec-fetch-dest", "iframe", 403),
+        ("sec-fetch-dest", "Document", 403),
+        ("service-worker", "script", 403),
+        ("sec-fetch-dest", "document", 200),
+        ("sec-fetch-dest", "empty", 200),
+        ("sec-fetch-dest", "image", 200),
+    ] {
+        let mut call = Call::rest("iot", "GET", "/things/lamp");
+        call.headers.extend([(header, value), ("sec-fetch-mode", "navigate")]);
+        let answer = bench.send(call).await;
+        assert_eq!(answer.status, status, "{header}: {value}");
+        assert_eq!(answer.headers.contains_key("content-disposition"), status == 200, "{header}: {value}");
     }
 }
 
