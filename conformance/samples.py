@@ -115,7 +115,9 @@ def _value(service, member, shape, account, region, operation=""):
     if (service, key) == ("iotthingsgraph", "id"):
         metatype = "Deployment" if "SystemInstance" in operation else "System" if "System" in operation else "Workflow"
         known = known.replace("Workflow", metatype)
-    if known is not None:
+    # Names of other services may mean something else altogether.
+    fits = {"structure": dict, "map": dict, "list": list}.get(shape.type_name, (str, int))
+    if isinstance(known, fits):
         return _fill(known, account, region)
     kind = shape.type_name
     if kind == "structure":
@@ -128,6 +130,8 @@ def _value(service, member, shape, account, region, operation=""):
         return False
     if kind in ("integer", "long"):
         return max(1, shape.metadata.get("min", 1))
+    if kind in ("float", "double", "timestamp"):
+        return 1
     if kind == "blob":
         return b"{}"
     if getattr(shape, "enum", None):
