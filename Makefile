@@ -38,12 +38,9 @@ apps/marram-core/src/main.rs: packaging/edge-order
 	@touch $@
 
 # Seeds of random numbers come from the operating system and the processor's generator: the timing of the processor as a further
-# source takes 20 to 100 ms and 130 kB before the first one. SQLite comes without the parts that no statement of ours uses.
+# source takes 20 to 100 ms and 130 kB before the first one.
 edge: export AWS_LC_SYS_NO_JITTER_ENTROPY = 1
 edge: export RUSTFLAGS += -Csymbol-mangling-version=v0
-edge: export LIBSQLITE3_FLAGS = -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE \
-  -USQLITE_ENABLE_DBSTAT_VTAB -USQLITE_SOUNDEX -USQLITE_ENABLE_LOAD_EXTENSION -DSQLITE_OMIT_LOAD_EXTENSION -USQLITE_ENABLE_STAT4 \
-  -DSQLITE_DEFAULT_MEMSTATUS=0
 edge: apps/marram-core/src/main.rs ## marram-core and marram-jail as gateways get them: small; takes some minutes
 	$(CARGO) rustc --locked --profile edge -p marram-core --bin marram-core -- $$(tools/edge-link $(TARGET_DIR)/edge)
 	$(CARGO) build --locked --profile edge -p marram-jail
