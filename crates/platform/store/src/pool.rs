@@ -3,10 +3,13 @@
 //! A connection that comes back keeps its snapshot: the next read of the same state begins at once and finds its pages in
 //! memory. A commit that readers may ask for voids all standing snapshots before its caller is told, so a read never sees
 //! less than what had been answered when it began.
+//!
+//! A thread comes back to the connection it used last: what it knows is still near the processor the thread runs on.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -24,14 +27,29 @@ const SNAPSHOT_LIFE: Duration = Duration::from_millis(10);
 pub(crate) struct ReadPool {
     file: PathBuf,
     cache_kib: u32,
-    idle_max: usize,
     /// Whether every writer of the database is in this process and tells of its commits.
     told: bool,
     /// Moves on with every commit that voids standing snapshots.
     version: AtomicU64,
     /// While it is set no snapshot is left standing.
     resting: AtomicBool,
-    idle: Mutex<Vec<Reader>>,
+    idle: Box<[Place]>,
+}
+
+/// Where one connection waits, in memory that no other place shares a line with.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Place(Mutex<Option<Reader>>);
+
+impl Place {
+    fn lock(&self) -> MutexGuard<'_, Option<Reader>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+thread_local! {
+    /// The place of the connection that this thread used last, in whichever pool.
+    static LAST: Cell<usize> = const { Cell::new(0) };
 }
 
 #[derive(Debug)]
@@ -71,8 +89,8 @@ impl Reader {
 impl ReadPool {
     /// `told`: [`ReadPool::void`] will be called for every commit there is.
     pub(crate) fn new(file: PathBuf, idle_max: usize, cache_kib: u32, told: bool) -> Self {
-        let idle = Mutex::new(Vec::with_capacity(idle_max));
-        Self { file, cache_kib, idle_max, told, version: AtomicU64::new(0), resting: AtomicBool::new(false), idle }
+        let idle = (0..idle_max).map(|_| Place::default()).collect();
+        Self { file, cache_kib, told, version: AtomicU64::new(0), resting: AtomicBool::new(false), idle }
     }
 
     /// Runs `read` against one snapshot. A panic in it drops the connection it used.
@@ -106,8 +124,12 @@ impl ReadPool {
     /// Lets go of the snapshots of idle connections, so that the write-ahead log can be emptied.
     pub(crate) fn rest(&self) {
         self.void();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain_mut(|reader| reader.end().is_ok());
+        for place in &self.idle {
+            let mut held = place.lock();
+            if held.as_mut().is_some_and(|reader| reader.end().is_err()) {
+                *held = None;
+            }
+        }
     }
 
     /// Runs `work` while no connection that comes back keeps its snapshot.
@@ -120,19 +142,35 @@ impl ReadPool {
     }
 
     fn take(&self) -> Option<Reader> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.places().find_map(|(index, place)| {
+            let reader = place.lock().take()?;
+            LAST.set(index);
+            Some(reader)
+        })
     }
 
+    /// A connection that finds no place is closed.
     fn give_back(&self, mut reader: Reader) -> Result<(), StoreError> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock: whoever sets it afterwards finds this connection among the idle ones.
-        if self.resting.load(Ordering::Acquire) {
-            reader.end()?;
-        }
-        if idle.len() < self.idle_max {
-            idle.push(reader);
+        for (index, place) in self.places() {
+            let mut held = place.lock();
+            if held.is_none() {
+                // Under the lock: whoever sets it afterwards finds this connection among the idle ones.
+                if self.resting.load(Ordering::Acquire) {
+                    reader.end()?;
+                }
+                *held = Some(reader);
+                LAST.set(index);
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// All places, this thread's last one first.
+    fn places(&self) -> impl Iterator<Item = (usize, &Place)> {
+        let last = LAST.get().min(self.idle.len().saturating_sub(1));
+        let (before, from) = self.idle.split_at(last);
+        (last..).zip(from).chain(before.iter().enumerate())
     }
 }
 

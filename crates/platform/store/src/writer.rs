@@ -1,6 +1,6 @@
 //! The writer thread: gathers waiting transactions into one durable commit.
 //!
-//! Each closure runs in a savepoint, so one that fails or panics is undone alone. When the engine itself undoes the
+//! Each closure behind the first runs in a savepoint, so one that fails or panics is undone alone. When the engine itself undoes the
 //! whole commit (disk full, I/O failure), every closure of the batch is told so: nothing is acknowledged that is not
 //! on disk.
 
@@ -264,7 +264,8 @@ fn batch(
     }
 }
 
-/// Runs one job in a savepoint. `Err`: the transaction around it is lost.
+/// Runs one job so that it can be undone alone: the first of a commit with all there is, those behind it in savepoints.
+/// `Err`: the transaction around it is lost.
 fn run_one(
     connection: &Connection,
     mut job: Box<dyn Job>,
@@ -272,7 +273,8 @@ fn run_one(
     memo: &mut Memo,
     closings: &mut Closings,
 ) -> Result<(), StoreError> {
-    if let Err(error) = execute(connection, "SAVEPOINT job") {
+    let is_first = done.is_empty();
+    if !is_first && let Err(error) = execute(connection, "SAVEPOINT job") {
         job.finish(Err(error.clone()));
         return Err(error);
     }
@@ -283,10 +285,18 @@ fn run_one(
         let failure = outcome.err().flatten();
         return Err(failure.unwrap_or_else(|| StoreError::Io("the transaction was rolled back".to_owned())));
     }
-    if outcome.is_err() {
-        execute(connection, "ROLLBACK TO job")?;
+    match (outcome, is_first) {
+        (Ok(()), true) => Ok(()),
+        (Ok(()), false) => execute(connection, "RELEASE job"),
+        (Err(_), true) => {
+            execute(connection, "ROLLBACK")?;
+            execute(connection, "BEGIN IMMEDIATE")
+        }
+        (Err(_), false) => {
+            execute(connection, "ROLLBACK TO job")?;
+            execute(connection, "RELEASE job")
+        }
     }
-    execute(connection, "RELEASE job")
 }
 
 /// Writes what the jobs left to be written together.
