@@ -92,9 +92,7 @@ pub struct RequestId(uuid::Uuid);
 impl RequestId {
     /// A fresh id.
     pub fn fresh() -> Self {
-        let mut bytes = [0; 16];
-        crate::random::fill(&mut bytes);
-        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+        Self(uuid::Builder::from_random_bytes(crate::random::random_id_bytes()).into_uuid())
     }
 }
 

@@ -19,8 +19,8 @@ pub use name::{
     ProvisioningTemplateName, RoleAliasName, RuleName, ShadowName, ThingName, ThingTypeName,
 };
 pub use random::{
-    fill as random_fill, random_base32, random_base64_alphabet, random_bytes, random_hex, random_lower_alphanumeric,
-    random_u64,
+    fill as random_fill, random_base32, random_base64_alphabet, random_bytes, random_hex, random_id_bytes,
+    random_lower_alphanumeric, random_u64,
 };
 pub use secret::{SecretBytes, SecretString};
 pub use time::{Clock, ManualClock, SharedClock, SystemClock, Timestamp, TimestampError};

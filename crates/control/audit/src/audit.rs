@@ -20,6 +20,7 @@ use crate::checkpoint::{Checkpoint, complete_length};
 use crate::key::AuditKey;
 use crate::record::{AuditRecord, Decision, EventType, UserIdentity};
 use crate::repeat::Repeats;
+use crate::segment::SEGMENT_RECORDS;
 use crate::tree::Frontier;
 
 /// Records that may wait to be written. [`Audit::room`] keeps callers from filling it while the disk works; once it is
@@ -29,8 +30,12 @@ const QUEUE: usize = 8_192;
 /// Waiting records beyond which [`Audit::room`] makes new calls wait.
 const ROOM: usize = 1_024;
 
-/// Records written in one transaction.
-const BATCH: usize = 256;
+/// Records written in one transaction: those of a segment.
+const BATCH: usize = SEGMENT_RECORDS;
+
+/// How long the keeper lets records gather before it writes them. Nobody waits for it, and a commit costs more than many
+/// records in it; until then the keeper need not be woken by each.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// Pause before the log is tried again that could not be written.
 const RETRY: Duration = Duration::from_millis(200);
@@ -134,7 +139,7 @@ impl Shared {
 }
 
 enum Message {
-    Record(Box<AuditRecord>),
+    Record(Box<Prepared>),
     /// Write what came before, then answer.
     Flush(SyncSender<()>),
     Close,
@@ -171,20 +176,21 @@ impl Audit {
         Ok(Self { inner: Arc::new(Inner { queue, keeper, notary, shared, dir }) })
     }
 
-    /// Hands over the record of a call that changed nothing. Never waits: rendering, chaining and writing are the keeper's.
+    /// Hands over the record of a call that changed nothing, rendered here, where what it is made of was just made. Never
+    /// waits: chaining and writing are the keeper's.
     /// While the disk refuses, records wait; when the queue is full the record is counted, and the count becomes a record
     /// of its own as soon as there is room. Who asks [`Audit::room`] first does not fill the queue.
     pub fn enqueue(&self, record: AuditRecord) {
         let shared = &self.inner.shared;
         shared.waiting.fetch_add(1, Ordering::Relaxed);
-        match self.inner.queue.try_send(Message::Record(Box::new(record))) {
+        match self.inner.queue.try_send(Message::Record(Box::new(record.prepare()))) {
             Ok(()) => {
                 shared.enqueued.fetch_add(1, Ordering::Relaxed);
             }
             Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
                 shared.waiting.fetch_sub(1, Ordering::Relaxed);
                 if let Message::Record(record) = message {
-                    shared.lose((record.account, record.region));
+                    shared.lose(record.realm());
                 }
             }
         }
@@ -337,11 +343,15 @@ impl Keeper {
             let message = queue.recv_timeout(next_look.saturating_duration_since(Instant::now()));
             match message {
                 Ok(Message::Record(record)) => {
-                    let mut batch = vec![record.prepare()];
+                    let is_full = self.shared.waiting.load(Ordering::Relaxed) >= BATCH;
+                    if !is_full && !self.shared.closing.load(Ordering::Relaxed) {
+                        thread::sleep(GATHER);
+                    }
+                    let mut batch = vec![*record];
                     let mut then = None;
                     while batch.len() < BATCH && then.is_none() {
                         match queue.try_recv() {
-                            Ok(Message::Record(record)) => batch.push(record.prepare()),
+                            Ok(Message::Record(record)) => batch.push(*record),
                             Ok(other) => then = Some(other),
                             Err(_) => break,
                         }
@@ -377,7 +387,7 @@ impl Keeper {
         self.write_repeats(matches!(message, Message::Close));
         self.store.refresh();
         match message {
-            Message::Record(record) => self.write(vec![record.prepare()]),
+            Message::Record(record) => self.write(vec![*record]),
             Message::Flush(done) => {
                 let _ = done.send(());
             }

@@ -10,7 +10,6 @@ use marram_types::{AccountId, Region, Timestamp};
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use crate::canonical::write_string;
 use crate::record::{AuditRecord, Rendered};
 use crate::redact::write_redacted;
 use crate::segment::{SEGMENT_MIN, Segment};
@@ -33,9 +32,7 @@ pub struct Prepared {
     username: Option<String>,
     access_key_id: Option<SmolStr>,
     resources: String,
-    /// `"class":..,"decision":..,"matchedStatements":[..]`, the members of `marram` that sort before its place.
-    marram: String,
-    texts: Rendered,
+    text: Rendered,
 }
 
 /// Where the logs end that this group of transactions has appended to, so that only the first append of an account asks
@@ -51,14 +48,14 @@ impl Prepared {
 
     /// The whole text at its place, and its leaf.
     fn place(&self, seq: i64, prev: &Hash, response: Option<&Value>) -> (String, Hash) {
-        let texts = &self.texts;
+        let [before, marram, between, rendered, after] = self.text.pieces();
         let mut later = String::new();
         let response = match response {
             Some(response) if !self.read_only => {
                 write_redacted(&mut later, response);
                 &later
             }
-            _ => &texts.response,
+            _ => rendered,
         };
         let mut prev_hex = [0; 64];
         hex::encode_to_slice(prev, &mut prev_hex).expect("two digits per byte");
@@ -66,18 +63,17 @@ impl Prepared {
         let number = seq.to_string();
         let pieces = [
             "{",
-            &texts.before,
-            "\"marram\":{",
-            &self.marram,
+            before,
+            marram,
             ",\"prev\":\"",
             prev_hex,
             "\",\"seq\":",
             &number,
             "}",
-            &texts.between,
+            between,
             ",\"responseElements\":",
             response,
-            &texts.after,
+            after,
             "}",
         ];
         let text = pieces.concat();
@@ -209,19 +205,7 @@ impl AuditRecord {
     /// Renders the record ahead of its transaction: redaction and canonical JSON, all but its place.
     pub fn prepare(self) -> Prepared {
         let event_id = event_id(&self);
-        let texts = self.render(&event_id);
-        let mut marram = String::from("\"class\":");
-        write_string(&mut marram, if self.management { "management" } else { "data" });
-        marram.push_str(",\"decision\":");
-        write_string(&mut marram, self.decision.as_str());
-        marram.push_str(",\"matchedStatements\":[");
-        for (index, statement) in self.matched_statements.iter().enumerate() {
-            if index > 0 {
-                marram.push(',');
-            }
-            write_string(&mut marram, statement);
-        }
-        marram.push(']');
+        let text = self.render(&event_id);
         let resources =
             resource_lines(self.resources.iter().map(|resource| (resource.arn.as_str(), resource.kind.as_deref())));
         let username = self.username().map(str::to_owned);
@@ -237,8 +221,7 @@ impl AuditRecord {
             username,
             access_key_id: self.user_identity.access_key_id,
             resources,
-            marram,
-            texts,
+            text,
         }
     }
 }
@@ -256,7 +239,7 @@ pub(crate) fn head(snapshot: &Snapshot<'_>, account: &AccountId) -> Result<(i64,
 
 /// What LookupEvents searches resources in: one `type|arn` per line, a newline on both ends of each.
 pub(crate) fn resource_lines<'r>(resources: impl Iterator<Item = (&'r str, Option<&'r str>)>) -> String {
-    let mut lines = String::new();
+    let mut lines = String::with_capacity(128);
     for (arn, kind) in resources {
         if lines.is_empty() {
             lines.push('\n');
@@ -268,7 +251,7 @@ pub(crate) fn resource_lines<'r>(resources: impl Iterator<Item = (&'r str, Optio
 
 /// Version 7: the moment leads, so that an id alone tells where in the log to look.
 fn event_id(record: &AuditRecord) -> String {
-    let random: [u8; 10] = marram_types::random_bytes();
+    let random: [u8; 10] = marram_types::random_id_bytes();
     let millis = u64::try_from(record.time.as_millis()).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
 }

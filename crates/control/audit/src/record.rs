@@ -203,8 +203,8 @@ impl AuditRecord {
     ///
     /// Members are written in the order of their names, which is the canonical one.
     pub(crate) fn render(&self, event_id: &str) -> Rendered {
-        let mut rendered = Rendered::default();
-        let mut before = Members::part(&mut rendered.before, false);
+        let mut text = String::with_capacity(RECORD_BYTES);
+        let mut before = Members::part(&mut text, false);
         if !self.additional.is_empty() {
             write_members(before.name("additionalEventData"), &self.additional, |text, _, value| {
                 write_redacted(text, value);
@@ -232,9 +232,24 @@ impl AuditRecord {
         let of_things_graph = self.event_source == "iotthingsgraph.amazonaws.com";
         before.text("eventVersion", if of_things_graph { "1.05" } else { "1.08" });
         before.flag("managementEvent", self.management);
-        rendered.before.push(',');
+        before.name("marram").push('{');
+        let before_end = text.len();
 
-        let mut between = Members::part(&mut rendered.between, true);
+        let mut marram = Members::part(&mut text, false);
+        marram.text("class", if self.management { "management" } else { "data" });
+        marram.text("decision", self.decision.as_str());
+        let statements = marram.name("matchedStatements");
+        statements.push('[');
+        for (index, statement) in self.matched_statements.iter().enumerate() {
+            if index > 0 {
+                statements.push(',');
+            }
+            write_string(statements, statement);
+        }
+        statements.push(']');
+        let marram_end = text.len();
+
+        let mut between = Members::part(&mut text, true);
         between.flag("readOnly", self.read_only);
         between.text("recipientAccountId", self.account.as_str());
         if let Some(id) = &self.request_id {
@@ -257,13 +272,15 @@ impl AuditRecord {
             text.push(']');
         }
 
+        let between_end = text.len();
         if self.read_only {
-            rendered.response.push_str("null");
+            text.push_str("null");
         } else {
-            write_redacted(&mut rendered.response, &self.response_elements);
+            write_redacted(&mut text, &self.response_elements);
         }
+        let response_end = text.len();
 
-        let mut after = Members::part(&mut rendered.after, true);
+        let mut after = Members::part(&mut text, true);
         after.text("sourceIPAddress", &self.source_ip_address);
         if let Some(tls) = &self.tls {
             let mut details = Members::open(after.name("tlsDetails"));
@@ -274,21 +291,29 @@ impl AuditRecord {
         }
         after.text("userAgent", &self.user_agent);
         self.user_identity.write(after.name("userIdentity"));
-        rendered
+        Rendered { text, ends: [before_end, marram_end, between_end, response_end] }
     }
 }
 
-/// A record's canonical text in four pieces. The first ends with a comma, the second and the last begin with one.
-#[derive(Debug, Clone, Default)]
+/// Room for the text of most records, so that it does not grow piece by piece.
+const RECORD_BYTES: usize = 2048;
+
+/// A record's canonical text in five pieces: the members up to `marram` and the brace that opens it, those of `marram` that
+/// sort before its place, the members behind it up to `responseElements`, the value of that, and the rest. The third and the
+/// last begin with a comma.
+#[derive(Debug, Clone)]
 pub(crate) struct Rendered {
-    /// The members up to `marram`.
-    pub(crate) before: String,
-    /// Those between `marram` and `responseElements`.
-    pub(crate) between: String,
-    /// The value of `responseElements`.
-    pub(crate) response: String,
-    /// Those behind it.
-    pub(crate) after: String,
+    text: String,
+    ends: [usize; 4],
+}
+
+impl Rendered {
+    /// The pieces in their order.
+    pub(crate) fn pieces(&self) -> [&str; 5] {
+        let [before, marram, between, response] = self.ends;
+        let text = self.text.as_str();
+        [&text[..before], &text[before..marram], &text[marram..between], &text[between..response], &text[response..]]
+    }
 }
 
 /// Members of an object, written one behind the other.

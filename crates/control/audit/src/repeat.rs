@@ -84,9 +84,8 @@ fn key_of(record: &AuditRecord) -> [u8; 32] {
     }
     let rendered = plain.render("");
     let mut context = digest::Context::new(&digest::SHA256);
-    let fixed = [&rendered.before, &rendered.between, &rendered.after].map(|text| text.as_str());
-    let statements = plain.matched_statements.iter().map(String::as_str);
-    for text in fixed.into_iter().chain([plain.decision.as_str()]).chain(statements) {
+    let [before, marram, between, _, after] = rendered.pieces();
+    for text in [before, marram, between, after] {
         context.update(&(text.len() as u64).to_be_bytes());
         context.update(text.as_bytes());
     }
