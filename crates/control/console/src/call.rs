@@ -1,6 +1,7 @@
 //! The AWS API for people: any operation as JSON, under their own policies.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use marram_aws_api::{ApiError, Operation, ServiceId};
 use marram_front::Caller;
@@ -51,7 +52,7 @@ impl Console {
         let door = self.inner.door.get().and_then(std::sync::Weak::upgrade).ok_or_else(fault::unavailable)?;
         let user_agent = asked.user_agent();
         let caller = Caller {
-            principal: person.principal.clone(),
+            principal: Arc::new(person.principal.clone()),
             region: self.inner.options.region.clone(),
             request_id: asked.request_id,
             now: asked.now,

@@ -153,7 +153,7 @@ impl DeviceDoor {
         let now = self.door.now();
         // A device lives where its certificate is; `authorize` asks for ARNs of that region.
         let region = self.door.home_region();
-        let response = self.door.call(&reading, &matched, principal, region, request_id, now, peer).await;
+        let response = self.door.call(&reading, &matched, Arc::new(principal), region, request_id, now, peer).await;
         plane_answer(&matched, response, &request_id.to_string())
     }
 }

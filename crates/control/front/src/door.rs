@@ -118,7 +118,7 @@ pub struct Peer {
 #[derive(Debug, Clone)]
 pub struct Caller<'a> {
     /// Who calls.
-    pub principal: Principal,
+    pub principal: Arc<Principal>,
     /// Where the call happens.
     pub region: Region,
     /// Noted in the audit record.
@@ -352,7 +352,7 @@ impl FrontDoor {
         service: ServiceId,
         peer: &Peer,
         now: Timestamp,
-    ) -> Result<Principal, AuthFailure> {
+    ) -> Result<Arc<Principal>, AuthFailure> {
         let mut regions: Vec<&str> = self.options.regions.iter().map(Region::as_str).collect();
         if matches!(service, ServiceId::Iam | ServiceId::Sts) {
             regions.extend(GLOBAL_REGIONS);
@@ -388,7 +388,7 @@ impl FrontDoor {
         &self,
         reading: &Reading<'_>,
         matched: &Matched,
-        principal: Principal,
+        principal: Arc<Principal>,
         region: Region,
         request_id: RequestId,
         now: Timestamp,

@@ -1,6 +1,7 @@
 //! The gate: from a presented signature to a principal, and from a finished call to its audit record.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use marram_audit::AuditUnavailable;
 use marram_aws_api::ApiError;
@@ -32,7 +33,7 @@ pub trait Gate: Send + Sync {
     ///
     /// # Errors
     /// Why not; in the same time whether or not the key exists.
-    fn admit(&self, admission: &Admission<'_>) -> Result<Principal, AuthFailure>;
+    fn admit(&self, admission: &Admission<'_>) -> Result<Arc<Principal>, AuthFailure>;
 
     /// Whether the call's record will find room: `None` when that takes waiting.
     fn room_now(&self) -> Option<Result<(), AuditUnavailable>>;
@@ -47,7 +48,7 @@ pub trait Gate: Send + Sync {
     fn unrecorded(&self, principal: &Principal, region: &Region);
 
     /// Begins the call of an admitted principal.
-    fn begin(&self, principal: Principal, facts: CallFacts) -> CallContext;
+    fn begin(&self, principal: Arc<Principal>, facts: CallFacts) -> CallContext;
 
     /// Records a call that is over, unless its commit has done so.
     fn conclude(&self, ctx: &CallContext, outcome: &Result<Value, ApiError>);
@@ -99,7 +100,7 @@ impl IdentityGate {
 }
 
 impl Gate for IdentityGate {
-    fn admit(&self, admission: &Admission<'_>) -> Result<Principal, AuthFailure> {
+    fn admit(&self, admission: &Admission<'_>) -> Result<Arc<Principal>, AuthFailure> {
         let asked = marram_identity::Admission {
             presented: admission.presented,
             request: admission.request,
@@ -123,7 +124,7 @@ impl Gate for IdentityGate {
         self.identity.audit().note_unrecorded(&principal.account, region);
     }
 
-    fn begin(&self, principal: Principal, facts: CallFacts) -> CallContext {
+    fn begin(&self, principal: Arc<Principal>, facts: CallFacts) -> CallContext {
         self.identity.context(principal, facts)
     }
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use marram_audit::{AuditRecord, Decision as Recorded, EventType, Resource, Tls};
 use marram_authz::{ConditionValues, Decision, Layer, Layers, Outcome, Request};
@@ -63,7 +63,7 @@ pub struct CallContext {
     /// `aws` unless the installation says otherwise.
     pub partition: Partition,
     /// Who calls.
-    pub principal: Principal,
+    pub principal: Arc<Principal>,
     /// Answered in `x-amzn-RequestId`, noted in the audit record.
     pub request_id: RequestId,
     /// Address of the peer.
@@ -114,7 +114,7 @@ pub struct Need<'a> {
 
 impl CallContext {
     /// Puts a call together; `Identity::context` is the public way.
-    pub(crate) fn new(identity: Identity, principal: Principal, facts: CallFacts) -> CallContext {
+    pub(crate) fn new(identity: Identity, principal: Arc<Principal>, facts: CallFacts) -> CallContext {
         CallContext {
             account: principal.account.clone(),
             region: facts.region,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use marram_authz::{Policy, PolicyKind};
 use marram_sigv4::{Scope, SigningKey};
 use marram_store::{Snapshot, StoreError, params};
@@ -52,8 +52,8 @@ pub(crate) struct AccountDir {
     /// Policies by ARN, as attachments name them.
     by_arn: HashMap<String, Arc<HeldPolicy>>,
     authorities: HashMap<(Kind2, String), Authority>,
-    /// The users as callers, each made once: a call only takes a copy.
-    principals: HashMap<String, Principal>,
+    /// The users as callers, each made once and shared by their calls.
+    principals: HashMap<String, Arc<Principal>>,
 }
 
 /// `Kind` restricted to what can act.
@@ -97,6 +97,14 @@ pub(crate) struct AccessKey {
     pub secret: SecretString,
     pub usage: Arc<KeyUse>,
     derived: ArcSwap<Vec<(Scope, SigningKey)>>,
+    caller: ArcSwapOption<KeyCaller>,
+}
+
+/// A user as the caller that signs with a key, kept while the user is as it was.
+#[derive(Debug)]
+struct KeyCaller {
+    user: Arc<Principal>,
+    caller: Arc<Principal>,
 }
 
 /// When a key was last used; shared by all generations of the directory.
@@ -109,7 +117,10 @@ pub(crate) struct KeyUse {
 
 impl KeyUse {
     pub(crate) fn note(&self, now: Timestamp, service: &str, region: &str) {
-        self.at.fetch_max(now.as_micros(), Ordering::Relaxed);
+        // Told by the second: calls of one moment need not pass the number around between processors.
+        if now.as_micros() - self.at.load(Ordering::Relaxed) >= 1_000_000 {
+            self.at.fetch_max(now.as_micros(), Ordering::Relaxed);
+        }
         let place = self.place.load();
         if place.0 != service || place.1 != region {
             self.place.store(Arc::new((service.to_owned(), region.to_owned())));
@@ -134,7 +145,20 @@ impl AccessKey {
         secret: SecretString,
         usage: Arc<KeyUse>,
     ) -> AccessKey {
-        AccessKey { id, account, user, active, created, secret, usage, derived: ArcSwap::default() }
+        let (derived, caller) = (ArcSwap::default(), ArcSwapOption::empty());
+        AccessKey { id, account, user, active, created, secret, usage, derived, caller }
+    }
+
+    /// The key's user as a caller that signed with it. Calls share one: a copy would count up and down what all of them hold.
+    pub(crate) fn caller(&self, user: &Arc<Principal>) -> Arc<Principal> {
+        if let Some(kept) = self.caller.load().as_ref().filter(|kept| Arc::ptr_eq(&kept.user, user)) {
+            return Arc::clone(&kept.caller);
+        }
+        let mut caller = Principal::clone(user);
+        caller.access_key_id = Some(self.id.clone());
+        let caller = Arc::new(caller);
+        self.caller.store(Some(Arc::new(KeyCaller { user: Arc::clone(user), caller: Arc::clone(&caller) })));
+        caller
     }
 
     /// The signing key of a scope, derived once.
@@ -444,7 +468,7 @@ impl AccountDir {
                 .insert((Kind2::Role, key.clone()), Authority { identity: policies.into(), boundary, session: None });
         }
         self.authorities = authorities;
-        let principals = self.users.iter().map(|(key, user)| (key.clone(), self.principal_of(key, user)));
+        let principals = self.users.iter().map(|(key, user)| (key.clone(), Arc::new(self.principal_of(key, user))));
         self.principals = principals.collect();
     }
 
@@ -459,7 +483,7 @@ impl AccountDir {
     }
 
     /// The user of this folded name as a caller.
-    pub(crate) fn user_principal(&self, folded: &str) -> Option<&Principal> {
+    pub(crate) fn user_principal(&self, folded: &str) -> Option<&Arc<Principal>> {
         self.principals.get(folded)
     }
 

@@ -59,7 +59,7 @@ impl Identity {
     ///
     /// # Errors
     /// Why not, to be told to [`Identity::note_refused`].
-    pub fn admit(&self, asked: &Admission<'_>) -> Result<(Principal, Verified), AuthFailure> {
+    pub fn admit(&self, asked: &Admission<'_>) -> Result<(Arc<Principal>, Verified), AuthFailure> {
         self.admit_stream(asked).map(|(principal, verified, _)| (principal, verified))
     }
 
@@ -67,11 +67,11 @@ impl Identity {
     ///
     /// # Errors
     /// As [`Identity::admit`].
-    pub fn admit_stream(&self, asked: &Admission<'_>) -> Result<(Principal, Verified, SigningKey), AuthFailure> {
+    pub fn admit_stream(&self, asked: &Admission<'_>) -> Result<(Arc<Principal>, Verified, SigningKey), AuthFailure> {
         if self.throttle().wait_secs(asked.source_ip, asked.now).is_some() {
             return Err(AuthFailure::TooManyFailures);
         }
-        let directory = self.directory();
+        let directory = self.directory_at_a_glance();
         let outcome = match asked.presented.token() {
             Some(token) => self.check_session(asked, token, &directory),
             None => self.check_key(asked, &directory),
@@ -120,15 +120,16 @@ impl Identity {
         &self,
         asked: &Admission<'_>,
         directory: &Directory,
-    ) -> Result<(Principal, Verified, SigningKey), AuthFailure> {
+    ) -> Result<(Arc<Principal>, Verified, SigningKey), AuthFailure> {
         let presented = asked.presented;
         let Some(key) = directory.keys.get(presented.access_key_id()).filter(|key| key.active) else {
             return Err(verify_unknown(asked));
         };
         let signing = key.signing_key(presented.scope());
         let verified = verify_with(asked, &signing)?;
-        let mut principal = user_principal(directory, &key.account, &key.user).ok_or(AuthFailure::UnknownKey)?;
-        principal.access_key_id = Some(key.id.clone());
+        let account = directory.account(&key.account);
+        let user = account.and_then(|account| account.user_principal(&key.user)).ok_or(AuthFailure::UnknownKey)?;
+        let principal = key.caller(user);
         key.usage.note(asked.now, &presented.scope().service, &presented.scope().region);
         Ok((principal, verified, signing))
     }
@@ -138,7 +139,7 @@ impl Identity {
         asked: &Admission<'_>,
         token: &str,
         directory: &Directory,
-    ) -> Result<(Principal, Verified, SigningKey), AuthFailure> {
+    ) -> Result<(Arc<Principal>, Verified, SigningKey), AuthFailure> {
         let id = asked.presented.access_key_id();
         let Some(claims) = Claims::open(self.keyring(), id, token) else {
             // The same work as for a token that opens.
@@ -151,7 +152,7 @@ impl Identity {
         let signing = SigningKey::derive(&secret, asked.presented.scope());
         let verified = verify_with(asked, &signing)?;
         let principal = self.session_principal(directory, id, &claims, asked.now)?;
-        Ok((principal, verified, signing))
+        Ok((Arc::new(principal), verified, signing))
     }
 
     /// The principal of a session whose token has been opened.

@@ -116,8 +116,8 @@ impl Identity {
     }
 
     /// Begins a call of a proven principal.
-    pub fn context(&self, principal: Principal, facts: CallFacts) -> CallContext {
-        CallContext::new(self.clone(), principal, facts)
+    pub fn context(&self, principal: impl Into<Arc<Principal>>, facts: CallFacts) -> CallContext {
+        CallContext::new(self.clone(), principal.into(), facts)
     }
 
     /// Begins work of the house itself, in the name of `actor` (`iotthingsgraph.amazonaws.com`).
@@ -243,6 +243,11 @@ impl Identity {
         self.inner.directory.load_full()
     }
 
+    /// As [`Identity::directory`], for a look on the way of every call: counts nothing that all calls share.
+    pub(crate) fn directory_at_a_glance(&self) -> arc_swap::Guard<Arc<Directory>> {
+        self.inner.directory.load()
+    }
+
     /// Puts a directory with these changes in place of the present one. Called by the store's writer after a commit.
     pub(crate) fn apply(&self, changes: Vec<Change>) {
         let _one_at_a_time = self.inner.changing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -266,7 +271,7 @@ impl Identity {
 
 /// The principal of a user; `None` when there is no such user.
 pub(crate) fn user_principal(directory: &Directory, account: &AccountId, folded: &str) -> Option<Principal> {
-    directory.account(account)?.user_principal(folded).cloned()
+    directory.account(account)?.user_principal(folded).map(|user| Principal::clone(user))
 }
 
 fn load_sessions(

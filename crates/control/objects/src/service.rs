@@ -280,7 +280,7 @@ impl Objects {
         signed: &SignedRequest<'_>,
         peer: &Peer,
         now: Timestamp,
-    ) -> Result<(marram_identity::Principal, Verified, SigningKey, Presented), (AuthFailure, Option<Box<Presented>>)>
+    ) -> Result<(Arc<marram_identity::Principal>, Verified, SigningKey, Presented), (AuthFailure, Option<Box<Presented>>)>
     {
         let presented = Presented::parse(signed).map_err(|failure| (failure, None))?;
         let regions = [self.inner.options.region.as_str()];

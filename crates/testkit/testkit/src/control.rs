@@ -60,7 +60,7 @@ impl Control {
     }
 
     /// A call under way, for decisions without a service.
-    pub fn context(&self, principal: Principal, operation: &'static Operation) -> CallContext {
+    pub fn context(&self, principal: impl Into<Arc<Principal>>, operation: &'static Operation) -> CallContext {
         let facts = CallFacts {
             region: self.region.clone(),
             request_id: RequestId::fresh(),

@@ -64,13 +64,13 @@ impl Bench {
     }
 
     /// A call under way, for decisions without a service.
-    pub fn context(&self, principal: Principal, service: ServiceId, operation: &str) -> CallContext {
+    pub fn context(&self, principal: impl Into<Arc<Principal>>, service: ServiceId, operation: &str) -> CallContext {
         let operation = service.operation(operation).unwrap();
         self.identity.context(principal, self.facts(operation, &Value::Null))
     }
 
     /// The principal of these credentials, by a signed request through the gate.
-    pub fn admit(&self, credentials: &Credentials) -> Result<Principal, AuthFailure> {
+    pub fn admit(&self, credentials: &Credentials) -> Result<Arc<Principal>, AuthFailure> {
         let now = self.clock.now();
         let signer = Signer { credentials, region: "us-east-1", service: "sts" };
         let sent: [(&str, &[u8]); 1] = [("host", b"marram.example")];
