@@ -15,6 +15,9 @@ use crate::model::{Kind, Location, Member, Operation};
 use crate::service::{Protocol, ServiceId};
 use crate::timestamp;
 
+/// Room that most answers do not outgrow.
+const ANSWER_BYTES: usize = 512;
+
 const JSON: &str = "application/json";
 const JSON_10: &str = "application/x-amz-json-1.0";
 const JSON_11: &str = "application/x-amz-json-1.1";
@@ -26,7 +29,7 @@ pub fn output(operation: &'static Operation, output: &Value, request_id: &str) -
         status: operation.status,
         content_type: None,
         headers: vec![(Cow::Borrowed("x-amzn-requestid"), request_id.to_owned())],
-        body: Vec::new(),
+        body: Vec::with_capacity(ANSWER_BYTES),
     };
     match operation.service.protocol() {
         Protocol::Json10 => json_body(&mut response, JSON_10, operation, output),

@@ -14,8 +14,15 @@ pub(super) fn write(shape: &'static Shape, value: &Value, out: &mut Vec<u8>) {
         (Kind::Structure { members }, Value::Object(given)) => {
             out.push(b'{');
             let mut first = true;
+            let mut left = given.len();
             for member in members.iter().filter(|member| member.location == Location::Body) {
-                if let Some(held) = given.get(member.name).filter(|held| !held.is_null()) {
+                // The rest of the members is absent.
+                if left == 0 {
+                    break;
+                }
+                let Some(held) = given.get(member.name) else { continue };
+                left -= 1;
+                if !held.is_null() {
                     separate(out, &mut first);
                     text(member.wire, out);
                     out.push(b':');
@@ -23,7 +30,8 @@ pub(super) fn write(shape: &'static Shape, value: &Value, out: &mut Vec<u8>) {
                 }
             }
             // Members of our own: clients of the original pass over what they do not know.
-            for (name, held) in given.iter().filter(|(name, _)| name.starts_with(OWN_PREFIX)) {
+            let own = given.iter().filter(|(name, _)| left > 0 && name.starts_with(OWN_PREFIX));
+            for (name, held) in own {
                 separate(out, &mut first);
                 text(name, out);
                 out.push(b':');
@@ -67,9 +75,20 @@ fn separate(out: &mut Vec<u8>, first: &mut bool) {
 }
 
 fn text(text: &str, out: &mut Vec<u8>) {
+    // All bytes whatever comes, so that many are looked at in one instruction.
+    let is_escaped = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if !text.bytes().fold(false, |found, byte| found | is_escaped(byte)) {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
     serde_json::to_writer(out, text).expect("a Vec takes every byte");
 }
 
 fn plain(value: &Value, out: &mut Vec<u8>) {
+    if let Value::String(string) = value {
+        return text(string, out);
+    }
     serde_json::to_writer(out, value).expect("a Value has string keys and a Vec takes every byte");
 }
