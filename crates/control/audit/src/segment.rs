@@ -23,9 +23,6 @@ pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
 /// What a segment may unfold to, in bytes: [`SEGMENT_BYTES`] and the largest record there can be. More was never written.
 const UNFOLDED_MAX: usize = 64 << 20;
 
-/// Pieces that most texts have at most.
-const PIECES: usize = 192;
-
 /// Records with consecutive numbers, put together in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Segment {
@@ -69,44 +66,58 @@ impl Segment {
 /// Texts one behind the other, each as its difference to the nearest one before it that has as many pieces.
 pub(crate) fn fold(texts: &[String]) -> Vec<u8> {
     let mut folded = Vec::with_capacity(4096);
-    let mut bases: HashMap<usize, (usize, Vec<&str>)> = HashMap::new();
+    let mut bases: HashMap<usize, usize> = HashMap::new();
     for (index, text) in texts.iter().enumerate() {
-        let pieces = pieces_of(text);
-        match bases.get(&pieces.len()) {
+        match bases.insert(marks(text.as_bytes()), index) {
             None => {
                 put(&mut folded, 0);
                 put_text(&mut folded, text);
             }
-            Some((base, known)) => {
+            Some(base) => {
                 put(&mut folded, index - base);
-                let mut gap = 1;
-                for (piece, known) in pieces.iter().zip(known) {
-                    if piece == known {
-                        gap += 1;
-                        continue;
-                    }
-                    put(&mut folded, gap);
-                    put_text(&mut folded, piece);
-                    gap = 1;
-                }
+                put_difference(&mut folded, &texts[base], text);
                 put(&mut folded, 0);
             }
         }
-        bases.insert(pieces.len(), (index, pieces));
     }
     folded
 }
 
-/// The text between quotation marks.
-fn pieces_of(text: &str) -> Vec<&str> {
-    let mut pieces = Vec::with_capacity(PIECES);
-    let mut start = 0;
-    for mark in memchr::memchr_iter(b'"', text.as_bytes()) {
-        pieces.push(&text[start..mark]);
-        start = mark + 1;
+/// The pieces of `text` that `base`, with as many pieces, has not got, each with the way from the one before it.
+fn put_difference(folded: &mut Vec<u8>, base: &str, text: &str) {
+    let (mut known, mut rest) = (base, text);
+    let mut gap = 1;
+    loop {
+        // What both have in common is passed over many bytes at a time, up to the piece that is cut in it.
+        let common = &rest.as_bytes()[..common_length(known.as_bytes(), rest.as_bytes())];
+        if common.len() == known.len() && common.len() == rest.len() {
+            return;
+        }
+        if let Some(last) = memchr::memrchr(MARK, common) {
+            gap += marks(&common[..=last]);
+            (known, rest) = (&known[last + 1..], &rest[last + 1..]);
+        }
+        let (piece, behind) = rest.split_once('"').map_or((rest, None), |(piece, behind)| (piece, Some(behind)));
+        put(folded, gap);
+        put_text(folded, piece);
+        gap = 1;
+        let (Some(behind), Some((_, known_behind))) = (behind, known.split_once('"')) else { return };
+        (known, rest) = (known_behind, behind);
     }
-    pieces.push(&text[start..]);
-    pieces
+}
+
+/// What separates pieces.
+const MARK: u8 = b'"';
+
+fn marks(text: &[u8]) -> usize {
+    text.iter().filter(|byte| **byte == MARK).count()
+}
+
+/// How many bytes both begin with.
+fn common_length(a: &[u8], b: &[u8]) -> usize {
+    const AT_ONCE: usize = 32;
+    let whole = a.chunks_exact(AT_ONCE).zip(b.chunks_exact(AT_ONCE)).take_while(|(a, b)| a == b).count() * AT_ONCE;
+    whole + a[whole..].iter().zip(&b[whole..]).take_while(|(a, b)| a == b).count()
 }
 
 /// The texts of a segment; `None` when the bytes are not what [`fold`] writes.

@@ -175,9 +175,7 @@ impl<'c> Snapshot<'c> {
         for index in 1..=statement.parameter_count() {
             let number = statement
                 .parameter_name(index)
-                .and_then(|name| name.strip_prefix('$'))
-                .and_then(|digits| digits.parse::<usize>().ok())
-                .filter(|number| *number > 0)
+                .and_then(number_of)
                 .ok_or_else(|| StoreError::Statement(format!("placeholders are $1, $2, ..: {sql}")))?;
             let value = params
                 .get(number - 1)
@@ -189,6 +187,15 @@ impl<'c> Snapshot<'c> {
             return Err(StoreError::Statement(format!("{} values for {highest} placeholders: {sql}", params.len())));
         }
         Ok(statement)
+    }
+}
+
+/// `7` of `$7`.
+fn number_of(placeholder: &str) -> Option<usize> {
+    match placeholder.as_bytes() {
+        // Nearly all: no need to parse them, for each value of each statement.
+        [b'$', digit @ b'1'..=b'9'] => Some(usize::from(digit - b'0')),
+        _ => placeholder.strip_prefix('$')?.parse().ok().filter(|number| *number > 0),
     }
 }
 

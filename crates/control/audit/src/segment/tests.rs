@@ -21,6 +21,12 @@ fn texts_come_back_as_they_were() {
         "\"",
         "no quotes",
         "\"\"",
+        r#"a""#,
+        r#"a"b"#,
+        r#"b"b"#,
+        r#"b""#,
+        r#"é"ü"#,
+        r#"è"ü"#,
     ]
     .map(str::to_owned)
     .to_vec();

@@ -3,7 +3,7 @@
 use marram_aws_api::ApiError;
 use marram_identity::{CallContext, CallError};
 use marram_store::{Tx, params};
-use marram_types::{BillingGroupName, ThingName, ThingTypeName, Timestamp};
+use marram_types::{BillingGroupName, ThingName, ThingTypeName, Timestamp, random_id_bytes};
 use serde_json::{Value, json};
 
 use super::{check_type, index_attributes};
@@ -15,6 +15,7 @@ use crate::service::Registry;
 struct NewThing {
     realm: Realm,
     name: ThingName,
+    id: String,
     arn: String,
     type_name: Option<ThingTypeName>,
     attributes: Attributes,
@@ -35,16 +36,16 @@ pub(crate) async fn create_thing(_: &Registry, ctx: &CallContext, input: Input) 
         .map(|change| change.apply(Attributes::new()))
         .unwrap_or_default();
     attribute::check_count(&attributes, if type_name.is_some() { MAX_WITH_TYPE } else { MAX_WITHOUT_TYPE })?;
-    let thing = NewThing { realm, name, arn, type_name, attributes, now: ctx.now };
+    let id = uuid::Builder::from_random_bytes(random_id_bytes()).into_uuid().to_string();
+    let thing = NewThing { realm, name, id, arn, type_name, attributes, now: ctx.now };
     ctx.commit(grant, move |tx| insert(tx, &thing)).await
 }
 
 fn insert(tx: &mut Tx<'_>, thing: &NewThing) -> Result<Value, CallError> {
-    let NewThing { realm, name, arn, type_name, attributes, now } = thing;
+    let NewThing { realm, name, id, arn, type_name, attributes, now } = thing;
     if let Some(type_name) = type_name {
         check_type(tx, realm, type_name)?;
     }
-    let id = uuid::Uuid::new_v4().to_string();
     let column = attribute::to_column(attributes);
     let inserted = tx.execute(
         "INSERT INTO iot_thing (account, region, name, id, type, attributes, version, created_at)
@@ -66,7 +67,7 @@ fn insert(tx: &mut Tx<'_>, thing: &NewThing) -> Result<Value, CallError> {
         return Ok(answer(name, arn, &existing.id));
     }
     index_attributes(tx, realm, name, attributes)?;
-    Ok(answer(name, arn, &id))
+    Ok(answer(name, arn, id))
 }
 
 fn answer(name: &ThingName, arn: &str, id: &str) -> Value {

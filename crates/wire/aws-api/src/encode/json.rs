@@ -24,8 +24,7 @@ pub(super) fn write(shape: &'static Shape, value: &Value, out: &mut Vec<u8>) {
                 left -= 1;
                 if !held.is_null() {
                     separate(out, &mut first);
-                    text(member.wire, out);
-                    out.push(b':');
+                    name(member.wire, out);
                     write(member.shape, held, out);
                 }
             }
@@ -72,6 +71,14 @@ fn separate(out: &mut Vec<u8>, first: &mut bool) {
         out.push(b',');
     }
     *first = false;
+}
+
+/// The name of a member: those of the models need no escapes.
+fn name(name: &str, out: &mut Vec<u8>) {
+    out.reserve(name.len() + 3);
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
 }
 
 fn text(text: &str, out: &mut Vec<u8>) {
