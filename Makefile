@@ -66,6 +66,7 @@ test-rust:
 
 conformance: tools/ready console ## foreign clients (boto3, AWS CLI, device SDKs, mosquitto) against the built binary
 	$(CARGO) nextest run --locked --workspace --no-run
+	@$(MAKE) --no-print-directory codegen CHECK=--check
 	MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) MARRAM_CORE_BIN=$(abspath $(TARGET_DIR)/debug/marram-core) \
 	  $(PY) -m pytest conformance -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/conformance.xml
 
@@ -85,7 +86,7 @@ lint: ## format, clippy, licences, spec coverage
 	$(CARGO) deny --locked check bans licenses sources
 
 codegen: tools/ready ## write the AWS operation tables from the installed service models
-	$(CARGO) run --locked -q -p xtask -- codegen --models $$($(PY) -c 'import botocore, os; print(os.path.join(os.path.dirname(botocore.__file__), "data"))')
+	$(CARGO) run --locked -q -p xtask -- codegen $(CHECK) --models $$($(PY) -c 'import botocore, os; print(os.path.join(os.path.dirname(botocore.__file__), "data"))')
 
 bench: tools/ready ## all benchmarks, ours and the peers that are installed, one JSON line per result
 	tools/bench $(ARGS)

@@ -122,3 +122,14 @@ def test_what_is_not_built_of_the_object_store_does_nothing(marram, callers):
                 accidents.append((operation, who, *told))
                 assert state() == before, accidents
     assert not accidents, "\n".join(map(str, accidents))
+
+
+def test_what_a_simulation_would_leave_out_is_refused(marram, callers):
+    """CP 3.5: policies of an organization are not asked here, so there is no answer that counts them in."""
+    _, keys = callers
+    iam = marram.client("iam", keys["administrator"], record=False)
+    guardrails = [{"ServiceControlPolicyInputList": [samples.IOT_POLICY]}]
+    told = answer(iam, "SimulateCustomPolicy", {
+        "PolicyInputList": [samples.IOT_POLICY], "ActionNames": ["iot:Connect"],
+        "OrderedOrganizationPolicyInputList": guardrails})
+    assert told[1] == "InvalidInput" and NOT_SUPPORTED in told[2]
