@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marram_deploy::{
-    Ask, Builtin, DeploymentDocument, DetailedStatus, ErrorCode, Failure, FailurePolicy, GroupRoot, Groups, Local, Paths, Plan,
-    PlanInput, Resolution, Resolver, ServiceInput, Staleness, UpdateAction, service_tree, unsafe_interpolations,
+    Ask, Builtin, DeploymentDocument, DetailedStatus, ErrorCode, Failure, FailurePolicy, GroupRoot, Groups, Local,
+    Paths, Plan, PlanInput, Resolution, Resolver, ServiceInput, Staleness, UpdateAction, service_tree,
+    unsafe_interpolations,
 };
 use marram_edge_ports::{Candidate, DataPlaneError};
 use marram_recipe::Attributes;
