@@ -21,8 +21,8 @@ use marram_flow::program::{
 use marram_flow::snapshot::{Binding, Condition, FlowRole, StartFlow, Trigger};
 use marram_flow::{Execution, Input, Origin, Quiet, Snapshot, Stage, Time, step_into};
 use marram_flow_runtime::{
-    Authority, Deliver, Deployment, Durability, FlowPrincipal, Incoming, MessagePort, Outgoing, Pending, PortError,
-    Ports, RuntimeHandle, RuntimeOptions, Subscription, TopicAction,
+    Authority, Deliver, Deployment, Durability, FlowAction, FlowPrincipal, Incoming, MessagePort, Outgoing, Pending,
+    PortError, Ports, RuntimeHandle, RuntimeOptions, Subscription,
 };
 use serde_json::json;
 
@@ -240,7 +240,7 @@ impl MessagePort for Counting {
 struct Everything;
 
 impl Authority for Everything {
-    fn allows(&self, _: &FlowPrincipal, _: TopicAction<'_>) -> bool {
+    fn allows(&self, _: &FlowPrincipal, _: FlowAction<'_>) -> bool {
         true
     }
 

@@ -156,13 +156,29 @@ export function permissions(uses: readonly Use[], region: string, account: strin
       const because = `${who}: ${line.member}`;
       if (protocol === "mqtt")
         for (const [action, resource] of topics(line, thing, region, account, iot)) add(action, resource, because);
-      else if (protocol === "modbus") add(line.operation, `${who} at address ${line.target}`, because);
+      else if (protocol === "modbus")
+        add(
+          /^read(?!write)/i.test(line.operation) ? "iotthingsgraph:ReadModbus" : "iotthingsgraph:WriteModbus",
+          `${iot}:thing/${thing ?? "*"}`,
+          `${because} (${line.operation} at ${line.target})`,
+        );
       else if (protocol === "awslambda")
         add("lambda:InvokeFunction", concrete(line.target, thing, region, account), because);
-      else add("HTTP request", concrete(line.target, thing, region, account), because);
+      else
+        add(
+          "iotthingsgraph:InvokeWebService",
+          `arn:aws:iotthingsgraph:${region}:${account}:web-service/${host(concrete(line.target, thing, region, account))}`,
+          because,
+        );
     }
   }
   return [...found.values()];
+}
+
+/** `host:port` of a URL; stars where only the run tells. */
+function host(url: string): string {
+  const [, scheme = "", name = "*", port] = /^(https?):\/\/([^/:?#]+)(?::(\d+|\*))?/i.exec(url) ?? [];
+  return `${name.toLowerCase()}:${port ?? (scheme.toLowerCase() === "http" ? "80" : "443")}`;
 }
 
 function topics(

@@ -17,6 +17,9 @@ export const SUGGESTED_ACTIONS = [
   "greengrass:CreateDeployment",
   "greengrass:CreateComponentVersion",
   "iotthingsgraph:DeploySystemInstance",
+  "iotthingsgraph:ReadModbus",
+  "iotthingsgraph:WriteModbus",
+  "iotthingsgraph:InvokeWebService",
   "iam:CreateAccessKey",
   "sts:AssumeRole",
   "cloudtrail:LookupEvents",
@@ -28,6 +31,8 @@ const KINDS: Record<string, string> = {
   "iot:Receive": "topic",
   "iot:Subscribe": "topicfilter",
   "iot:Connect": "client",
+  "iotthingsgraph:ReadModbus": "thing",
+  "iotthingsgraph:WriteModbus": "thing",
 };
 
 /** ARNs and `*` stay; a bare word becomes the resource that the action is about. */

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use marram_aws_api::{ApiError, ServiceId};
-use marram_flow_runtime::{Authority, FlowPrincipal, Pending, TopicAction};
+use marram_flow_runtime::{Authority, FlowAction, FlowPrincipal, Pending};
 use marram_identity::{AssumedRole, CallContext, CallFacts, Identity, ServiceAssume, TlsDetails};
 use marram_sigv4::Credentials;
 use marram_things_graph::SERVICE_PRINCIPAL;
@@ -95,18 +95,18 @@ impl RoleAuthority {
 }
 
 impl Authority for RoleAuthority {
-    fn allows(&self, principal: &FlowPrincipal, action: TopicAction<'_>) -> bool {
+    fn allows(&self, principal: &FlowPrincipal, action: FlowAction<'_>) -> bool {
         let Some(context) = self.context(principal) else { return false };
-        let arn = |kind: &str, name: &str| {
-            format!("arn:{}:iot:{}:{}:{kind}/{name}", self.identity.partition(), principal.region, principal.account)
+        let arn = |service: &str, resource: &str| {
+            format!("arn:{}:{service}:{}:{}:{resource}", self.identity.partition(), principal.region, principal.account)
         };
-        match action {
-            TopicAction::Publish(topic) => context.may("iot:Publish", &arn("topic", topic), |_| {}),
-            TopicAction::Receive(filter) => {
-                context.may("iot:Subscribe", &arn("topicfilter", filter), |_| {})
-                    && context.may("iot:Receive", &arn("topic", filter), |_| {})
-            }
+        if let FlowAction::Receive(filter) = action
+            && !context.may("iot:Subscribe", &arn("iot", &format!("topicfilter/{filter}")), |_| {})
+        {
+            return false;
         }
+        let (service, resource) = action.resource();
+        context.may(action.name(), &arn(service, &resource), |_| {})
     }
 
     fn version(&self) -> u64 {

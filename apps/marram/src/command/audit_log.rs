@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use marram_audit::{Audit, Finding, PublicKey, Report, read_checkpoints, verify};
+use marram_audit::{Audit, Covered, Finding, PublicKey, Report, read_checkpoints, verify};
 use marram_obs::outln;
 use marram_store::{Store, StoreOptions};
 use serde_json::{Value, json};
@@ -65,15 +65,16 @@ fn check(flags: &Verify) -> anyhow::Result<Report> {
         Some(text) => PublicKey::parse(text.trim()).context("--key is not an audit key")?,
         None => PublicKey::load(&Audit::dir_of(&flags.data)).context("cannot read the audit key")?,
     };
+    let store = Store::open_read_only(&flags.data, StoreOptions::default())
+        .with_context(|| format!("cannot open the database in {}", flags.data.display()))?;
+    let covered = store.read(Covered::read).context("cannot read the log")?;
     let mut checkpoints = Vec::new();
     // Records appended while we look are covered by no checkpoint yet, so the files are read first.
     for file in flags.checkpoints.iter().cloned().chain(own_checkpoints(&flags.data)) {
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         checkpoints.extend(read_checkpoints(&text, &key));
     }
-    let store = Store::open_read_only(&flags.data, StoreOptions::default())
-        .with_context(|| format!("cannot open the database in {}", flags.data.display()))?;
-    store.read(|snapshot| verify(snapshot, &checkpoints)).context("cannot read the log")
+    store.read(|snapshot| verify(snapshot, &checkpoints, &covered)).context("cannot read the log")
 }
 
 fn own_checkpoints(data: &Path) -> Option<PathBuf> {

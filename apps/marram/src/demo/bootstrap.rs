@@ -238,7 +238,8 @@ impl<'b> Bootstrap<'b> {
         self.caller
             .ensure(Iam, "CreateRole", json!({"RoleName": FLOW_ROLE, "AssumeRolePolicyDocument": trust}))
             .await?;
-        let document = policy::flows(MQTT_DEVICES, self.caller.region(), self.caller.account()).to_string();
+        let document =
+            policy::flows(MQTT_DEVICES, &[SPRINKLER_THING], self.caller.region(), self.caller.account()).to_string();
         let input = json!({"RoleName": FLOW_ROLE, "PolicyName": "devices", "PolicyDocument": document});
         self.caller.must(Iam, "PutRolePolicy", input).await?;
         let role = self.caller.must(Iam, "GetRole", json!({"RoleName": FLOW_ROLE})).await?;

@@ -22,8 +22,8 @@ pub(super) fn device(device: &MqttDevice, region: &Region, account: &AccountId) 
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
-/// What the flows may do: ask the camera and the screen, hear the sensor and the camera.
-pub(super) fn flows(devices: &[MqttDevice], region: &Region, account: &AccountId) -> Value {
+/// What the flows may do: ask the camera and the screen, hear the sensor and the camera, read and set the things on Modbus.
+pub(super) fn flows(devices: &[MqttDevice], modbus: &[&str], region: &Region, account: &AccountId) -> Value {
     let mut publishes = Vec::new();
     let (mut filters, mut topics) = (Vec::new(), Vec::new());
     for device in devices {
@@ -32,9 +32,12 @@ pub(super) fn flows(devices: &[MqttDevice], region: &Region, account: &AccountId
         filters.extend(device.publishes.iter().map(|suffix| arn("topicfilter", suffix)));
         topics.extend(device.publishes.iter().map(|suffix| arn("topic", suffix)));
     }
+    let buses: Vec<_> = modbus.iter().map(|thing| format!("arn:aws:iot:{region}:{account}:thing/{thing}")).collect();
     json!({
         "Version": "2012-10-17",
         "Statement": [
+            allow("iotthingsgraph:ReadModbus", &buses),
+            allow("iotthingsgraph:WriteModbus", &buses),
             allow("iot:Publish", &publishes),
             allow("iot:Subscribe", &filters),
             allow("iot:Receive", &topics),

@@ -520,7 +520,11 @@ impl Notary {
             let grown = self.store.read(|s| {
                 let (size, frontier) = stored_frontier(s, &account)?;
                 let (seq, leaf) = head(s, &account)?;
-                let grown = u64::try_from(seq).unwrap_or(0).saturating_sub(size);
+                let seq = u64::try_from(seq).unwrap_or(0);
+                if due && seq < size {
+                    tracing::error!(%account, records = seq, covered = size, "the audit log was cut off: run audit-log verify");
+                }
+                let grown = seq.saturating_sub(size);
                 if grown == 0 || !(due || grown >= CHECKPOINT_RECORDS) {
                     return Ok(None);
                 }

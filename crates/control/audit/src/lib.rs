@@ -35,4 +35,4 @@ pub use lookup::{Filter, LookupPage, LookupQuery, LookupRecord, lookup};
 pub use record::{AuditRecord, Decision, EventType, Resource, SessionContext, SessionIssuer, Tls, UserIdentity};
 pub use redact::HIDDEN;
 pub use schema::MIGRATIONS;
-pub use verify::{AccountReport, Finding, Problem, Report, verify, verify_account};
+pub use verify::{AccountReport, Covered, Finding, Problem, Report, verify, verify_account};

@@ -72,6 +72,14 @@ pub enum Problem {
         /// How many there are.
         found: u64,
     },
+    /// The log knows of a checkpoint that is not among those it is verified with.
+    #[error("the checkpoint over {size} records is gone: the newest one there covers {newest}")]
+    Uncovered {
+        /// What it covered.
+        size: u64,
+        /// What the newest checkpoint covers; 0 without one.
+        newest: u64,
+    },
     /// A checkpoint's root differs from that of the log at its size.
     #[error("the log was rewritten: a checkpoint has another root")]
     Rewritten,
@@ -80,9 +88,32 @@ pub enum Problem {
     Checkpoint(CheckpointError),
 }
 
+/// How many records of each account the newest checkpoint covered, as the log itself remembers.
+///
+/// Read it before the checkpoints: a checkpoint is in its file before the log remembers it, so one that is remembered here and
+/// not found there was taken away.
+#[derive(Debug, Clone, Default)]
+pub struct Covered(BTreeMap<AccountId, u64>);
+
+impl Covered {
+    /// # Errors
+    /// The store's.
+    pub fn read(snapshot: &Snapshot<'_>) -> Result<Covered, StoreError> {
+        let rows = snapshot.query_all("SELECT account, size FROM audit_tree", params![], |row| {
+            Ok::<_, StoreError>((row.parse(0)?, row.get(1)?))
+        })?;
+        Ok(Covered(rows.into_iter().collect()))
+    }
+
+    fn of(&self, account: &AccountId) -> u64 {
+        self.0.get(account).copied().unwrap_or(0)
+    }
+}
+
 /// Verifies the logs of all accounts against themselves and against checkpoints.
 ///
-/// Without a checkpoint from outside, what cannot be detected is the removal of the newest records, and a rewrite of
+/// Without a checkpoint from outside, what cannot be detected is the removal of records younger than the newest checkpoint,
+/// by whoever may write the database the removal of records with their checkpoints and all memory of them, and a rewrite of
 /// everything by whoever holds the checkpoint key.
 ///
 /// # Errors
@@ -90,6 +121,7 @@ pub enum Problem {
 pub fn verify(
     snapshot: &Snapshot<'_>,
     checkpoints: &[Result<Checkpoint, CheckpointError>],
+    covered: &Covered,
 ) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let mut by_account: BTreeMap<AccountId, Vec<&Checkpoint>> = BTreeMap::new();
@@ -104,12 +136,12 @@ pub fn verify(
     }
     let present = accounts(snapshot)?;
     report.accounts = present.len() as u64;
-    for account in &present {
+    for account in present.iter().chain(covered.0.keys()) {
         by_account.entry(account.clone()).or_default();
     }
     for (account, mut checkpoints) in by_account {
         checkpoints.sort_by_key(|checkpoint| checkpoint.size);
-        AccountWalk::new(&account, checkpoints, &mut report).run(snapshot)?;
+        AccountWalk::new(&account, checkpoints, &mut report).run(snapshot, covered.of(&account))?;
     }
     Ok(report)
 }
@@ -133,12 +165,13 @@ pub fn verify_account(
     snapshot: &Snapshot<'_>,
     account: &AccountId,
     checkpoints: &[Result<Checkpoint, CheckpointError>],
+    covered: &Covered,
 ) -> Result<AccountReport, StoreError> {
     let mut report = Report { accounts: 1, ..Report::default() };
     let mut own: Vec<&Checkpoint> = checkpoints.iter().flatten().filter(|one| one.account == *account).collect();
     own.sort_by_key(|checkpoint| checkpoint.size);
     let sizes: Vec<u64> = own.iter().map(|checkpoint| checkpoint.size).collect();
-    AccountWalk::new(account, own, &mut report).run(snapshot)?;
+    AccountWalk::new(account, own, &mut report).run(snapshot, covered.of(account))?;
     let (_, head) = crate::chain::head(snapshot, account)?;
     let agreed = usize::try_from(report.checkpoints).unwrap_or(usize::MAX).min(sizes.len());
     let checkpoint = agreed.checked_sub(1).map_or(0, |last| sizes[last]);
@@ -170,8 +203,13 @@ impl<'w> AccountWalk<'w> {
         }
     }
 
-    fn run(mut self, snapshot: &Snapshot<'_>) -> Result<(), StoreError> {
+    /// `covered`: records that a checkpoint is known to have covered.
+    fn run(mut self, snapshot: &Snapshot<'_>, covered: u64) -> Result<(), StoreError> {
         let account = self.account;
+        let newest = self.checkpoints.as_slice().last().or(self.next_checkpoint.as_ref()).map_or(0, |one| one.size);
+        if newest < covered {
+            self.find(Some(covered), Problem::Uncovered { size: covered, newest });
+        }
         snapshot.query_each(
             "SELECT seq, leaf, record, time, region, event_id, event_source, event_name, read_only, management,
                  username, access_key_id, resources, seq, leaf, NULL
@@ -192,6 +230,9 @@ impl<'w> AccountWalk<'w> {
             },
         )?;
         let found = self.frontier.size();
+        if found < covered && newest < covered {
+            self.find(Some(covered), Problem::Truncated { size: covered, found });
+        }
         while let Some(checkpoint) = self.next_checkpoint.take() {
             self.find(Some(checkpoint.size), Problem::Truncated { size: checkpoint.size, found });
             self.next_checkpoint = self.checkpoints.next();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use marram_audit::{
-    Audit, AuditRecord, Decision, Filter, LookupQuery, Problem, PublicKey, Report, Resource, SessionContext,
+    Audit, AuditRecord, Covered, Decision, Filter, LookupQuery, Problem, PublicKey, Report, Resource, SessionContext,
     SessionIssuer, Tls, UserIdentity, append, lookup, read_checkpoints, verify,
 };
 use marram_store::{Store, StoreError, StoreOptions, Tx, params};
@@ -75,7 +75,8 @@ impl House {
     fn verify_with(&self, checkpoints: &str) -> Report {
         let key = PublicKey::load(&Audit::dir_of(self.dir.path())).unwrap();
         let checkpoints = read_checkpoints(checkpoints, &key);
-        self.store.read(|s| verify(s, &checkpoints)).unwrap()
+        let covered = self.store.read(Covered::read).unwrap();
+        self.store.read(|s| verify(s, &checkpoints, &covered)).unwrap()
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -127,6 +128,31 @@ fn every_manipulation_is_found() {
     }
 }
 
+/// SEC 7.2: records that are cut off together with the checkpoints that covered them are missed, in whichever of the two.
+#[test]
+fn checkpoints_do_not_vanish() {
+    let house = house();
+    house.append(account(1), 12);
+    house.audit.checkpoint();
+    let early = house.checkpoints();
+    house.append(account(1), 8);
+    house.audit.checkpoint();
+    let problems = |checkpoints: &str| -> Vec<_> {
+        house.verify_with(checkpoints).findings.into_iter().map(|finding| finding.problem).collect()
+    };
+    assert_eq!(problems(&early), [Problem::Uncovered { size: 20, newest: 12 }]);
+    house.sql("DELETE FROM audit_record WHERE seq > 12");
+    let cut = Problem::Truncated { size: 20, found: 12 };
+    assert_eq!(problems(&early), [Problem::Uncovered { size: 20, newest: 12 }, cut.clone()]);
+    assert_eq!(problems(""), [Problem::Uncovered { size: 20, newest: 0 }, cut]);
+    house.sql("DELETE FROM audit_record");
+    assert_eq!(
+        problems("").last(),
+        Some(&Problem::Truncated { size: 20, found: 0 }),
+        "an account without a record is asked too"
+    );
+}
+
 /// SEC 7.2: whoever rebuilds the whole chain without the key cannot make the checkpoints agree.
 #[test]
 fn a_rebuilt_log_disagrees_with_its_checkpoints() {
@@ -139,7 +165,7 @@ fn a_rebuilt_log_disagrees_with_its_checkpoints() {
     // The forger's rows under our checkpoints; his checkpoints under our key.
     let key = PublicKey::load(&Audit::dir_of(ours.dir.path())).unwrap();
     let checkpoints = read_checkpoints(&ours.checkpoints(), &key);
-    let report = forged.store.read(|s| verify(s, &checkpoints)).unwrap();
+    let report = forged.store.read(|s| verify(s, &checkpoints, &Covered::default())).unwrap();
     assert!(report.findings.iter().any(|finding| finding.problem == Problem::Rewritten), "{report:?}");
     let foreign = read_checkpoints(&forged.checkpoints(), &key);
     assert!(foreign.iter().all(Result::is_err) && !foreign.is_empty());
@@ -158,7 +184,7 @@ fn an_older_backup_is_found_with_a_newer_checkpoint() {
     house.append(account(1), 10);
     house.audit.checkpoint();
     let newer = house.checkpoints();
-    house.sql("DELETE FROM audit_record WHERE seq > 10");
+    house.sql("DELETE FROM audit_record WHERE seq > 10; DELETE FROM audit_tree;");
     assert_eq!(house.verify_with(&older).findings, [], "nothing known of what came later");
     let report = house.verify_with(&newer);
     assert_eq!(report.findings[0].problem, Problem::Truncated { size: 20, found: 10 });

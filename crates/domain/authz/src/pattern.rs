@@ -21,7 +21,7 @@ pub(crate) struct Reading {
     pub wildcards: bool,
     /// `${…}` is a variable (documents of version 2012-10-17).
     pub variables: bool,
-    /// Values that hold `*`, `?` or `${` do not substitute (IoT device policies).
+    /// Values that hold `*`, `?`, `+`, `#` or `${`, or begin with `$`, do not substitute (IoT device policies).
     pub plain_values_only: bool,
 }
 
@@ -234,7 +234,8 @@ impl Pattern {
             Some(Fact::Many(_)) => None,
             None => default.as_ref().map(|text| Cow::Borrowed(text.as_str())),
         }?;
-        let plain = !value.contains(['*', '?']) && !value.contains("${");
+        // `+`, `#` and a leading `$` mean something in topics (SEC-44): a client id of `+` is not everybody's.
+        let plain = !value.contains(['*', '?', '+', '#']) && !value.contains("${") && !value.starts_with('$');
         (plain || !self.plain_values_only).then_some(value)
     }
 
@@ -337,6 +338,11 @@ mod tests {
         let device = Reading { plain_values_only: true, ..GLOB };
         let pattern = Pattern::parse("${aws:username}", device).unwrap();
         assert_eq!(pattern.matches("a*b", &facts), Match::Unresolved);
+        // SEC-44: what a filter or a reserved topic is made of never comes from a client.
+        for value in ["+", "a/+", "#", "$aws", "?", "${x}"] {
+            facts.set("aws:username", value);
+            assert_eq!(pattern.matches(value, &facts), Match::Unresolved, "{value}");
+        }
         for bad in ["${", "${aws:x", "${}", "${a b}", "${a,b}", "${a,'b}"] {
             assert!(Pattern::parse(bad, GLOB).is_err(), "{bad}");
         }

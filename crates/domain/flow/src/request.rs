@@ -92,6 +92,17 @@ impl ModbusPdu {
         }
     }
 
+    /// Whether it changes nothing in the server.
+    pub fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Self::ReadCoils(..)
+                | Self::ReadDiscreteInputs(..)
+                | Self::ReadHoldingRegisters(..)
+                | Self::ReadInputRegisters(..)
+        )
+    }
+
     /// The members of the adapter's `request` object (TG 10.3), without `device`.
     pub fn to_json(&self) -> Json {
         match self {

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use marram_edge_ports::Credentials as CredentialsPort;
 use marram_flow::topics::ThingTopics;
-use marram_flow_runtime::{Authority, FlowPrincipal, Pending, TopicAction};
+use marram_flow_runtime::{Authority, FlowAction, FlowPrincipal, Pending};
 use marram_sigv4::Credentials;
 use smol_str::SmolStr;
 
@@ -69,12 +69,14 @@ impl EdgeAuthority {
 }
 
 impl Authority for EdgeAuthority {
-    fn allows(&self, principal: &FlowPrincipal, action: TopicAction<'_>) -> bool {
+    fn allows(&self, principal: &FlowPrincipal, action: FlowAction<'_>) -> bool {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
         let Some((now, before)) = rules.get(&principal.deployment.to_ascii_lowercase()) else { return false };
         [now, before].into_iter().any(|rules| match action {
-            TopicAction::Publish(topic) => rules.publishes.contains(topic),
-            TopicAction::Receive(filter) => rules.receives.contains(filter),
+            FlowAction::Publish(topic) => rules.publishes.contains(topic),
+            FlowAction::Receive(filter) => rules.receives.contains(filter),
+            // The deployment itself allows them: buses and hosts are in its snapshot, the core's operator lists the hosts.
+            FlowAction::ReadModbus(_) | FlowAction::WriteModbus(_) | FlowAction::InvokeWebService(_) => true,
         })
     }
 

@@ -279,7 +279,7 @@ impl Host {
             LocalHistory::open(&dir.join("history"), settings.history_bytes).await.map_err(|error| text(&error))?;
         let mut options = self.options.runtime.clone();
         options.dir = dir.join("journals");
-        options.serial_lines = true;
+        options.on_core = true;
         let ports = Ports {
             messages: {
                 let tenant = self.ports.tenant.clone();

@@ -3,6 +3,7 @@
 mod http;
 mod modbus;
 mod mqtt;
+mod reach;
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ pub(crate) use modbus::{Bus, ModbusConnector};
 pub use modbus::{EndpointError, ModbusEndpoint, Parity, SerialSettings, fuzz_modbus_answer};
 pub(crate) use mqtt::{Lane, MqttConnector};
 
-use crate::port::{Authority, FlowPrincipal, PortError};
+use crate::port::{Authority, FlowAction, FlowPrincipal, PortError};
 
 /// One request and on whose behalf it goes.
 pub(crate) struct Job {
@@ -46,7 +47,7 @@ impl Connectors {
     pub async fn perform(&self, job: Job) -> Result<Reply, Fault> {
         match &*job.request {
             Request::Publish(publish) => self.mqtt.perform(&self.workers, &job, publish).await,
-            Request::Modbus(call) => self.modbus.perform(&self.workers, &job, call).await,
+            Request::Modbus(call) => self.modbus.perform(&self.workers, &*self.authority, &job, call).await,
             Request::Http(call) => self.http.perform(&self.workers, &*self.authority, &job, call).await,
             Request::Function(call) => Err(Fault::new(
                 fault::TASK_FAILED,
@@ -54,6 +55,15 @@ impl Connectors {
             )),
         }
     }
+}
+
+/// Asks before something is done; a refusal names what a policy would have to allow.
+pub(crate) fn permitted(authority: &dyn Authority, job: &Job, action: FlowAction<'_>) -> Result<(), Fault> {
+    if authority.allows(&job.principal, action) {
+        return Ok(());
+    }
+    let (_, resource) = action.resource();
+    Err(Fault::new(fault::PERMISSION, format!("not authorized to perform {} on {resource}", action.name())))
 }
 
 /// The failure a port's refusal is to a flow.

@@ -19,8 +19,8 @@ pub use broker::BrokerPort;
 pub use connector::{EndpointError, HttpOptions, ModbusEndpoint, Parity, SerialSettings, fuzz_modbus_answer};
 pub use history::{History, HistoryError};
 pub use port::{
-    Authority, Deliver, ExecutionRecord, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort,
-    MessageRecord, NoHistory, Outgoing, Pending, PortError, Subscription, TopicAction,
+    Authority, Deliver, ExecutionRecord, FlowAction, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort,
+    MessageRecord, NoHistory, Outgoing, Pending, PortError, Subscription,
 };
 pub use runtime::{Durability, OpenError, Ports, RuntimeHandle, RuntimeOptions};
 pub use spec::{DeployError, Deployment, DeploymentStatus, StartError};

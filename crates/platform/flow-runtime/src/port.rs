@@ -84,20 +84,48 @@ pub trait MessagePort: Send + Sync + 'static {
     ) -> Pending<'a, Result<Subscription, PortError>>;
 }
 
-/// What a flow wants to do with a topic.
+/// What a flow wants to do to the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TopicAction<'a> {
+pub enum FlowAction<'a> {
     /// `iot:Publish` on `topic/<t>`.
     Publish(&'a str),
     /// `iot:Subscribe` on `topicfilter/<f>` and `iot:Receive` on what it matches.
     Receive(&'a str),
+    /// `iotthingsgraph:ReadModbus` on `thing/<name>` of iot.
+    ReadModbus(&'a str),
+    /// `iotthingsgraph:WriteModbus` on `thing/<name>` of iot: everything that is not a plain read.
+    WriteModbus(&'a str),
+    /// `iotthingsgraph:InvokeWebService` on `web-service/<host>:<port>`, the host in lower case.
+    InvokeWebService(&'a str),
+}
+
+impl FlowAction<'_> {
+    /// The IAM action that is asked; a receiver is asked for `iot:Subscribe` too.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Publish(_) => "iot:Publish",
+            Self::Receive(_) => "iot:Receive",
+            Self::ReadModbus(_) => "iotthingsgraph:ReadModbus",
+            Self::WriteModbus(_) => "iotthingsgraph:WriteModbus",
+            Self::InvokeWebService(_) => "iotthingsgraph:InvokeWebService",
+        }
+    }
+
+    /// Service and the part after the account of the ARN that is asked about.
+    pub fn resource(&self) -> (&'static str, String) {
+        match self {
+            Self::Publish(topic) | Self::Receive(topic) => ("iot", format!("topic/{topic}")),
+            Self::ReadModbus(thing) | Self::WriteModbus(thing) => ("iot", format!("thing/{thing}")),
+            Self::InvokeWebService(host) => ("iotthingsgraph", format!("web-service/{host}")),
+        }
+    }
 }
 
 /// Who may do what, and with which credentials (TG 11.3).
 pub trait Authority: Send + Sync + 'static {
     /// Whether `principal` may do this. Answers from memory; the runtime remembers answers while
     /// [`Authority::version`] stands still. Unknown means no.
-    fn allows(&self, principal: &FlowPrincipal, action: TopicAction<'_>) -> bool;
+    fn allows(&self, principal: &FlowPrincipal, action: FlowAction<'_>) -> bool;
 
     /// Changes whenever an answer of [`Authority::allows`] may have changed. One atomic load.
     fn version(&self) -> u64;

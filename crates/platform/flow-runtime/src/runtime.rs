@@ -47,8 +47,9 @@ pub struct RuntimeOptions {
     pub segment_bytes: u64,
     /// What HTTPS trusts.
     pub http: HttpOptions,
-    /// Modbus endpoints may be serial lines of this machine (TG 7.1: a core's). Default no.
-    pub serial_lines: bool,
+    /// The machine is a core (TG 7.1): Modbus endpoints may be its serial lines and any address it reaches. Default no: what is
+    /// public or listed.
+    pub on_core: bool,
     /// Wall clock of executions and calendar triggers. Default the machine's.
     pub clock: SharedClock,
 }
@@ -67,7 +68,7 @@ impl RuntimeOptions {
             events_per_second: Self::EVENTS_PER_SECOND,
             segment_bytes: 16 * 1024 * 1024,
             http: HttpOptions::default(),
-            serial_lines: false,
+            on_core: false,
             clock: SystemClock::shared(),
         }
     }
@@ -122,7 +123,7 @@ impl RuntimeHandle {
         let metrics = FlowMetrics::new(metrics);
         let connectors = Connectors {
             mqtt: MqttConnector::new(ports.messages, metrics.dropped("unexpected")),
-            modbus: ModbusConnector::new(options.serial_lines),
+            modbus: ModbusConnector::new(options.on_core),
             http: HttpConnector::new(options.http.clone())?,
             authority: ports.authority,
             workers: Semaphore::new(options.workers),

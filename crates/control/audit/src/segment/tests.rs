@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::chain::{append, head};
-use crate::{AuditRecord, Filter, LookupQuery, Problem, Report, Resource, UserIdentity, lookup, verify};
+use crate::{AuditRecord, Covered, Filter, LookupQuery, Problem, Report, Resource, UserIdentity, lookup, verify};
 
 /// SEC 7.2: what is stored folded comes back byte for byte, whatever the texts hold.
 #[test]
@@ -102,7 +102,7 @@ fn fill(store: &Store) {
 }
 
 fn problems(store: &Store) -> Vec<Problem> {
-    let report = store.read(|snapshot| verify(snapshot, &[])).unwrap();
+    let report = store.read(|snapshot| verify(snapshot, &[], &Covered::default())).unwrap();
     report.findings.into_iter().map(|finding| finding.problem).collect()
 }
 
@@ -113,7 +113,7 @@ fn the_chain_runs_through_segments() {
     fill(&store);
     let many = 0..2 * SEGMENT_RECORDS as i64 + 3;
     store.write_blocking(|tx| many.into_iter().try_for_each(|number| append(tx, record(account(2), number)))).unwrap();
-    let report = store.read(|snapshot| verify(snapshot, &[])).unwrap();
+    let report = store.read(|snapshot| verify(snapshot, &[], &Covered::default())).unwrap();
     let records = RECORDS as u64 + 2 * SEGMENT_RECORDS as u64 + 3;
     assert_eq!(report, Report { records, accounts: 2, checkpoints: 0, findings: vec![] });
     let count = |sql| store.read(|s| s.query_one(sql, &[], |row| row.get::<i64>(0))).unwrap();

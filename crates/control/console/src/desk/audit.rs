@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use marram_audit::{Audit, Filter, LookupQuery, PublicKey, lookup, read_checkpoints, verify_account};
+use marram_audit::{Audit, Covered, Filter, LookupQuery, PublicKey, lookup, read_checkpoints, verify_account};
 use marram_aws_api::ApiError;
 use marram_identity::CallError;
 use marram_store::Store;
@@ -97,6 +97,10 @@ fn prove(store: &Store, audit: &Audit, account: &AccountId, now: Timestamp) -> V
         tracing::warn!(%reason, "the audit log could not be verified");
         json!({"state": "unchecked", "records": 0, "head": "", "checkpoint": 0, "at": at})
     };
+    let covered = match store.read(Covered::read) {
+        Ok(covered) => covered,
+        Err(error) => return unchecked(error.to_string()),
+    };
     // Checkpoints first: what is appended meanwhile is covered by none of them yet.
     let key = match PublicKey::load(audit.dir()) {
         Ok(key) => key,
@@ -108,7 +112,7 @@ fn prove(store: &Store, audit: &Audit, account: &AccountId, now: Timestamp) -> V
     };
     // A note that cannot be read may have been this account's.
     let unreadable = checkpoints.iter().filter(|checkpoint| checkpoint.is_err()).count();
-    match store.read(|snapshot| verify_account(snapshot, account, &checkpoints)) {
+    match store.read(|snapshot| verify_account(snapshot, account, &checkpoints, &covered)) {
         Err(error) => unchecked(error.to_string()),
         Ok(found) => {
             let sound = found.report.findings.is_empty() && unreadable == 0;

@@ -30,8 +30,8 @@ pub struct RegisteringCa {
     pub registration: Value,
 }
 
-/// The ACTIVE CA with automatic registration that signed `certificate`. `None` when there is none, or when several accounts
-/// claim it: then nobody can say whose device it is.
+/// The ACTIVE CA with automatic registration that signed `certificate`, of those whose key an account has proven to hold.
+/// `None` when there is none, or when several accounts claim it: then nobody can say whose device it is.
 ///
 /// # Errors
 /// The store's.
@@ -43,8 +43,8 @@ pub fn find_registering_ca(
 ) -> Result<Option<RegisteringCa>, CallError> {
     let rows = snapshot.query_all(
         "SELECT account, region, id, der, registration FROM iot_ca_certificate
-         WHERE subject = $1 AND status = $2 AND auto_registration = 'ENABLE' LIMIT $3",
-        params![*certificate.issuer().der(), ACTIVE, MAX_CANDIDATES],
+         WHERE subject = $1 AND status = $2 AND mode = $3 AND auto_registration = 'ENABLE' LIMIT $4",
+        params![*certificate.issuer().der(), ACTIVE, MODE_DEFAULT, MAX_CANDIDATES],
         |row| {
             let realm = Realm {
                 partition: partition.clone(),

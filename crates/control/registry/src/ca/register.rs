@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::registration_code::code_of;
 use super::{MAX_PER_SUBJECT, PASSED_TO, resource, with_subject};
-use crate::certificate::{ACTIVE, INACTIVE, invalid_certificate};
+use crate::certificate::{ACTIVE, INACTIVE, MODE_DEFAULT, invalid_certificate};
 use crate::input::Input;
 use crate::realm::Realm;
 use crate::service::Registry;
@@ -37,7 +37,7 @@ pub(crate) async fn register_ca_certificate(_: &Registry, ctx: &CallContext, inp
     if !authority.is_valid_at(ctx.now.as_secs()) {
         return Err(invalid_certificate(&PkiError::NotValidNow));
     }
-    let mode = input.text("certificateMode").unwrap_or("DEFAULT").to_owned();
+    let mode = input.text("certificateMode").unwrap_or(MODE_DEFAULT).to_owned();
     let verification = match (mode.as_str(), input.text("verificationCertificate")) {
         ("DEFAULT", Some(text)) => Some(parse(text)?),
         ("DEFAULT", None) => {
@@ -46,6 +46,9 @@ pub(crate) async fn register_ca_certificate(_: &Registry, ctx: &CallContext, inp
         (_, Some(_)) => return Err(ApiError::invalid_request("verificationCertificate is for mode DEFAULT only")),
         (_, None) => None,
     };
+    if mode != MODE_DEFAULT && input.flag("allowAutoRegistration") {
+        return Err(needs_proof());
+    }
     let status = if input.flag("setAsActive") { ACTIVE } else { INACTIVE };
     let auto = if input.flag("allowAutoRegistration") { "ENABLE" } else { "DISABLE" };
     let (realm, now) = (Realm::of(ctx), ctx.now);
@@ -99,6 +102,13 @@ pub(crate) async fn register_ca_certificate(_: &Registry, ctx: &CallContext, inp
         Ok(json!({"certificateArn": arn, "certificateId": id}))
     })
     .await
+}
+
+/// A CA's certificate is public: whoever registers it without proof must not be handed the devices it vouches for.
+pub(super) fn needs_proof() -> ApiError {
+    ApiError::invalid_request(
+        "Automatic registration is for CAs in certificateMode DEFAULT, whose key was proven to be held",
+    )
 }
 
 fn registration_error(why: &str) -> ApiError {

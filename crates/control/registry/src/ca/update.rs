@@ -5,8 +5,9 @@ use marram_identity::{CallContext, CallError};
 use marram_store::{Snapshot, params};
 use serde_json::{Value, json};
 
+use super::register::needs_proof;
 use super::{PASSED_TO, conditions, not_found, read_id, resource};
-use crate::certificate::{ACTIVE, state_error};
+use crate::certificate::{ACTIVE, MODE_DEFAULT, state_error};
 use crate::input::Input;
 use crate::realm::Realm;
 use crate::service::Registry;
@@ -31,6 +32,9 @@ pub(crate) async fn update_ca_certificate(_: &Registry, ctx: &CallContext, input
     ctx.commit(grant, move |tx| {
         status(tx, &realm, &id)?;
         let auto = if remove_auto { Some("DISABLE".to_owned()) } else { new_auto };
+        if auto.as_deref() == Some("ENABLE") && mode(tx, &realm, &id)? != MODE_DEFAULT {
+            return Err(needs_proof().into());
+        }
         tx.execute(
             "UPDATE iot_ca_certificate SET status = COALESCE($4, status),
                  auto_registration = COALESCE($5, auto_registration),
@@ -75,11 +79,15 @@ pub(crate) async fn delete_ca_certificate(_: &Registry, ctx: &CallContext, input
 }
 
 fn status(snapshot: &Snapshot<'_>, realm: &Realm, id: &str) -> Result<String, CallError> {
+    column(snapshot, realm, id, "SELECT status FROM iot_ca_certificate WHERE account = $1 AND region = $2 AND id = $3")
+}
+
+fn mode(snapshot: &Snapshot<'_>, realm: &Realm, id: &str) -> Result<String, CallError> {
+    column(snapshot, realm, id, "SELECT mode FROM iot_ca_certificate WHERE account = $1 AND region = $2 AND id = $3")
+}
+
+fn column(snapshot: &Snapshot<'_>, realm: &Realm, id: &str, sql: &'static str) -> Result<String, CallError> {
     snapshot
-        .query_opt(
-            "SELECT status FROM iot_ca_certificate WHERE account = $1 AND region = $2 AND id = $3",
-            params![realm.account, realm.region, id],
-            |row| Ok::<_, CallError>(row.get(0)?),
-        )?
+        .query_opt(sql, params![realm.account, realm.region, id], |row| Ok::<_, CallError>(row.get(0)?))?
         .ok_or_else(|| not_found(id).into())
 }

@@ -181,6 +181,14 @@ async fn authorities_vouch_for_certificates() {
     bench.refused("RegisterCACertificate", register("w.pem"), "RegistrationCodeValidationException").await;
     bench.refused("RegisterCACertificate", register("ca.pem"), "RegistrationCodeValidationException").await;
     bench.refused("RegisterCACertificate", json!({"caCertificate": read("ca.pem")}), "InvalidRequestException").await;
+    // CP 4.8: a CA's certificate is public; without proof nobody is handed the devices it vouches for.
+    let mut unproven = json!({"caCertificate": read("ca.pem"), "certificateMode": "SNI_ONLY", "setAsActive": true,
+                              "allowAutoRegistration": true});
+    bench.refused("RegisterCACertificate", unproven.clone(), "InvalidRequestException").await;
+    unproven["allowAutoRegistration"] = json!(false);
+    let named = bench.call_as(OTHER, "RegisterCACertificate", unproven).await.unwrap();
+    let enable = json!({"certificateId": id(&named), "newAutoRegistrationStatus": "ENABLE"});
+    assert_eq!(bench.call_as(OTHER, "UpdateCACertificate", enable).await.unwrap_err().code, "InvalidRequestException");
     let ca = bench.ok("RegisterCACertificate", register("v.pem")).await;
     let ca_id = id(&ca);
     bench.refused("RegisterCACertificate", register("v.pem"), "ResourceAlreadyExistsException").await;

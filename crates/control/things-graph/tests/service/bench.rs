@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use marram_aws_api::{ApiError, Operation, ServiceId};
 use marram_flow_runtime::{
-    Authority, Deliver, FlowPrincipal, History, Incoming, MessagePort, Outgoing, Pending, PortError, Ports,
-    RuntimeHandle, RuntimeOptions, Subscription, TopicAction,
+    Authority, Deliver, FlowAction, FlowPrincipal, History, Incoming, MessagePort, Outgoing, Pending, PortError, Ports,
+    RuntimeHandle, RuntimeOptions, Subscription,
 };
 use marram_identity::{CallContext, Principal, Service};
 use marram_pki::{CertificateAuthority, Validity};
@@ -83,7 +83,7 @@ impl Wire {
 struct AllowTopics;
 
 impl Authority for AllowTopics {
-    fn allows(&self, _: &FlowPrincipal, _: TopicAction<'_>) -> bool {
+    fn allows(&self, _: &FlowPrincipal, _: FlowAction<'_>) -> bool {
         true
     }
 

@@ -1,6 +1,5 @@
 //! HTTP (TG 10.4): hyper over TCP or TLS, SigV4, an SSRF guard that checks the very address it connects to.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -12,13 +11,12 @@ use marram_flow::request::HttpCall;
 use marram_flow::{Fault, Reply, Stage, fault};
 use marram_sigv4::{AmzTime, PayloadHash, Signer, ToSign};
 use marram_tls::{ClientOptions, Connector, TlsError};
-use smol_str::SmolStr;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::Job;
-use crate::port::Authority;
+use super::reach::{self, Reach};
+use super::{Job, permitted};
+use crate::port::{Authority, FlowAction};
 
 /// Largest response body, bytes (TG 10.4).
 const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
@@ -77,8 +75,9 @@ impl HttpConnector {
         let _worker = workers.acquire().await;
         (job.progress)(Stage::Started);
         let target = Destination::parse(&call.url)?;
+        permitted(authority, job, FlowAction::InvokeWebService(&target.place()))?;
         let request = signed(authority, job, call, &target).await?;
-        let stream = connect(&target, &job.http_allow).await?;
+        let stream = reach::connect(&target.host, target.port, Reach::Public(&job.http_allow)).await?;
         if target.is_tls {
             let stream = self.tls()?.connect(&target.host, stream).await.map_err(|error| failed(error.to_string()))?;
             exchange(stream, request, job).await
@@ -125,74 +124,10 @@ impl Destination {
         let target = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
         Ok(Self { is_tls, host, port, authority: authority.as_str().to_owned(), target })
     }
-}
 
-/// Resolves once, checks, connects to what was checked: a second answer of the name server changes nothing.
-async fn connect(target: &Destination, allow: &[SmolStr]) -> Result<TcpStream, Fault> {
-    let addresses: Vec<SocketAddr> = match target.host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, target.port)],
-        Err(_) => {
-            let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-            found.map_err(|error| failed(format!("`{}`: {error}", target.host)))?.collect()
-        }
-    };
-    let named = allow.iter().any(|entry| {
-        entry.eq_ignore_ascii_case(&target.host)
-            || *entry == format!("{}:{}", target.host.to_ascii_lowercase(), target.port)
-    });
-    let mut last = None;
-    for address in addresses {
-        if !named && !is_public(address.ip()) {
-            let message = format!("`{}` leads to an address that is not public and not on the allow-list", target.host);
-            return Err(Fault::new(fault::PERMISSION, message));
-        }
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
-                return Ok(stream);
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(failed(last.map_or_else(|| format!("`{}` has no address", target.host), |error| error.to_string())))
-}
-
-/// Whether an address is one of the public internet: not loopback, private, link-local (metadata services among them),
-/// shared, benchmark, documentation, multicast, reserved, nor an IPv6 form that carries such an IPv4 address.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            !(a == 0
-                || a == 10
-                || a == 127
-                || a >= 224
-                || (a == 100 && (64..128).contains(&b))
-                || (a == 169 && b == 254)
-                || (a == 172 && (16..32).contains(&b))
-                || (a == 192 && b == 168)
-                || (a == 192 && b == 0 && (c == 0 || c == 2))
-                || (a == 192 && b == 88 && c == 99)
-                || (a == 198 && (b == 18 || b == 19))
-                || (a == 198 && b == 51 && c == 100)
-                || (a == 203 && b == 0 && c == 113))
-        }
-        IpAddr::V6(v6) => {
-            if let Some(v4) = v6.to_ipv4_mapped() {
-                return is_public(IpAddr::V4(v4));
-            }
-            let segments = v6.segments();
-            match segments {
-                // NAT64 and 6to4 lead to the IPv4 address they carry.
-                [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-                    let [a, b] = high.to_be_bytes();
-                    let [c, d] = low.to_be_bytes();
-                    is_public(IpAddr::from([a, b, c, d]))
-                }
-                [0x2001, 0x0db8, ..] | [0x2001, 0, ..] => false,
-                [first, ..] => first & 0xe000 == 0x2000,
-            }
-        }
+    /// `host:port`, as policies and allow-lists write it.
+    fn place(&self) -> String {
+        reach::place(&self.host, self.port)
     }
 }
 
@@ -267,39 +202,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// TG 10.4, 11.6: loopback, link-local, private and metadata addresses are refused in every spelling.
-    #[test]
-    fn guard_knows_what_is_not_public() {
-        for address in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.168.1.1",
-            "169.254.169.254",
-            "0.0.0.0",
-            "100.64.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "fe80::1",
-            "fd00:ec2::254",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-            "::ffff:169.254.169.254",
-            "64:ff9b::7f00:1",
-            "2002:7f00:1::",
-            "2001:db8::1",
-            "::127.0.0.1",
-        ] {
-            assert!(!is_public(address.parse().unwrap()), "{address}");
-        }
-        for address in ["1.1.1.1", "172.32.0.1", "8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"] {
-            assert!(is_public(address.parse().unwrap()), "{address}");
-        }
-    }
 
     /// TG 10.4: what a URL may be.
     #[test]

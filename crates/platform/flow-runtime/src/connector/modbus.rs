@@ -4,7 +4,7 @@ mod endpoint;
 mod serial;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ use tokio_modbus::{Request, Response};
 
 pub use endpoint::{EndpointError, ModbusEndpoint, Parity, SerialSettings};
 
-use super::Job;
+use super::reach::{self, Reach};
+use super::{Job, permitted};
+use crate::port::{Authority, FlowAction};
 use serial::SerialStream;
 
 /// On a serial line unit 0 is everybody, and nobody answers.
@@ -46,13 +48,14 @@ struct Pace {
 
 pub(crate) struct ModbusConnector {
     buses: Mutex<HashMap<SmolStr, Weak<Bus>>>,
-    has_serial_lines: bool,
+    on_core: bool,
 }
 
 impl ModbusConnector {
-    /// Serial lines belong to the machine: only a core may use its own.
-    pub fn new(has_serial_lines: bool) -> Self {
-        Self { buses: Mutex::default(), has_serial_lines }
+    /// Serial lines and the network around it belong to the machine: a core may use its own, a control plane reaches what is
+    /// public or listed.
+    pub fn new(on_core: bool) -> Self {
+        Self { buses: Mutex::default(), on_core }
     }
 
     /// The bus of `endpoint`; its connection lives as long as somebody holds it.
@@ -67,7 +70,15 @@ impl ModbusConnector {
         bus
     }
 
-    pub async fn perform(&self, workers: &Semaphore, job: &Job, call: &ModbusCall) -> Result<Reply, Fault> {
+    pub async fn perform(
+        &self,
+        workers: &Semaphore,
+        authority: &dyn Authority,
+        job: &Job,
+        call: &ModbusCall,
+    ) -> Result<Reply, Fault> {
+        let action = if call.pdu.is_read() { FlowAction::ReadModbus } else { FlowAction::WriteModbus };
+        permitted(authority, job, action(&call.thing))?;
         let bus = self.bus(&call.endpoint);
         let mut turn = bus.lock().await;
         let _worker = workers.acquire().await;
@@ -75,7 +86,7 @@ impl ModbusConnector {
         // Out of the bus while it is used: a request given up halfway must not leave its answer to the next one.
         let mut line = match turn.take() {
             Some(line) => line,
-            None => self.connect(&call.endpoint).await?,
+            None => self.connect(&call.endpoint, &job.http_allow).await?,
         };
         line.context.set_slave(Slave(call.unit));
         if let Some(pace) = &line.serial {
@@ -96,18 +107,21 @@ impl ModbusConnector {
                 let message = format!("fc={} code={}", call.pdu.function_code(), u8::from(code));
                 Err(Fault::new(fault::MODBUS_EXCEPTION, message))
             }
-            Err(error) => Err(Fault::new(fault::MODBUS_IO, error.to_string())),
+            Err(error) => Err(Fault::new(fault::MODBUS_IO, said(&error))),
         }
     }
 
-    async fn connect(&self, endpoint: &SmolStr) -> Result<Line, Fault> {
+    async fn connect(&self, endpoint: &SmolStr, allow: &[SmolStr]) -> Result<Line, Fault> {
         let io = |error: std::io::Error| Fault::new(fault::MODBUS_IO, format!("{endpoint}: {error}"));
         let settings = match endpoint.parse::<ModbusEndpoint>() {
-            Ok(ModbusEndpoint::Rtu(settings)) if self.has_serial_lines => settings,
+            Ok(ModbusEndpoint::Rtu(settings)) if self.on_core => settings,
             Ok(ModbusEndpoint::Rtu(_)) => {
                 return Err(Fault::new(fault::MODBUS_IO, "serial lines are not available on this target"));
             }
-            Ok(ModbusEndpoint::Tcp(_)) => return connect_tcp(endpoint).await,
+            Ok(ModbusEndpoint::Tcp(_)) => {
+                let reach = if self.on_core { Reach::Anywhere } else { Reach::Public(allow) };
+                return connect_tcp(endpoint, reach).await;
+            }
             Err(error) => return Err(Fault::new(fault::MODBUS_IO, error.to_string())),
         };
         let stream = SerialStream::open(&settings).map_err(io)?;
@@ -117,16 +131,31 @@ impl ModbusConnector {
     }
 }
 
-async fn connect_tcp(endpoint: &SmolStr) -> Result<Line, Fault> {
-    let io = |error: std::io::Error| Fault::new(fault::MODBUS_IO, format!("{endpoint}: {error}"));
-    let address: SocketAddr = tokio::net::lookup_host(endpoint.as_str())
-        .await
-        .map_err(io)?
-        .next()
-        .ok_or_else(|| Fault::new(fault::MODBUS_IO, format!("{endpoint}: no address")))?;
-    let stream = tokio::net::TcpStream::connect(address).await.map_err(io)?;
-    stream.set_nodelay(true).map_err(io)?;
-    Ok(Line { context: tcp::attach(stream), serial: None })
+/// What broke the exchange. A device that hangs up leaves an error without a cause behind.
+fn said(error: &tokio_modbus::Error) -> String {
+    match error {
+        tokio_modbus::Error::Transport(io)
+            if io.kind() == ErrorKind::UnexpectedEof || matches!(io.raw_os_error(), Some(0 | EINPROGRESS)) =>
+        {
+            "the device closed the connection".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Linux's number of an error that a library leaves in place of the one that happened.
+const EINPROGRESS: i32 = 115;
+
+async fn connect_tcp(endpoint: &SmolStr, reach: Reach<'_>) -> Result<Line, Fault> {
+    let (host, port) = endpoint
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?)))
+        .ok_or_else(|| Fault::new(fault::MODBUS_IO, format!("{endpoint}: not host:port")))?;
+    match reach::connect(host, port, reach).await {
+        Ok(stream) => Ok(Line { context: tcp::attach(stream), serial: None }),
+        Err(refused) if refused.name == fault::PERMISSION => Err(refused),
+        Err(failed) => Err(Fault::new(fault::MODBUS_IO, format!("{endpoint}: {}", failed.message))),
+    }
 }
 
 impl Line {
@@ -138,11 +167,11 @@ impl Line {
             let answered = tokio::time::timeout(timeout, request(&mut self.context, &call.pdu)).await;
             return answered.unwrap_or_else(|_| {
                 let text = format!("unit {} did not answer within {} ms", call.unit, timeout.as_millis());
-                error(std::io::ErrorKind::TimedOut, text)
+                error(ErrorKind::TimedOut, text)
             });
         }
         if is_read(&call.pdu) {
-            return error(std::io::ErrorKind::InvalidInput, "unit 0 is everybody: nobody answers a read".to_owned());
+            return error(ErrorKind::InvalidInput, "unit 0 is everybody: nobody answers a read".to_owned());
         }
         // The frame is out at the first poll; what comes back is nobody's.
         match tokio::time::timeout(TURNAROUND, request(&mut self.context, &call.pdu)).await {
@@ -187,7 +216,7 @@ async fn request(context: &mut Context, pdu: &ModbusPdu) -> Answer<Reply> {
     match context.call(asked).await? {
         Err(code) => Ok(Err(code)),
         Ok(response) => {
-            let other = || std::io::Error::new(std::io::ErrorKind::InvalidData, "the answer is not one to the request");
+            let other = || std::io::Error::new(ErrorKind::InvalidData, "the answer is not one to the request");
             Ok(Ok(read_response(pdu, response).ok_or_else(other)?))
         }
     }

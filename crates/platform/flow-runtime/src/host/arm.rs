@@ -9,7 +9,7 @@ use marram_flow::trigger::{Watch, next_firing};
 use smol_str::SmolStr;
 
 use super::{Command, Generation, Host};
-use crate::port::{Incoming, PortError, TopicAction};
+use crate::port::{FlowAction, Incoming, PortError};
 use crate::spec::DeployError;
 use crate::throttle::TokenBucket;
 
@@ -94,7 +94,7 @@ impl Host {
         let mut subscriptions = Vec::with_capacity(filters.len());
         for (filter, source) in filters.into_iter().zip(0..) {
             let refused = |cause| DeployError::Subscribe { filter: filter.clone(), cause };
-            if !connectors.authority.allows(&generation.principal, TopicAction::Receive(&filter)) {
+            if !connectors.authority.allows(&generation.principal, FlowAction::Receive(&filter)) {
                 return Err(refused(PortError::Denied));
             }
             let deliver = self.deliver(generation.number, source);

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{Command, Confirmation, Generation, Host, Live, Waiting};
 use crate::connector::{Job, port_fault};
 use crate::journal::{Create, JournalError, Record, encode_create, encode_input};
-use crate::port::TopicAction;
+use crate::port::FlowAction;
 use crate::spec::{DeployError, StartError};
 
 /// Commands taken in one turn: the size of a group in the journal.
@@ -375,7 +375,7 @@ impl Host {
         {
             return *known;
         }
-        let action = if publish { TopicAction::Publish(topic) } else { TopicAction::Receive(topic) };
+        let action = if publish { FlowAction::Publish(topic) } else { FlowAction::Receive(topic) };
         let answer = authority.allows(&generation.principal, action);
         if is_current && publish {
             self.decisions.insert(topic.clone(), answer);

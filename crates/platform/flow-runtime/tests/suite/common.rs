@@ -13,8 +13,8 @@ use marram_flow::program::{
 };
 use marram_flow::snapshot::{Binding, Condition, FlowRole, StartFlow, Trigger};
 use marram_flow_runtime::{
-    Authority, Deliver, Deployment, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort, Outgoing, Pending,
-    PortError, Ports, RuntimeHandle, RuntimeOptions, Subscription, TopicAction,
+    Authority, Deliver, Deployment, FlowAction, FlowPrincipal, HistoryBatch, HistorySink, Incoming, MessagePort,
+    Outgoing, Pending, PortError, Ports, RuntimeHandle, RuntimeOptions, Subscription,
 };
 use marram_sigv4::Credentials;
 use smol_str::SmolStr;
@@ -103,7 +103,7 @@ impl MessagePort for Broker {
     }
 }
 
-/// Allows everything but one topic.
+/// Allows everything but one resource.
 #[derive(Default)]
 pub struct Rights {
     pub denied: Mutex<Option<String>>,
@@ -111,9 +111,10 @@ pub struct Rights {
 }
 
 impl Authority for Rights {
-    fn allows(&self, _: &FlowPrincipal, action: TopicAction<'_>) -> bool {
-        let (TopicAction::Publish(topic) | TopicAction::Receive(topic)) = action;
-        self.denied.lock().unwrap().as_deref() != Some(topic)
+    fn allows(&self, _: &FlowPrincipal, action: FlowAction<'_>) -> bool {
+        let denied = self.denied.lock().unwrap();
+        let (_, resource) = action.resource();
+        denied.as_deref().is_none_or(|denied| resource != denied && resource != format!("topic/{denied}"))
     }
 
     fn version(&self) -> u64 {

@@ -85,9 +85,17 @@ async fn modbus_values_travel() {
     });
     let dir = tempfile::tempdir().unwrap();
     let world = world(options(&dir)).await;
-    let deploy = |flow: support::Build| {
-        world.runtime.deploy(deployment_on(modbus_site(&address.to_string(), 7, 7), flow.flow, vec![]))
+    let on = |flow: support::Build, allow: &str| {
+        let mut deployment = deployment_on(modbus_site(&address.to_string(), 7, 7), flow.flow, vec![]);
+        deployment.http_allow = vec![allow.into()];
+        world.runtime.deploy(deployment)
     };
+    let deploy = |flow: support::Build| on(flow, "127.0.0.1");
+    let write = || flow().step(S { name: "write", action: "dose", args: &[("litres", "${7.5}")], ..S::default() });
+    on(write(), "10.0.0.9").await.unwrap();
+    let said = run(&world).await;
+    assert_eq!(said["EXECUTION_FAILED"]["error"], "TG.Permission", "TG 10.4: loopback is not public: {said:?}");
+    assert!(registers.0.lock().unwrap().is_empty());
     let both = flow()
         .variable("r", DataType::Float32)
         .step(S { name: "write", action: "dose", args: &[("litres", "${2.5}")], out: &["done"], ..S::default() })
@@ -96,6 +104,15 @@ async fn modbus_values_travel() {
     let said = run(&world).await;
     assert_eq!(said["ACTIVITY_SUCCEEDED"]["value"], 2.5, "{said:?}");
     assert_eq!(registers.0.lock().unwrap()[&100], 0x4020);
+    // TG 11.3: reading and writing are asked for by themselves, on the thing.
+    *world.rights.denied.lock().unwrap() = Some("thing/valve-1".to_owned());
+    deploy(write()).await.unwrap();
+    let said = run(&world).await;
+    assert_eq!(said["EXECUTION_FAILED"]["error"], "TG.Permission", "{said:?}");
+    let message = said["EXECUTION_FAILED"]["errorMessage"].as_str().unwrap();
+    assert!(message.ends_with("not authorized to perform iotthingsgraph:WriteModbus on thing/valve-1"), "{message}");
+    assert_eq!(registers.0.lock().unwrap()[&100], 0x4020, "nothing was written");
+    *world.rights.denied.lock().unwrap() = None;
     deploy(flow().step(S { name: "read", action: "ping", ..S::default() })).await.unwrap();
     let said = run(&world).await;
     assert_eq!(said["EXECUTION_FAILED"]["error"], "TG.ModbusException");
@@ -202,6 +219,14 @@ async fn http_requests_are_as_documented() {
     let said = run(&world).await;
     assert_eq!(said["EXECUTION_FAILED"]["error"], "TG.Permission", "loopback is not public: {said:?}");
     deployment.http_allow = vec![address.to_string().into()];
+    *world.rights.denied.lock().unwrap() = Some(format!("web-service/{address}"));
+    world.runtime.deploy(deployment.clone()).await.unwrap();
+    let said = run(&world).await;
+    assert_eq!(said["EXECUTION_FAILED"]["error"], "TG.Permission", "{said:?}");
+    let message = said["EXECUTION_FAILED"]["errorMessage"].as_str().unwrap();
+    assert!(message.contains("iotthingsgraph:InvokeWebService on web-service/"), "{message}");
+    assert!(asked.try_recv().is_err(), "nobody was asked");
+    *world.rights.denied.lock().unwrap() = None;
     world.runtime.deploy(deployment).await.unwrap();
     let said = run(&world).await;
     assert_eq!(said["ACTIVITY_SUCCEEDED"]["value"], serde_json::json!({"ok": 12}), "{said:?}");

@@ -107,11 +107,11 @@ fn units(mut line: File, seen: &Mutex<Seen>) {
 #[tokio::test]
 async fn modbus_values_travel_over_a_serial_line() {
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let endpoint = format!("rtu:{}?baud=2400&parity=even&timeout=300", bus(Arc::clone(&seen)));
+    let endpoint = format!("rtu:{}?baud=2400&parity=even&timeout=2000", bus(Arc::clone(&seen)));
     let dir = tempfile::tempdir().unwrap();
     let options = RuntimeOptions {
         durability: Durability::ProcessDeath,
-        serial_lines: true,
+        on_core: true,
         ..RuntimeOptions::new(dir.path().join("flows"))
     };
     let world = world(options).await;
