@@ -101,7 +101,9 @@ fn address_of(configuration: &Value) -> Result<SocketAddr, PortError> {
         Some(name) => name.parse().map_err(|_| wrong("bindHostname"))?,
     };
     if !ip.is_loopback() {
-        return Err(PortError::service(format!("{COMPONENT}: `bindHostname` must be an address of this machine's loopback")));
+        return Err(PortError::service(format!(
+            "{COMPONENT}: `bindHostname` must be an address of this machine's loopback"
+        )));
     }
     let port = text("port").map_or(Ok(PORT), |port| port.parse().map_err(|_| wrong("port")))?;
     if port == 0 {

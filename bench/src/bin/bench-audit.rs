@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use marram_audit::{AuditRecord, MIGRATIONS, Resource, UserIdentity, append_prepared, verify};
+use marram_audit::{AuditRecord, Covered, MIGRATIONS, Resource, UserIdentity, append_prepared, verify};
 use marram_store::{Store, StoreError, StoreOptions};
 use marram_types::{AccountId, Clock, Region, RequestId, SystemClock};
 use serde_json::json;
@@ -77,7 +77,7 @@ async fn main() -> anyhow::Result<()> {
         json!({"bench": "audit_append", "callers": arguments.callers, "per_second": per_second(appended, started)})
     );
     let started = Instant::now();
-    let report = store.read(|snapshot| verify(snapshot, &[]))?;
+    let report = store.read(|snapshot| verify(snapshot, &[], &Covered::default()))?;
     anyhow::ensure!(report.findings.is_empty(), "the log is not sound");
     println!(
         "{}",

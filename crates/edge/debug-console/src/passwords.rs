@@ -49,7 +49,8 @@ impl Passwords {
     pub(crate) fn make(&self, now: Moment) -> Option<(String, i64)> {
         let mut bytes = [0; BYTES];
         aws_lc_rs::rand::fill(&mut bytes).ok()?;
-        let (password, expires) = (URL_SAFE_NO_PAD.encode(bytes), now.wall.saturating_add(LIFE.as_secs().cast_signed()));
+        let (password, expires) =
+            (URL_SAFE_NO_PAD.encode(bytes), now.wall.saturating_add(LIFE.as_secs().cast_signed()));
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|one| one.is_good(now));
         if known.len() >= PASSWORDS_MAX {

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::configuration::{ConfigurationError, ConfigurationStore};
 use crate::engine::Command;
-use crate::lifecycle::{Failure, Lifecycle};
 use crate::graph::parse_dependency;
+use crate::lifecycle::{Failure, Lifecycle};
 use crate::reaction::{at, dependencies};
 use crate::tokens::Tokens;
 

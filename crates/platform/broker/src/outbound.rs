@@ -134,8 +134,7 @@ impl<T: Transport> Connection<T> {
     /// Whether a QoS 1 message has to wait for a PUBACK. With no room left for messages, one at a time is in flight:
     /// clients that acknowledge nothing do not keep a hundred large ones each.
     fn is_window_full(&self, flight: &Flight) -> bool {
-        flight.window.is_full()
-            || (!flight.window.is_empty() && self.core.queue_limits.budget.free(Class::Kept) == 0)
+        flight.window.is_full() || (!flight.window.is_empty() && self.core.queue_limits.budget.free(Class::Kept) == 0)
     }
 
     fn write(&mut self, flight: &mut Flight, delivery: Delivery, now: Instant) -> Fate {

@@ -66,7 +66,8 @@ async fn hundreds_that_do_not_read_hold_a_bounded_amount() {
 /// QoS 0 is used up; the publisher is answered all the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_reader_loses_no_qos_1() {
-    let options = BrokerOptions { queued_qos0_bytes: 256 * KIB, patience: Duration::from_millis(2), ..BrokerOptions::default() };
+    let options =
+        BrokerOptions { queued_qos0_bytes: 256 * KIB, patience: Duration::from_millis(2), ..BrokerOptions::default() };
     let broker = start_with(Setup { options, narrow: true, ..Setup::default() }).await;
     let mut peers = Vec::new();
     for number in 0..20 {

@@ -1,6 +1,5 @@
 //! `Publish`: a message sent over HTTPS.
 
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
