@@ -31,3 +31,9 @@ pub use write::{Behavior, Mode, Write};
 pub const DEFAULT_TIME: i64 = 1;
 /// Deepest place of a tree; deeper writes are refused at the doors (our limit, that of the JSON reader).
 pub const MAX_DEPTH: usize = 100;
+/// Values that a component's own updates may bring its configuration to (our limit): every one is kept in memory, with its story,
+/// and on the disk.
+pub const MAX_UPDATED_LEAVES: usize = 10_000;
+/// Bytes of names and values that a component's own updates may bring its configuration to (our limit), a sixteenth of what an
+/// answer holds (CR 6.2).
+pub const MAX_UPDATED_BYTES: usize = 1024 * 1024;

@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 use crate::change::{Change, ChangeKind};
 use crate::node::{Interior, Leaf, Node, Origin, Tree};
 use crate::write::Write;
-use crate::{DEFAULT_TIME, MAX_DEPTH};
+use crate::{DEFAULT_TIME, MAX_DEPTH, MAX_UPDATED_BYTES, MAX_UPDATED_LEAVES};
 
 /// A JSON pointer (RFC 6901) as keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,9 @@ pub enum UpdateError {
     /// `InvalidArgumentsError`: nested too deeply.
     #[error("the value lies deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// `InvalidArgumentsError`: the configuration would become too large.
+    #[error("the configuration would hold more than {MAX_UPDATED_LEAVES} values or {MAX_UPDATED_BYTES} bytes")]
+    TooLarge,
 }
 
 impl Tree {
@@ -121,11 +124,32 @@ impl Tree {
         if let Some(node) = self.get(&path) {
             check(node, value, write.time, &mut path[base.len()..].to_vec())?;
         }
+        if !self.has_room(base, &path[base.len()..], value, write) {
+            return Err(UpdateError::TooLarge);
+        }
         Ok(self.merge(&path, value, write))
     }
 }
 
 impl Tree {
+    /// Whether the configuration at `base` stays within its limits, or at least does not grow, by a component's update.
+    fn has_room<B: AsRef<str>>(&self, base: &[B], key_path: &[SmolStr], value: &Value, write: &Write) -> bool {
+        let now = self.interior(base).map(Size::of).unwrap_or_default();
+        let names = key_path.iter().map(|key| key.len()).sum();
+        let more = Size::of_value(value).and(Size { leaves: 0, bytes: names });
+        if now.and(more).fits() {
+            return true;
+        }
+        // Together they are too much, but what is new may stand in the place of what was there.
+        if !more.fits() {
+            return false;
+        }
+        let mut tree = self.subtree(base);
+        tree.merge(key_path, value, write);
+        let then = Size::of(tree.root());
+        then.fits() || (then.leaves <= now.leaves && then.bytes <= now.bytes)
+    }
+
     /// Says of leaves below `base` that `changes` wrote and that hold what `defaults` say: the recipe brought them.
     pub fn credit_defaults<S: AsRef<str>>(&mut self, base: &[S], defaults: &Value, changes: &[Change]) {
         let written =
@@ -142,6 +166,48 @@ impl Tree {
                 let leaf = Leaf { origin: Origin::Default, ..leaf.clone() };
                 self.load(path, Node::Leaf(leaf));
             }
+        }
+    }
+}
+
+/// What a configuration takes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    leaves: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn fits(self) -> bool {
+        self.leaves <= MAX_UPDATED_LEAVES && self.bytes <= MAX_UPDATED_BYTES
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { leaves: self.leaves + other.leaves, bytes: self.bytes + other.bytes }
+    }
+
+    fn of(interior: &Interior) -> Self {
+        interior.children().fold(Self::default(), |sum, (key, node)| {
+            let below = match node {
+                Node::Leaf(leaf) => Self::of_value(&leaf.value),
+                Node::Interior(below) => Self::of(below).and(Self { leaves: 1, bytes: 0 }),
+            };
+            sum.and(below).and(Self { leaves: 0, bytes: key.as_str().len() })
+        })
+    }
+
+    /// Items of lists count like values of their own. An empty map takes a place too.
+    fn of_value(value: &Value) -> Self {
+        const SMALL: usize = 8;
+        match value {
+            Value::String(text) => Self { leaves: 1, bytes: text.len() },
+            Value::Array(items) => {
+                items.iter().map(Self::of_value).fold(Self { leaves: 1, bytes: SMALL }, Self::and)
+            }
+            Value::Object(map) => map.iter().fold(Self { leaves: 1, bytes: 0 }, |sum, (key, value)| {
+                sum.and(Self::of_value(value)).and(Self { leaves: 0, bytes: key.len() })
+            }),
+            _ => Self { leaves: 1, bytes: SMALL },
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A leaf is left alone when the write is older than what stands there, or says the same; the same value with a newer
 //! time only moves the time (CR 3.1). A leaf may become a map and the reverse, under the same rule of time.
 
+use std::collections::HashSet;
+
 use indexmap::map::Entry;
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
@@ -284,16 +286,12 @@ impl Writer<'_> {
         for (key, value) in map {
             self.child(at, key, value, &behavior.of_child(key));
         }
-        let gone: Vec<SmolStr> = at
-            .children
-            .keys()
-            .filter(|key| !map.keys().any(|name| name.eq_ignore_ascii_case(key.as_str())))
-            .filter(|key| behavior.of_child(key.as_str()).mode == Mode::Replace)
-            .map(Key::spelled)
-            .collect();
         // what the container itself merges stays, whatever the rule for its children
         if behavior.mode == Mode::Replace {
-            for key in gone {
+            let named: HashSet<Key> = map.keys().map(|name| Key::from(name.as_str())).collect();
+            let gone = at.children.keys().filter(|key| !named.contains(*key));
+            let gone = gone.filter(|key| behavior.of_child(key.as_str()).mode == Mode::Replace);
+            for key in gone.map(Key::spelled).collect::<Vec<_>>() {
                 self.remove(at, &key);
             }
         }

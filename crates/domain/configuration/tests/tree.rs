@@ -256,3 +256,35 @@ fn a_log_of_the_original_is_imported() {
     let damaged = [&b"{\"TS\":1,\n"[..], log].concat();
     assert!(matches!(read_tlog(&damaged), Err(TlogError::Damaged { line: 1, .. })));
 }
+
+/// CR 3.5, our limits: a component's own updates fill its configuration so far and no further; what takes the place of something
+/// else is counted without it, and what a deployment brought beyond the limits can be changed as long as it does not grow.
+#[test]
+fn updates_end_where_the_configuration_is_full() {
+    use marram_configuration::{MAX_UPDATED_BYTES, MAX_UPDATED_LEAVES};
+
+    let base = ["services", "a", "configuration"];
+    let map = |from: usize, to: usize| Value::Object((from..to).map(|n| (format!("k{n}"), json!(n))).collect());
+    let text = |bytes: usize| json!("x".repeat(bytes));
+    let half = MAX_UPDATED_BYTES / 2;
+    for (deployed, updates) in [
+        (json!({}), vec![(map(0, MAX_UPDATED_LEAVES - 10), true), (map(0, MAX_UPDATED_LEAVES - 20), true)]),
+        (json!({}), vec![(map(0, MAX_UPDATED_LEAVES - 10), true), (map(20_000, 20_020), false), (map(20_000, 20_003), true)]),
+        (json!({}), vec![(map(0, MAX_UPDATED_LEAVES + 1), false), (map(0, 1), true)]),
+        (json!({}), vec![(json!({"list": vec![0; MAX_UPDATED_LEAVES + 1]}), false)]),
+        (json!({}), vec![(json!({"a": text(half)}), true), (json!({"a": text(half + 9)}), true), (json!({"b": text(half)}), false)]),
+        (json!({}), vec![(json!({"a": text(2 * half)}), false), (json!({"x".repeat(2 * half): 1}), false)]),
+        (json!({"a": text(3 * half), "b": 1}), vec![(json!({"b": 2}), true), (json!({"a": "short"}), true), (json!({"c": text(half)}), true)]),
+        (json!({"a": text(3 * half), "b": 1}), vec![(json!({"c": 1}), false)]),
+    ] {
+        let mut tree = Tree::new();
+        tree.merge(&base, &deployed, &Write::new(1, Origin::Runtime));
+        for (number, (value, fits)) in updates.iter().enumerate() {
+            let before = tree.clone();
+            let write = Write::new(10 + number as i64, Origin::Ipc("a".into()));
+            let done = tree.update_configuration(&base, &[] as &[&str], value, &write);
+            assert_eq!(done.err(), (!fits).then_some(UpdateError::TooLarge), "update {number}");
+            assert!(*fits || tree == before);
+        }
+    }
+}
