@@ -25,6 +25,10 @@ const LOOK: Duration = Duration::from_millis(500);
 const ONLINE_QUEUE_BYTES: usize = 256 * 1024;
 /// Bytes of QoS 1 messages kept for a session.
 const OFFLINE_QUEUE_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of all messages in memory: a gateway has less to give than a server.
+const QUEUED_BYTES: usize = 32 * 1024 * 1024;
+/// Of these, for QoS 0 and what waits for sockets.
+const QUEUED_QOS0_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of all retained messages.
 const RETAINED_BYTES: usize = 16 * 1024 * 1024;
 
@@ -84,6 +88,8 @@ impl LocalBroker {
         let options = BrokerOptions {
             online_queue_bytes: ONLINE_QUEUE_BYTES,
             offline_queue_bytes: OFFLINE_QUEUE_BYTES,
+            queued_bytes: QUEUED_BYTES,
+            queued_qos0_bytes: QUEUED_QOS0_BYTES,
             retained_messages: 10_000,
             retained_bytes: RETAINED_BYTES,
             ..BrokerOptions::default()

@@ -1,7 +1,7 @@
 //! The broker itself: what connections, local clients and administrators share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -41,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) store: Option<Arc<dyn SessionStore>>,
     pub(crate) clock: Clock,
     pub(crate) connections: AtomicU64,
+    /// Bytes of unfinished CONNECTs, as far as they are large.
+    pub(crate) connecting: AtomicUsize,
     session_numbers: AtomicU64,
     worlds: RwLock<HashMap<Tenant, Arc<World>>>,
 }
@@ -117,6 +119,7 @@ impl Broker {
             store: ports.store,
             clock: Clock { seconds: AtomicU32::new(1) },
             connections: AtomicU64::new(0),
+            connecting: AtomicUsize::new(0),
             session_numbers: AtomicU64::new(0),
             worlds: RwLock::default(),
         });

@@ -31,6 +31,12 @@ const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last bytes to a peer may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Bytes of a CONNECT that every stranger may send: all but a large will fits.
+const CONNECT_SMALL: usize = 4 * 1024;
+/// Bytes of larger ones that all strangers together may have sent and not finished. Five thousand may be connected
+/// (SEC 12.2), and a CONNECT may be as large as any packet.
+const CONNECTS_LARGE_MAX: usize = 16 * 1024 * 1024;
+
 /// Serves a connection from its first byte to its last.
 pub(crate) async fn serve<T: Transport>(
     core: Arc<Core>,
@@ -52,7 +58,8 @@ async fn establish<T: Transport>(
 ) -> Option<Connection<T>> {
     let limit = core.options.connect_timeout;
     let mut read = ReadBuffer::default();
-    let received = timeout(limit, read_connect(&core, &mut transport, &mut read)).await.ok()?;
+    let mut stranger = Stranger { core: Arc::clone(&core), counted: 0 };
+    let received = timeout(limit, read_connect(&mut stranger, &mut transport, &mut read)).await.ok()?;
     let connect = match received {
         Ok(connect) => connect,
         Err(answer) => {
@@ -97,11 +104,11 @@ async fn establish<T: Transport>(
 
 /// Reads the first packet, which has to be CONNECT. `Err(Some(..))`: what to answer before closing.
 async fn read_connect<T: Transport>(
-    core: &Core,
+    stranger: &mut Stranger,
     transport: &mut T,
     read: &mut ReadBuffer,
 ) -> Result<Connect, Option<(Version, ReasonCode)>> {
-    let maximum = core.options.session.maximum_packet_size.get() as usize;
+    let maximum = stranger.core.options.session.maximum_packet_size.get() as usize;
     loop {
         // Something that is not MQTT is recognized by its first byte, not after the timeout.
         if read.bytes.first().is_some_and(|&first| first != 0x10) {
@@ -128,6 +135,30 @@ async fn read_connect<T: Transport>(
             Ok(0) | Err(_) => return Err(None),
             Ok(_) => {}
         }
+        if !stranger.may_hold(read.bytes.len()) {
+            return Err(None);
+        }
+    }
+}
+
+/// Somebody who has not been let in, and what is kept for them.
+struct Stranger {
+    core: Arc<Core>,
+    counted: usize,
+}
+
+impl Stranger {
+    /// Whether `bytes` of a CONNECT may be kept; not less than the last time.
+    fn may_hold(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(CONNECT_SMALL).saturating_sub(self.counted);
+        self.counted += more;
+        self.core.connecting.fetch_add(more, Ordering::Relaxed) + more <= CONNECTS_LARGE_MAX || more == 0
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.core.connecting.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 

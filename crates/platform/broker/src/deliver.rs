@@ -10,7 +10,7 @@ use crate::broker::Core;
 use crate::message::Message;
 use crate::retained::RetainRefused;
 use crate::routes::{Route, Target};
-use crate::session::{Delivery, Pushed, Session};
+use crate::session::{Delivery, Pushed, QueueLimits, Session};
 use crate::store::{Position, Record};
 use crate::tenant::World;
 
@@ -51,7 +51,7 @@ pub(crate) fn deliver(
         push(core, target, message, batch, &mut recorded);
     }
     for members in &route.shared {
-        if let Some(target) = choose(members, message.qos) {
+        if let Some(target) = choose(members, message.qos, core.queue_limits) {
             push(core, target, message, batch, &mut recorded);
         }
     }
@@ -83,14 +83,15 @@ fn push(core: &Core, target: &Target, message: &Arc<Message>, batch: &mut Batch,
     }
 }
 
-/// The member of a shared subscription that gets the message: the next one that is connected, or for QoS 1 the next
-/// persistent one, whose queue it joins (CP 5.2).
-fn choose(members: &[Target], qos: QoS) -> Option<&Target> {
+/// The member of a shared subscription that gets the message: the next one that is connected, if it can be one that
+/// reads, or for QoS 1 the next persistent one, whose queue it joins (CP 5.2).
+fn choose(members: &[Target], qos: QoS, limits: QueueLimits) -> Option<&Target> {
     static TURN: AtomicUsize = AtomicUsize::new(0);
     let start = TURN.fetch_add(1, Ordering::Relaxed);
     let in_turn = || (0..members.len()).map(|step| &members[start.wrapping_add(step) % members.len()]);
     in_turn()
-        .find(|target| target.session.is_online())
+        .find(|target| target.session.is_ready(limits))
+        .or_else(|| in_turn().find(|target| target.session.is_online()))
         .or_else(|| in_turn().find(|target| qos > QoS::AtMostOnce && target.session.is_persistent()))
 }
 

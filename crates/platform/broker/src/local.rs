@@ -59,7 +59,7 @@ pub struct Received {
 }
 
 /// A client without a connection. Dropping it ends its subscriptions. A client that does not receive fills its queue
-/// and loses messages like any slow client (QoS 0 after 1 MiB, the oldest QoS 1 after 10 MiB).
+/// and loses messages like any slow client (QoS 0 after 2 MiB, the oldest QoS 1 after 10 MiB).
 pub struct LocalClient {
     publisher: LocalPublisher,
     backlog: VecDeque<Delivery>,

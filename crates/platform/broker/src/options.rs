@@ -102,7 +102,7 @@ impl Default for BrokerOptions {
             subscriptions_per_session: 50,
             user_properties_max_bytes: 8 * 1024,
             message_expiry_max_secs: 604_800,
-            online_queue_bytes: 1024 * 1024,
+            online_queue_bytes: 2 * 1024 * 1024,
             offline_queue_bytes: 10 * 1024 * 1024,
             queued_bytes: 256 * 1024 * 1024,
             queued_qos0_bytes: 16 * 1024 * 1024,

@@ -193,7 +193,7 @@ impl QueueLimits {
         self.online_bytes.min(self.budget.share(class, moving))
     }
 
-    /// What a full receiver has to read to be waited for: a sixteenth of its queue, some 3 MB a second by default.
+    /// What a full receiver has to read to be waited for: a sixteenth of its queue, some 6 MB a second by default.
     pub(crate) fn pull(&self) -> Pull {
         Pull { bytes: self.online_bytes as u64 / 16, within: self.patience }
     }
@@ -247,6 +247,12 @@ impl Session {
 
     pub(crate) fn is_online(&self) -> bool {
         self.inbox().online
+    }
+
+    /// Whether somebody reads, and as fast as messages come.
+    pub(crate) fn is_ready(&self, limits: QueueLimits) -> bool {
+        let full = self.queued.load(Ordering::Relaxed) > limits.online(Class::Fleeting, true) / 4;
+        !full && self.is_online()
     }
 
     /// Leaves a message for the session. `record`: a store is there to record QoS 1 messages of persistent sessions.
