@@ -43,6 +43,26 @@ class Driver:
         """The next event."""
         return self.streams[stream][0].get(timeout=seconds)
 
+    def take_many(self, stream, count):
+        """The next events."""
+        return [self.take(stream, SECONDS) for _ in range(count)]
+
+    def publish_many(self, topic, messages):
+        """Local messages of bytes, in order; answers when all were acknowledged."""
+        asked = []
+        for text in messages:
+            message = model.PublishMessage(binary_message=model.BinaryMessage(message=text))
+            asked.append(self.client.publish_to_topic_async(topic=topic, publish_message=message))
+        for one in asked:
+            one.result(SECONDS)
+
+    def leave_early(self, operation, arguments):
+        """Asks for a stream and closes it without waiting for the response."""
+        name = "".join(word.capitalize() for word in operation.split("_")).replace("Iot", "IoT")
+        asked = getattr(self.client.client, f"new_{operation}")(getattr(operations, f"{name}StreamHandler")())
+        asked.activate(getattr(model, f"{name}Request")(**arguments))
+        asked.close().result(SECONDS)
+
     def close(self, stream, _):
         self.streams[stream][1].close().result(SECONDS)
 
