@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from edge_core import MARRAM_CORE
 from waiting import until
 
 THING = "marram-local-core"
@@ -18,6 +19,23 @@ client = clientv2.GreengrassCoreIPCClientV2()
 print("message", client.get_configuration(key_path=["message"]).value["message"], flush=True)
 print("role", boto3.client("sts").get_caller_identity()["Arn"], flush=True)
 time.sleep(600)
+"""
+
+
+#: What a component finds out about credentials; the port of the token exchange is told to it.
+CURIOUS = """
+import os, sys, urllib.error, urllib.request
+import boto3
+uri = os.environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+print("uri", uri, flush=True)
+place = f"http://localhost:{sys.argv[1]}/2016-11-01/credentialprovider/"
+try:
+    asked = urllib.request.Request(place, headers={"Authorization": os.environ["SVCUID"]})
+    print("asked", urllib.request.urlopen(asked).status, flush=True)
+except urllib.error.HTTPError as error:
+    print("asked", error.code, flush=True)
+if uri:
+    print("role", boto3.client("sts").get_caller_identity()["Arn"], flush=True)
 """
 
 
@@ -72,8 +90,8 @@ def deploy(marram, client, core):
     return run
 
 
-def log(core):
-    file = core / "logs/com.example.Client.log"
+def log(core, name="com.example.Client"):
+    file = core / f"logs/{name}.log"
     return file.read_text() if file.exists() else ""
 
 
@@ -95,6 +113,28 @@ def test_another_control_plane_is_tried_first(core, deploy):
     nucleus = {"componentVersion": "2.17.0", "configurationUpdate": {"merge": merge}}
     status, told = deploy({"aws.greengrass.Nucleus": nucleus})
     assert status == "FAILED" and "MQTT_CONNECTION_FAILED" in told["statusDetails"]["errorStack"], told
+    assert deploy({})[0] == "COMPLETED"
+
+
+def test_the_cores_credentials_are_not_for_all(marram, client, core, component, deploy):
+    """CR 8.1, 8.3, SEC-133: no credentials without the declared dependency."""
+    gg = client("greengrassv2")
+    client("s3").put_object(Bucket="edge-parts", Key="curious/main.py", Body=CURIOUS.encode())
+    explain = [MARRAM_CORE, "config", "explain", "aws.greengrass.TokenExchangeService/activePort", "--json", "--root", str(core)]
+    port = json.loads(subprocess.run(explain, capture_output=True, text=True, timeout=30, check=True).stdout)["value"]
+    environment = {name: marram.environment[name] for name in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")}
+    needs = {"aws.greengrass.TokenExchangeService": {"VersionRequirement": ">=2.0.0"}}
+    for name, dependencies in (("com.example.Without", {}), ("com.example.With", needs)):
+        gg.create_component_version(inlineRecipe=json.dumps({
+            "RecipeFormatVersion": "2020-01-25", "ComponentName": name, "ComponentVersion": "1.0.0", "ComponentDependencies": dependencies,
+            "Manifests": [{"Platform": {"os": "linux"},
+                           "Lifecycle": {"Setenv": environment, "run": f"{sys.executable} -u {{artifacts:path}}/main.py {port}"},
+                           "Artifacts": [{"Uri": "s3://edge-parts/curious/main.py"}]}]}))
+    assert deploy({name: {"componentVersion": "1.0.0"} for name in ("com.example.Without", "com.example.With")})[0] == "COMPLETED"
+    without = until("its words", lambda: "asked" in (words := log(core, "com.example.Without")) and words)
+    assert "uri None" in without and "asked 403" in without, without
+    told = until("the other's words", lambda: "role" in (words := log(core, "com.example.With")) and words, 90)
+    assert "asked 200" in told and "assumed-role/MarramCoreTokenExchange" in told, told
     assert deploy({})[0] == "COMPLETED"
 
 

@@ -136,7 +136,10 @@ async fn token_exchange(
         let value = nucleus.get(&["services", NAME, "configuration", key])?;
         value.as_u64().or_else(|| value.as_str()?.parse().ok()).and_then(|port| u16::try_from(port).ok())
     };
-    let permission = Arc::new(|caller: &Caller| caller.kind == CallerKind::Component);
+    let components = nucleus.clone();
+    let permission = Arc::new(move |caller: &Caller| {
+        caller.kind == CallerKind::Component && components.may_have_credentials(&caller.name)
+    });
     let start = |port: u16| {
         let identities: Arc<dyn Identities> = Arc::new(nucleus.clone());
         Server::start(port, identities, permission.clone(), Arc::clone(&credentials) as Arc<dyn Credentials>)

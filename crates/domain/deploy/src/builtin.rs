@@ -36,7 +36,6 @@ pub const BUILTINS: &[Builtin] = &[
     Builtin { name: "aws.greengrass.TokenExchangeService", version: "2.0.3" },
     Builtin { name: "aws.greengrass.clientdevices.Auth", version: "2.5.7" },
     Builtin { name: "aws.greengrass.clientdevices.IPDetector", version: "2.2.5" },
-    Builtin { name: "aws.greengrass.clientdevices.mqtt.Bridge", version: "2.3.6" },
     Builtin { name: "aws.greengrass.clientdevices.mqtt.EMQX", version: "2.1.0" },
     Builtin { name: "aws.greengrass.clientdevices.mqtt.Moquette", version: "2.3.11" },
     Builtin { name: "aws.greengrass.crypto.Pkcs11Provider", version: "2.0.11" },

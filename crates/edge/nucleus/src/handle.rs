@@ -67,6 +67,7 @@ impl NucleusHandle {
             changes: broadcast::Sender::new(CHANGES_PENDING),
             commands,
             credentials: Default::default(),
+            entitled: Default::default(),
             sets: watch::Sender::new(()),
         });
         tokio::spawn(Engine::new(Arc::clone(&shared), queue).run());
@@ -96,6 +97,11 @@ impl NucleusHandle {
     pub fn part(&self, name: &str) -> Option<Value> {
         let part = self.shared.store.read(&["services", name])?;
         (self.shared.has_part(name) && self.shared.is_in_set(name)).then_some(part)
+    }
+
+    /// Whether a component may have the core's credentials: it depends on the token exchange.
+    pub fn may_have_credentials(&self, component: &str) -> bool {
+        self.shared.is_entitled(component)
     }
 
     /// A token for a person with this uid (CR 7.2).

@@ -72,6 +72,12 @@ pub(crate) fn may_be_privileged(tree: &Tree, component: &str) -> bool {
         .is_none_or(|names| names.iter().any(|name| name == component))
 }
 
+/// Whether every component gets the core's credentials, as with the original, and not only those that depend on the token exchange
+/// (CR 8.3).
+pub(crate) fn opens_token_exchange(tree: &Tree) -> bool {
+    setting(tree, &["marram", "openTokenExchange"]).is_some_and(|value| is_true(&value))
+}
+
 /// Whether the peer of a component's connection must be one of its processes; components in containers are exempt when
 /// they are listed at `ipc.withoutPeerCheck` (CR 6.1).
 pub(crate) fn checks_peer(tree: &Tree, component: &str) -> bool {

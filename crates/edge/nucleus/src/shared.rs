@@ -18,6 +18,7 @@ use crate::engine::Command;
 use crate::graph::parse_dependency;
 use crate::lifecycle::{Failure, Lifecycle};
 use crate::reaction::{at, dependencies};
+use crate::settings;
 use crate::tokens::Tokens;
 
 /// Parts of the runtime that stand in the tree and in lists without being deployed (CR 4.6).
@@ -30,7 +31,7 @@ const BUILTIN: [&str; 5] = [
 ];
 
 /// Components of the original that this program does itself: when deployed they run without a process.
-const NATIVE: [&str; 14] = [
+const NATIVE: [&str; 13] = [
     "aws.greengrass.NucleusLite",
     "aws.greengrass.TokenExchangeService",
     "aws.greengrass.Cli",
@@ -40,12 +41,14 @@ const NATIVE: [&str; 14] = [
     "aws.greengrass.LocalDebugConsole",
     "aws.greengrass.clientdevices.Auth",
     "aws.greengrass.clientdevices.IPDetector",
-    "aws.greengrass.clientdevices.mqtt.Bridge",
     "aws.greengrass.clientdevices.mqtt.Moquette",
     "aws.greengrass.clientdevices.mqtt.EMQX",
     "aws.greengrass.crypto.Pkcs11Provider",
     "marram.FlowRuntime",
 ];
+
+/// Hands out the core's credentials.
+const TOKEN_EXCHANGE: &str = "aws.greengrass.TokenExchangeService";
 
 /// The pseudo-component that all roots hang on.
 const MAIN: &str = "main";
@@ -101,6 +104,8 @@ pub(crate) struct Shared {
     pub(crate) changes: broadcast::Sender<StateChange>,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) credentials: RwLock<Option<String>>,
+    /// Components whose processes may have the core's credentials.
+    pub(crate) entitled: RwLock<BTreeSet<SmolStr>>,
     /// Told whenever the set of components may be another.
     pub(crate) sets: watch::Sender<()>,
 }
@@ -140,8 +145,12 @@ impl Shared {
     /// Whether `main` reaches this name over dependencies of any kind: it then belongs to the set that runs. What a deployment
     /// left in the tree does not.
     pub(crate) fn is_in_set(&self, name: &str) -> bool {
+        self.reaches(vec![SmolStr::new_static(MAIN)], name)
+    }
+
+    /// Whether one of `next` is `name`, or depends on it, itself or through others.
+    fn reaches(&self, mut next: Vec<SmolStr>, name: &str) -> bool {
         let mut seen = BTreeSet::new();
-        let mut next = vec![SmolStr::new_static(MAIN)];
         while let Some(one) = next.pop() {
             if one == name {
                 return true;
@@ -154,6 +163,24 @@ impl Shared {
             seen.insert(one);
         }
         false
+    }
+
+    /// Decides as a step of the component is started whether its processes may have the core's credentials: when it says that it needs
+    /// the token exchange, itself or through its dependencies (CR 8.1, 8.3), or when the operator opened it to all.
+    pub(crate) fn entitle(&self, name: &SmolStr, service: &Value) -> bool {
+        let needs = dependencies(service).into_iter().map(|text| parse_dependency(text).0).collect();
+        let is_entitled = settings::opens_token_exchange(&self.store.tree()) || self.reaches(needs, TOKEN_EXCHANGE);
+        let mut entitled = self.entitled.write().unwrap_or_else(PoisonError::into_inner);
+        if is_entitled {
+            entitled.insert(name.clone());
+        } else {
+            entitled.remove(name);
+        }
+        is_entitled
+    }
+
+    pub(crate) fn is_entitled(&self, name: &str) -> bool {
+        self.entitled.read().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
     /// Parts of the runtime to list, with their trees.

@@ -190,7 +190,7 @@ fn must_exist(snapshot: &Snapshot<'_>, realm: &Realm, resource: &str) -> Result<
     found.map(|_| ()).ok_or_else(|| fault::not_found("target", &realm.arn(resource)).into())
 }
 
-/// Own components must be deployable. Names of the vendors' prefixes are left to the core, which may have them built in.
+/// Components must be deployable, or be what a core has built in: whatever else a deployment names, no core could ever find.
 fn components_exist(snapshot: &Snapshot<'_>, realm: &Realm, request: &Value) -> Result<(), CallError> {
     for (name, entry) in request["components"].as_object().into_iter().flatten() {
         let version = entry["componentVersion"].as_str().unwrap_or_default();
@@ -200,7 +200,7 @@ fn components_exist(snapshot: &Snapshot<'_>, realm: &Realm, request: &Value) -> 
                 let message = format!("Component {name} {version} is {}, so it cannot be deployed.", found.state);
                 return Err(fault::field(&format!("components.{name}"), message).into());
             }
-            None if name.starts_with("aws.") || name.starts_with("marram.") => {}
+            None if marram_deploy::builtin(name).is_some() => {}
             None => return Err(fault::not_found("component", &format!("{name}:{version}")).into()),
         }
     }

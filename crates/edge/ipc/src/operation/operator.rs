@@ -187,14 +187,16 @@ pub(super) fn diagnose(call: &mut Call<'_>) -> Handled {
             }
         }
     }
+    let checked: Vec<_> = ports.checks.iter().flat_map(|port| port.findings()).collect();
     for record in last_of_each(ports.deployments.as_ref().map(|port| port.all()).unwrap_or_default()) {
-        if record.status == DeploymentStatus::Failed {
+        let is_explained = || checked.iter().any(|finding| finding.what.contains(&record.id));
+        if record.status == DeploymentStatus::Failed && !is_explained() {
             let cause = record.failure_cause.as_deref().unwrap_or("no cause was given");
             let advice = format!("ask `marram-core why {}`", record.id);
             find("warning", format!("deployment {} failed: {cause}", record.id), &advice);
         }
     }
-    for finding in ports.checks.iter().flat_map(|port| port.findings()) {
+    for finding in checked {
         find(finding.severity.as_str(), finding.what, &finding.advice);
     }
     let dropped = call.door.counters.dropped_total();

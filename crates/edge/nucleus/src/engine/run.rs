@@ -118,7 +118,8 @@ pub(super) fn launch(
         {
             extra.push(("GREENGRASS_COMPONENT_VERSION".to_owned(), version.to_owned()));
         }
-        let credentials_uri = shared.credentials_uri();
+        let is_entitled = shared.entitle(name, service);
+        let credentials_uri = shared.credentials_uri().filter(|_| is_entitled);
         let environment = settings::environment(
             &tree,
             service,
