@@ -115,6 +115,17 @@ def test_an_operator_follows_a_deployment_of_the_control_plane(site):
     assert site.ask("why", "no-such-deployment").returncode == 1
 
 
+def test_a_deployment_is_taken_back_while_its_components_come_up(site):
+    """CR 10.3 (1): a cancel does not wait for an `install` to end; what ran before runs again."""
+    before = site.installed()
+    version, deployment = site.begin({"install": "sleep 60", "run": "exec sleep 86400"})
+    until("the install", lambda: (NAME, version) in site.core.processes().values(), 20)
+    site.gg.cancel_deployment(deploymentId=deployment)
+    until("the cancel", lambda: site.ask("why", deployment).stdout.startswith(f"{deployment}: CANCELED"), 20)
+    until("the old state", lambda: site.installed() == before and (NAME, version) not in site.core.processes().values(), 20)
+    assert site.gg.get_deployment(deploymentId=deployment)["deploymentStatus"] == "CANCELED"
+
+
 def test_printing_to_nobody_is_silent(site):
     """A reader that has seen enough: no panic, and no exit code that looks like success."""
     root = ["--root", str(site.core.root)]

@@ -199,7 +199,8 @@ pub(crate) async fn restart(inner: &Inner, how: Restart) {
     tokio::time::sleep(inner.settings.pace.restart_grace).await;
 }
 
-/// A core without a program that holds, or without its line, goes back whatever the document says.
+/// A core without a program that holds, or without its line, goes back whatever the document says; so does one whose deployment was
+/// taken back.
 fn always_back(activation: &Activation) -> Activation {
     Activation { rollback: true, ..activation.clone() }
 }
@@ -232,8 +233,12 @@ async fn activate(inner: &Inner, record: &Record, activation: &Activation) -> Re
             {
                 return fail(inner, record, &always_back(activation), &failure).await;
             }
-            match come_up(inner, &activation.tracked, &mut changes).await {
+            let is_canceled = || lock(&inner.ledger).get(&record.key).is_some_and(|record| record.canceled);
+            match come_up(inner, &activation.tracked, &mut changes, is_canceled).await {
                 Ok(()) => remove(inner, &activation.removed).await,
+                Err(failure) if is_canceled() => {
+                    return fail(inner, record, &always_back(activation), &failure).await;
+                }
                 Err(failure) => Err(failure),
             }
         }
@@ -313,7 +318,7 @@ async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> R
             nucleus.reinstall(name).await?;
         }
     }
-    match come_up(inner, &activation.old, &mut changes).await {
+    match come_up(inner, &activation.old, &mut changes, || false).await {
         Ok(()) => Ok(End { detailed: DetailedStatus::FailedRollbackComplete, failure }),
         Err(failure) => Ok(unable(failure.cause)),
     }
@@ -325,6 +330,7 @@ async fn come_up(
     inner: &Inner,
     names: &[String],
     changes: &mut tokio::sync::broadcast::Receiver<marram_edge_ports::StateChange>,
+    is_canceled: impl Fn() -> bool,
 ) -> Result<(), Failure> {
     let limit = inner.setting(&["deployment", "activationTimeoutSeconds"]).and_then(|value| value.as_u64());
     let deadline =
@@ -353,12 +359,16 @@ async fn come_up(
             return Ok(());
         }
         let what = missing.join(", ");
+        if is_canceled() {
+            let cause = format!("it was canceled while these were not up: {what}");
+            return Err(Failure::new(ErrorCode::DeploymentInterrupted, cause));
+        }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             let cause = format!("not up within {} s: {what}", limit.unwrap_or_default());
             return Err(Failure::new(ErrorCode::ComponentUpdateError, cause));
         }
         inner.waiting(format!("components to come up: {what}"));
-        // a change wakes at once; the poll is for changes that were missed, and for what settles
+        // a change wakes at once; the poll is for changes that were missed, for what settles, and for a cancel
         let _ = tokio::time::timeout(pause, changes.recv()).await;
     }
 }

@@ -147,6 +147,12 @@ pub(crate) fn source_of(inner: &Inner, record: &Record) -> Option<Value> {
     serde_json::from_str(source.as_str()?).ok()
 }
 
+/// Whether a deployment is moving the core to another control plane, which knows nothing of it.
+pub(crate) fn is_moving(inner: &Inner, record: &Record) -> bool {
+    let id = inner.ports.nucleus.get(&[PLACE[0], PLACE[1], PLACE[2], "sourceDeploymentId"]);
+    id.is_some_and(|id| id == record.id.as_str())
+}
+
 /// A last word to the old control plane. What it does not take is lost: it may be gone for good.
 pub(crate) async fn tell(inner: &Inner, before: Value, topic: String, update: &Value) {
     let Some(port) = &inner.ports.endpoints else { return };

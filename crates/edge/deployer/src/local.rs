@@ -140,6 +140,7 @@ pub(crate) fn new_record(key: &str, id: &str, source: Source, arn: &str, created
         unreported: false,
         bootstrapped: Vec::new(),
         restarted: false,
+        canceled: false,
         refused: None,
     }
 }
@@ -163,7 +164,8 @@ pub(crate) async fn enqueue(inner: &Inner, record: Record, document: Vec<u8>) ->
     Ok(())
 }
 
-/// Takes a deployment back: at once while it waits, through its worker while it is before activation.
+/// Takes a deployment back: at once while it waits, through its worker while it is before activation, by way of the old state while its
+/// components come up.
 pub(crate) async fn cancel(inner: &Inner, key: &str) -> Result<(), PortError> {
     let stage = lock(&inner.ledger).get(key).map(|record| record.stage);
     match stage {
@@ -186,6 +188,12 @@ pub(crate) async fn cancel(inner: &Inner, key: &str) -> Result<(), PortError> {
                 }
                 None => Err(PortError::service("the deployment cannot be canceled any more")),
             }
+        }
+        Some(Stage::Bootstrapping | Stage::Activating) => {
+            let take_back = |record: &mut Record| {
+                record.canceled |= matches!(record.stage, Stage::Bootstrapping | Stage::Activating);
+            };
+            inner.update(key, take_back).await
         }
         Some(Stage::Done) => Err(PortError::service("the deployment is over")),
         _ => Err(PortError::service("the deployment cannot be canceled any more")),

@@ -84,6 +84,9 @@ pub(crate) struct Record {
     pub bootstrapped: Vec<String>,
     /// A restart that is part of the stage was asked for already.
     pub restarted: bool,
+    /// It was taken back in the middle of its activation: it ends in the old state.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canceled: bool,
     /// The document was not believed: its SHA-256. Whoever it claims to be, a true one is not mistaken for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,

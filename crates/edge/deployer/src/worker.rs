@@ -68,6 +68,10 @@ async fn work(inner: &Inner, record: &Record) -> Result<(), activate::Interrupte
         }
     }
     let end = activate::carry_on(inner, key).await?;
+    let was_canceled = lock(&inner.ledger).get(key).is_some_and(|record| record.canceled);
+    if was_canceled && end.detailed == DetailedStatus::FailedRollbackComplete {
+        return finish(inner, key, DeploymentStatus::Canceled, None).await;
+    }
     finish(inner, key, end.detailed.status(), Some(end)).await
 }
 

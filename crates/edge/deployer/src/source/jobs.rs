@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{admit, connected, due, is_online, jittered, patience, publish, reconnected, subscribe};
 use crate::record::{Source, Stage};
 use crate::store::sha256_base64;
-use crate::{Inner, local, lock, trust};
+use crate::{Inner, endpoints, local, lock, trust};
 
 /// Namespace of deployment jobs.
 pub(crate) const NAMESPACE: &str = "namespace-aws-gg-deployment";
@@ -114,11 +114,17 @@ impl Question {
     }
 }
 
-/// Takes back the deployments of jobs that are gone.
-async fn take_back(inner: &Inner, is_gone: impl Fn(&str, i64) -> bool) {
+/// Takes back the deployments of jobs that are gone, up to `last`: one that is being activated goes on when a younger job waits behind
+/// it, as with the original (CR 4.8), and back when nothing does.
+async fn take_back(inner: &Inner, last: Stage, is_gone: impl Fn(&str, i64) -> bool) {
     let gone: Vec<String> = lock(&inner.ledger)
         .all()
-        .filter(|record| matches!(record.stage, Stage::Queued | Stage::Preparing))
+        .filter(|record| match record.stage {
+            Stage::Queued | Stage::Preparing => true,
+            Stage::Bootstrapping | Stage::Activating => last == Stage::Activating && !record.canceled,
+            Stage::RollingBack | Stage::Done => false,
+        })
+        .filter(|record| !endpoints::is_moving(inner, record))
         .filter(|record| match &record.source {
             Source::Job { job_id, queued_at } => is_gone(job_id, *queued_at),
             Source::Shadow | Source::Local => false,
@@ -137,14 +143,14 @@ async fn take(inner: &Inner, answer: &Value, is_newest: bool) -> bool {
     let execution = answer.get("execution").filter(|execution| execution.is_object());
     let Some((execution, job_id)) = execution.and_then(|one| Some((one, one.get("jobId")?.as_str()?))) else {
         if is_newest {
-            take_back(inner, |_, _| true).await;
+            take_back(inner, Stage::Activating, |_, _| true).await;
         }
         return true;
     };
     let queued_at = execution.get("queuedAt").and_then(Value::as_i64).unwrap_or(0);
     // What is in progress comes before what is queued, and that by its age: an older one that was next once is gone.
     if is_newest && execution.get("status").and_then(Value::as_str) == Some("QUEUED") {
-        take_back(inner, |other, since| other != job_id && since <= queued_at).await;
+        take_back(inner, Stage::Preparing, |other, since| other != job_id && since <= queued_at).await;
     }
     let source = Source::Job { job_id: job_id.to_owned(), queued_at };
     let document = execution.get("jobDocument").cloned().unwrap_or(Value::Null);

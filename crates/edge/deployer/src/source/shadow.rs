@@ -144,7 +144,7 @@ async fn cancel_older(inner: &Inner) {
     // a newer thing deployment takes the place of older ones
     let older: Vec<String> = lock(&inner.ledger)
         .all()
-        .filter(|record| record.source == Source::Shadow && record.stage != Stage::Done)
+        .filter(|record| record.source == Source::Shadow && matches!(record.stage, Stage::Queued | Stage::Preparing))
         .map(|record| record.key.clone())
         .collect();
     for key in older {
