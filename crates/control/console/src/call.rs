@@ -127,8 +127,26 @@ fn needs_fresh_proof(operation: &Operation) -> bool {
         (operation.service, operation.name),
         (ServiceId::SecretsManager, "GetSecretValue" | "BatchGetSecretValue")
             | (ServiceId::Sts, "AssumeRole" | "GetSessionToken")
+            | (ServiceId::Iot, "CreateKeysAndCertificate" | "CreateProvisioningClaim")
     );
-    changes_identities || gives_keys || operation.name.starts_with("Delete")
+    let changes_devices = matches!(
+        (operation.service, operation.name),
+        (
+            ServiceId::Iot,
+            "CreateCertificateFromCsr"
+                | "RegisterCertificate"
+                | "RegisterCertificateWithoutCA"
+                | "RegisterCACertificate"
+                | "UpdateCertificate"
+                | "UpdateCACertificate"
+                | "AttachPolicy"
+                | "CreatePolicyVersion"
+                | "SetDefaultPolicyVersion"
+                | "CreateRoleAlias"
+                | "UpdateRoleAlias"
+        ) | (ServiceId::GreengrassV2, "CreateDeployment")
+    );
+    changes_identities || gives_keys || changes_devices || operation.name.starts_with("Delete")
 }
 
 /// Bytes of the JSON of a value, without making it.

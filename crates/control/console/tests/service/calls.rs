@@ -156,9 +156,15 @@ async fn destroying_needs_a_fresh_proof() {
     assert_eq!(browser.call("iot", "DeleteThing", lamp()).await.status, 200);
     bench.clock.advance(Duration::from_secs(15 * 60));
     let stale = (403, "ReauthenticationRequiredException");
-    for (service, operation, input) in
-        [("iot", "DeleteThing", lamp()), ("iam", "CreateAccessKey", json!({})), ("sts", "GetSessionToken", json!({}))]
-    {
+    for (service, operation, input) in [
+        ("iot", "DeleteThing", lamp()),
+        ("iam", "CreateAccessKey", json!({})),
+        ("sts", "GetSessionToken", json!({})),
+        ("iot", "CreateKeysAndCertificate", json!({"setAsActive": true})),
+        ("iot", "UpdateCertificate", json!({"certificateId": "0".repeat(64), "newStatus": "REVOKED"})),
+        ("iot", "CreateRoleAlias", json!({"roleAlias": "a", "roleArn": "arn:aws:iam::000000000000:role/r"})),
+        ("greengrassv2", "CreateDeployment", json!({"targetArn": "arn:aws:iot:us-east-1:000000000000:thing/lamp"})),
+    ] {
         assert_eq!(browser.call(service, operation, input).await.error(), stale, "{operation}");
     }
     assert_eq!(browser.call("iot", "DescribeThing", lamp()).await.status, 200);
