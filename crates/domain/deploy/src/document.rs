@@ -221,6 +221,7 @@ pub fn is_group_name(name: &str) -> bool {
 }
 
 fn component(name: &str, value: &Value) -> Result<ComponentEntry, DocumentError> {
+    marram_recipe::check_component_name(name).map_err(|error| DocumentError::NotValid(error.to_string()))?;
     let map = value.as_object().ok_or_else(|| parse(format!("component {name} is no map")))?;
     let version = get(map, "version")
         .or_else(|| get(map, "componentVersion"))

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::name::is_file_name;
+
 /// A place of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArtifactUri {
@@ -108,11 +110,6 @@ impl FromStr for ArtifactUri {
 
 fn last(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-/// A name that stays inside its folder, whatever the file system makes of it.
-fn is_file_name(name: &str) -> bool {
-    !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains(['/', '\\', '\0'])
 }
 
 /// Wider than a store's own rule: local recipes keep placeholders such as `BUCKET_NAME`, whose files lie on the device.

@@ -11,14 +11,13 @@ use crate::lifecycle::{Lifecycle, StepName};
 use crate::model::{
     Artifact, ComponentType, Dependency, DependencyType, FORMAT_VERSION, Grant, Manifest, Permission, Recipe, Unarchive,
 };
+use crate::name::{check_component_name, shown, unpacked_name};
 use crate::platform;
 
 /// Largest recipe that the cloud takes, in bytes (CP 7.2).
 pub const MAX_PUBLISHED_RECIPE: usize = 16 * 1024;
 /// Largest recipe that is read at all, in bytes: local recipes and those with digests added.
 pub const MAX_RECIPE: usize = 256 * 1024;
-/// Longest component name (CR 1.2).
-const MAX_NAME: usize = 128;
 /// Members of a lifecycle that keep their type; all others are text as written.
 const TYPED: &[&str] = &["Timeout", "RequiresPrivilege", "errorResetTime"];
 
@@ -62,7 +61,8 @@ pub fn publication_findings(bytes: usize, recipe: &Recipe) -> Vec<Finding> {
         let message = format!("the recipe has {bytes} bytes, at most {MAX_PUBLISHED_RECIPE} are allowed");
         refuse("", message, "move long scripts into an artifact");
     }
-    if recipe.name.starts_with("aws.") {
+    // Whatever the case: a core takes names that differ in nothing else for one.
+    if recipe.name.get(..4).is_some_and(|first| first.eq_ignore_ascii_case("aws.")) {
         let message = format!("`{}` begins with `aws.`, which is reserved", recipe.name);
         refuse("ComponentName", message, "use a name of your own, for example com.example.Name");
     }
@@ -192,17 +192,18 @@ impl Reader {
 
     fn name(&mut self, top: &Members<'_>) -> Option<SmolStr> {
         let key = "ComponentName";
-        let remedy = "use 1 to 128 of a-z A-Z 0-9 - _ . as in com.example.Name";
         let Some(node) = top.get(key) else {
-            self.error(key, top.place, "ComponentName is missing", remedy);
+            self.error(key, top.place, "ComponentName is missing", "write for example com.example.Name");
             return None;
         };
         let text = self.text(key, node)?;
-        if is_component_name(&text) {
-            return Some(text.into());
+        match check_component_name(&text) {
+            Ok(()) => Some(text.into()),
+            Err(error) => {
+                self.error(key, node.place, error.to_string(), error.remedy());
+                None
+            }
         }
-        self.error(key, node.place, format!("`{}` is not a component name", shown(&text)), remedy);
-        None
     }
 
     fn version(&mut self, top: &Members<'_>) -> Option<Version> {
@@ -258,9 +259,9 @@ impl Reader {
         };
         for (name, node) in members {
             let field = join(key, &name.text);
-            if !is_component_name(&name.text) {
-                let message = format!("`{}` is not a component name", shown(&name.text));
-                self.error(&field, name.place, message, "use 1 to 128 of a-z A-Z 0-9 - _ .");
+            if let Err(error) = check_component_name(&name.text) {
+                self.error(&field, name.place, error.to_string(), error.remedy());
+                return None;
             }
             let inner = self.members(&field, node, &["VersionRequirement", "DependencyType"])?;
             let requirement = self.requirement(&inner);
@@ -412,6 +413,15 @@ impl Reader {
                 self.choice(&members.field("Unarchive"), node, &choices)?
             }
         };
+        if let Some(node) = members.get("URI").filter(|_| unarchive == Unarchive::Zip)
+            && let Ok(place) = uri.parse::<crate::ArtifactUri>()
+            && let Some(file) = place.file_name()
+            && unpacked_name(file).is_none()
+        {
+            let message =
+                format!("`{}` has no name before its ending, and none for the folder it is unpacked into", shown(file));
+            self.error(&uri_field, node.place, message, "name the archive as in app.zip");
+        }
         let permission = match members.get("Permission") {
             None => Permission::default(),
             Some(node) => self.permission(&members.field("Permission"), node)?,
@@ -584,13 +594,4 @@ impl Reader {
             }
         }
     }
-}
-
-fn is_component_name(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_debug).collect()
 }

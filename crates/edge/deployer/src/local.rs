@@ -206,6 +206,11 @@ fn check(inner: &Inner, request: &LocalDeploymentRequest) -> Result<(), PortErro
     {
         return Err(PortError::InvalidArguments(format!("{name} is not a group name")));
     }
+    let configured = request.configuration.keys().chain(request.run_with.keys()).map(AsRef::as_ref);
+    for name in request.add.keys().map(AsRef::as_ref).chain(configured) {
+        let name: &str = name;
+        marram_recipe::check_component_name(name).map_err(|error| PortError::InvalidArguments(error.to_string()))?;
+    }
     for (name, version) in &request.add {
         if version.parse::<marram_version::Requirement>().is_err() {
             return Err(PortError::InvalidArguments(format!("{name} has the version {version}, which is none")));

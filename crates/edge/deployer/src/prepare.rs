@@ -277,10 +277,32 @@ async fn resolve(inner: &Inner, groups: &Groups) -> Result<Resolution, Failure> 
             }
             Ask::Done(set) => {
                 inner.waiting_over();
+                check_names(&set)?;
                 return Ok(set);
             }
         }
     }
+}
+
+/// Each name is one that a component may have, and an entry of its own in the configuration, whose keys have no case: two components
+/// that share one would wait for each other without an end.
+fn check_names(set: &Resolution) -> Result<(), Failure> {
+    let refuse = |cause: String| Err(Failure::new(ErrorCode::DeploymentDocumentNotValid, cause));
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    for part in marram_deploy::BUILTINS {
+        taken.insert(part.name.to_ascii_lowercase(), part.name);
+    }
+    for name in set.components.keys() {
+        if let Err(error) = marram_recipe::check_component_name(name) {
+            return refuse(error.to_string());
+        }
+        if let Some(other) = taken.insert(name.to_ascii_lowercase(), name).filter(|other| *other != name.as_str()) {
+            return refuse(format!(
+                "the components {name} and {other} differ in nothing but case, so they cannot be on one core"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Reads and stores a recipe of the control plane.

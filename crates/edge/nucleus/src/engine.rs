@@ -24,7 +24,7 @@ use crate::lifecycle::{Effect, Failure, Input, Lifecycle, ScriptEnd, Step};
 use crate::plan;
 use crate::reaction::{Reaction, dependencies, reaction};
 use crate::settings;
-use crate::shared::{Shared, Shown, is_builtin};
+use crate::shared::{Shared, Shown, is_builtin, is_own};
 
 /// Components get this long to close when the core stops; then they are killed (CR 2.8).
 const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
@@ -183,6 +183,9 @@ impl Engine {
                 }
                 self.settle().await;
                 let _ = reply.send(());
+            }
+            Command::Remove { component, reply } if is_own(&component) => {
+                let _ = reply.send(Err(self.not_mine(&component)));
             }
             Command::Remove { component, reply } => match self.components.get_mut(&component) {
                 Some(found) => {

@@ -65,6 +65,11 @@ pub(crate) fn is_builtin(name: &str) -> bool {
     BUILTIN.contains(&name)
 }
 
+/// Whether an entry of the core's own has this name: no component, and never removed like one.
+pub(crate) fn is_own(name: &str) -> bool {
+    std::iter::once(MAIN).chain(BUILTIN).any(|own| own.eq_ignore_ascii_case(name))
+}
+
 /// A component's state as others see it.
 #[derive(Debug, Clone)]
 pub(crate) struct Shown {

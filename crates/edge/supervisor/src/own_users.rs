@@ -69,8 +69,9 @@ impl OwnUsers {
             let damaged = || OwnUsersError::Damaged { file: file.to_owned(), line: index + 1 };
             let (name, number) = line.rsplit_once(' ').ok_or_else(damaged)?;
             let number: u32 = number.parse().map_err(|_| damaged())?;
+            // A component may be called so as well; the first line is never one's.
             match name {
-                "base" => base = Some(number),
+                "base" if index == 0 => base = Some(number),
                 _ => drop(given.insert(name.to_owned(), number)),
             }
         }
@@ -139,6 +140,9 @@ mod tests {
         let again = open();
         assert_eq!((uid(&again, "com.example.B"), uid(&again, "a"), again.group()), (b, a, first.group()));
         assert!(uid(&again, "c") > b.max(a));
+        let named_so = uid(&again, "base");
+        let last = open();
+        assert_eq!((uid(&last, "base"), uid(&last, "a"), last.group()), (named_so, a, first.group()));
         let other = OwnUsers::open(&dir.path().join("none"), "0000fffe12345678").unwrap();
         assert!(other.group().abs_diff(first.group()) >= SLOT);
         fs::write(&file, "a b\n").unwrap();

@@ -151,6 +151,10 @@ impl Supervisor {
     /// # Errors
     /// [`StartError`].
     pub fn start(&self, launch: StepLaunch) -> Result<StepProcess, StartError> {
+        if !is_plain(&launch.component) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "the component's name is no name of a folder");
+            return Err(StartError::WorkDir { dir: launch.work_dir.clone(), source });
+        }
         give_artifacts(&launch);
         prepare_work_dir(&launch).map_err(|source| StartError::WorkDir { dir: launch.work_dir.clone(), source })?;
         let mut bounds = Bounds {
@@ -364,9 +368,31 @@ fn copy(
     })
 }
 
+/// Whether a component's name, wherever it came from, is one visible folder below whatever it is joined to. The rules of names are
+/// checked long before; here they are what keeps folders of the core from being handed out.
+fn is_plain(component: &str) -> bool {
+    !component.is_empty() && !component.starts_with(['.', '-']) && !component.contains(['/', '\0'])
+}
+
+/// Whether `dir` is what it seems: one step below its parent, and no link to elsewhere. Before it is made, and again when it is there.
+fn is_strictly_below(dir: &Path) -> bool {
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else { return false };
+    // `x/.` has the parts of `x`
+    let as_written = dir.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes());
+    let Ok(parent) = parent.canonicalize() else { return false };
+    as_written
+        && dir
+            .canonicalize()
+            .map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found == parent.join(name))
+}
+
 /// Makes the work directory 0700 for the run-as user; when the user changed, what the old one owned goes to the new one.
 fn prepare_work_dir(launch: &StepLaunch) -> io::Result<()> {
     let dir = &launch.work_dir;
+    let outside = || io::Error::new(io::ErrorKind::InvalidInput, "is not a folder of the component's own");
+    if !is_strictly_below(dir) {
+        return Err(outside());
+    }
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
@@ -374,6 +400,9 @@ fn prepare_work_dir(launch: &StepLaunch) -> io::Result<()> {
     let found = dir.symlink_metadata()?;
     if !found.is_dir() {
         return Err(io::Error::new(io::ErrorKind::NotADirectory, "is not a directory"));
+    }
+    if !is_strictly_below(dir) {
+        return Err(outside());
     }
     let wanted = &launch.user.identity;
     // Privileged steps of a component leave the directory with its user.
@@ -392,7 +421,7 @@ fn give_artifacts(launch: &StepLaunch) {
     let identity = &launch.user.identity;
     let shared = launch.sandbox.as_ref().is_some_and(|sandbox| sandbox.own_user);
     let gid = identity.groups.first().copied().filter(|_| shared).unwrap_or(identity.gid);
-    for folder in folders {
+    for folder in folders.filter(|folder| is_strictly_below(folder)) {
         if let Err(error) = hand_to_group(folder, gid) {
             tracing::warn!(folder = %folder.display(), %error, "artifacts cannot be given to the component's group");
         }

@@ -268,8 +268,11 @@ impl Work<'_> {
 
     async fn unpack(&self, archive: &Path) -> Result<(), Failure> {
         let folder = unpacked_folder(&self.inner.settings.root, &self.recipe.name, self.version);
-        let stem = Path::new(self.file).file_stem().unwrap_or_default();
-        let to = folder.join(stem);
+        let name = marram_recipe::unpacked_name(self.file).ok_or_else(|| {
+            let cause = format!("{} has no name for the folder it is unpacked into", self.file);
+            Failure::of(&[ErrorCode::IoError, ErrorCode::IoUnzipError], cause)
+        })?;
+        let to = folder.join(name);
         let mode = self.artifact.permission.mode();
         self.inner.ports.disk.step("unpack").await;
         let archive = archive.to_owned();

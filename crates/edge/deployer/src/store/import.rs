@@ -53,7 +53,8 @@ pub(crate) async fn artifact_folder(inner: &Inner, folder: &Path) -> Result<(), 
             for file in entries_if_folder(&version)? {
                 let is_file = std::fs::symlink_metadata(&file).is_ok_and(|facts| facts.is_file());
                 let (Some(name), Some(number)) = (name_of(&component), name_of(&version)) else { continue };
-                if !is_file || number.parse::<marram_version::Version>().is_err() {
+                let is_named = marram_recipe::check_component_name(name).is_ok();
+                if !is_file || !is_named || number.parse::<marram_version::Version>().is_err() {
                     continue;
                 }
                 copy(inner, &file, name, number).await?;

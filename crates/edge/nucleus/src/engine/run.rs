@@ -78,6 +78,8 @@ pub(super) fn launch(
     let Some(plan) = plan::step(service, step).map_err(|cause| Failure::not_valid(step, &cause))? else {
         return Ok(None);
     };
+    // Names of deployments are checked when they come; what an older core took in stands in its tree.
+    marram_recipe::check_component_name(name).map_err(|error| Failure::not_valid(step, &error.to_string()))?;
     let work_dir = shared.root.join("work").join(name.as_str());
     let launch = {
         let tree = shared.store.tree();

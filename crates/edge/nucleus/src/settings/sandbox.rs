@@ -117,7 +117,7 @@ pub(crate) fn of_step(tree: &Tree, service: &Value, step: &Step<'_>) -> Result<O
     let dependencies = dependencies.filter_map(|text| text.as_str()?.split(':').next());
     let packages = step.root.join("packages");
     let artifacts = std::iter::once(step.component).chain(dependencies);
-    let artifacts = artifacts.filter(|name| !name.is_empty() && !name.contains('/') && !name.starts_with('.'));
+    let artifacts = artifacts.filter(|name| marram_recipe::check_component_name(name).is_ok());
     let mut protected = vec![step.root.to_owned()];
     if let Some(key) = system(tree, "privateKeyPath") {
         let key = key.strip_prefix("file://").or_else(|| key.strip_prefix("file:")).unwrap_or(&key).to_owned();
