@@ -15,10 +15,10 @@ use std::path::PathBuf;
 use marram_deploy::{DetailedStatus, ErrorCode, Failure};
 use marram_edge_ports::{ApplyMode, BootstrapOutcome, ComponentState, PortError, Provenance};
 use serde_json::Value;
-use tokio::time::Instant;
 
 use crate::disk::{read_failure, write_failure};
-use crate::prepare::Activation;
+use crate::patience::Patience;
+use crate::prepare::{Activation, SERVICES};
 use crate::record::{Record, Stage, StoredFailure, folder_of};
 use crate::settings::Restart;
 use crate::{Inner, endpoints, fault, lock, update};
@@ -332,12 +332,10 @@ async fn come_up(
     changes: &mut tokio::sync::broadcast::Receiver<marram_edge_ports::StateChange>,
     is_canceled: impl Fn() -> bool,
 ) -> Result<(), Failure> {
-    let limit = inner.setting(&["deployment", "activationTimeoutSeconds"]).and_then(|value| value.as_u64());
-    let deadline =
-        limit.filter(|seconds| *seconds > 0).map(|seconds| Instant::now() + std::time::Duration::from_secs(seconds));
+    let mut patience = Patience::new(inner);
     let nucleus = &inner.ports.nucleus;
     loop {
-        let mut missing = Vec::new();
+        let (mut missing, mut absent) = (Vec::new(), Vec::new());
         let mut pause = inner.settings.pace.poll;
         for name in names {
             match nucleus.state(name) {
@@ -351,7 +349,10 @@ async fn come_up(
                     }
                 }
                 Some((state, _)) => missing.push(format!("{name} ({})", state.as_str())),
-                None => missing.push(format!("{name} (not there)")),
+                None => {
+                    missing.push(format!("{name} (not there)"));
+                    absent.push(name.as_str());
+                }
             }
         }
         if missing.is_empty() {
@@ -363,9 +364,8 @@ async fn come_up(
             let cause = format!("it was canceled while these were not up: {what}");
             return Err(Failure::new(ErrorCode::DeploymentInterrupted, cause));
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            let cause = format!("not up within {} s: {what}", limit.unwrap_or_default());
-            return Err(Failure::new(ErrorCode::ComponentUpdateError, cause));
+        if let Some(failure) = patience.end(&what, &absent) {
+            return Err(failure);
         }
         inner.waiting(format!("components to come up: {what}"));
         // a change wakes at once; the poll is for changes that were missed, for what settles, and for a cancel
@@ -375,7 +375,9 @@ async fn come_up(
 
 async fn remove(inner: &Inner, names: &[String]) -> Result<(), Failure> {
     for name in names {
-        if inner.ports.nucleus.get(&["services", name]).is_none() {
+        // an older program took components of such names in: what they stand for stays
+        let is_own = SERVICES.iter().any(|own| own.eq_ignore_ascii_case(name));
+        if is_own || inner.ports.nucleus.get(&["services", name]).is_none() {
             continue;
         }
         inner.waiting(format!("{name} to be removed"));

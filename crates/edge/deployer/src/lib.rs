@@ -11,6 +11,7 @@
 //! prepare     document -> groups -> resolve -> artifacts -> trees          (CR 4.8, phases 1 to 7)
 //! listeners   components' say: defer, validate                             (CR 3.6, 4.8)
 //! activate    bootstrap, apply, wait, remove, roll back                    (CR 4.9, 4.10)
+//! patience    what ends the wait for components                            (CR 10.3)
 //! endpoints   another control plane: tried, settled, the old one told          (CR 4.10)
 //! update      the program of the runtime itself                           (CR 4.10)
 //! report      status to jobs and shadow until it is acknowledged           (CR 4.1)
@@ -24,6 +25,7 @@ mod endpoints;
 mod fault;
 mod listeners;
 mod local;
+mod patience;
 mod prepare;
 mod record;
 mod report;

@@ -467,6 +467,67 @@ async fn a_cancel_is_honoured_while_waiting() {
     assert_eq!(world.versions(), BTreeMap::new());
 }
 
+/// CR 10.3 (1): also what waits for components in their activation is taken back, into the old state, and says so.
+#[tokio::test]
+async fn a_cancel_is_honoured_during_activation() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "hang"}), &[]);
+    world.cloud.lock().unwrap().shadow = json!({"desired": {
+        "fleetConfigurationArn": "arn:aws:greengrass:r:1:configuration:thing/core:1",
+        "fleetConfig": json!({"deploymentId": "t1", "configurationArn": "arn:aws:greengrass:r:1:configuration:thing/core:1",
+            "creationTimestamp": 1, "failureHandlingPolicy": "DO_NOTHING", "components": {"app": {"version": "1.0.0"}}}).to_string(),
+    }});
+    let life = world.start(Arc::new(Crash::default()));
+    let waits = || life.deployer.waiting_for().is_some_and(|(_, what)| what.contains("app (STARTING)"));
+    life.until("the wait for app", waits).await;
+    drop(life);
+    {
+        let mut cloud = world.cloud.lock().unwrap();
+        cloud.shadow["desired"]["desiredStatus"] = json!("CANCELED");
+        cloud.shadow_version += 1;
+    }
+    let life = world.start(Arc::new(Crash::default()));
+    life.until("the cancel", || world.told().0 == "CANCELED").await;
+    assert_eq!(world.versions(), BTreeMap::new());
+    assert_eq!(life.deployer.deployments()[0].record.status, DeploymentStatus::Canceled);
+}
+
+/// SEC-157, CR 3.2: whoever signed the document, no name of it becomes a folder above the component's own, or an entry of the core's.
+#[tokio::test]
+async fn names_that_are_none_change_nothing() {
+    for names in [
+        &["..", "app"][..],
+        &["."],
+        &[".hidden"],
+        &["-x"],
+        &["a/b"],
+        &["main"],
+        &["deploymentservice"],
+        &["_x"],
+        &["app", "APP"],
+    ] {
+        let world = World::new();
+        for name in names {
+            world.publish(name, "1.0.0", json!({"run": "fine"}), &[]);
+        }
+        let components: Vec<(&str, &str)> = names.iter().map(|name| (*name, "1.0.0")).collect();
+        world.deploy("a", &components, json!({}));
+        world.run(None).await;
+        assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_NO_STATE_CHANGE".to_owned()), "{names:?}");
+        let stack = world.detail("deployment-error-stack");
+        assert_eq!(stack, "[DEPLOYMENT_FAILURE, DEPLOYMENT_DOCUMENT_NOT_VALID]", "{names:?}");
+        assert!(world.detail("deployment-failure-cause").contains(names[0]), "{names:?}");
+        assert_eq!(world.versions(), BTreeMap::new(), "{names:?}");
+    }
+    let world = World::new();
+    let life = world.start(Arc::new(Crash::default()));
+    for name in ["..", "main", "-x"] {
+        let request = LocalDeploymentRequest { add: [(name.into(), "1.0.0".to_owned())].into(), ..Default::default() };
+        let refused = life.deployer.create_local(request).await;
+        assert!(matches!(refused, Err(PortError::InvalidArguments(_))), "{name}");
+    }
+}
+
 /// CR 4.3: while one job takes another's place the list is empty for a moment, and that may be told after the new one came. Only
 /// the queue itself takes a deployment back: when it is empty, or a younger job is next; and what it offers again is begun anew.
 #[tokio::test]
