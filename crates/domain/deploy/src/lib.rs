@@ -24,7 +24,7 @@ mod service;
 mod signature;
 mod status;
 
-pub use builtin::{BUILTINS, Builtin, DEBUG_CONSOLE, NUCLEUS, NUCLEUS_VERSION, builtin};
+pub use builtin::{BUILTINS, Builtin, DEBUG_CONSOLE, NUCLEUS, NUCLEUS_VERSION, builtin, is_vendor_name};
 pub use document::{
     ComponentEntry, DeploymentDocument, DocumentError, FailurePolicy, Limits, RunWith, UpdateAction, group_key,
     is_group_name,

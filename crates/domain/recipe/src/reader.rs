@@ -21,6 +21,10 @@ pub const MAX_RECIPE: usize = 256 * 1024;
 /// Members of a lifecycle that keep their type; all others are text as written.
 const TYPED: &[&str] = &["Timeout", "RequiresPrivilege", "errorResetTime"];
 
+/// Members that a component does nothing without. Unknown ones are ignored, as the original does, but not where one of these was meant:
+/// the component would be deployed with success and do nothing.
+const CARRIES_SCRIPTS: &[&str] = &["Manifests", "Lifecycle", "Selections", "Artifacts", "Script"];
+
 /// A recipe as far as it could be understood.
 #[derive(Debug, Clone)]
 pub struct Reading {
@@ -65,6 +69,16 @@ pub fn publication_findings(bytes: usize, recipe: &Recipe) -> Vec<Finding> {
     if recipe.name.get(..4).is_some_and(|first| first.eq_ignore_ascii_case("aws.")) {
         let message = format!("`{}` begins with `aws.`, which is reserved", recipe.name);
         refuse("ComponentName", message, "use a name of your own, for example com.example.Name");
+    }
+    for (at, manifest) in recipe.manifests.iter().enumerate() {
+        for (number, artifact) in manifest.artifacts.iter().enumerate() {
+            if matches!(artifact.place(), Ok(crate::ArtifactUri::Docker(_))) {
+                let message =
+                    format!("`{}` is a container image, and container images are not supported", shown(&artifact.uri));
+                let field = format!("Manifests[{at}].Artifacts[{number}].URI");
+                refuse(&field, message, "put the program into an archive in the object store");
+            }
+        }
     }
     if recipe.component_type == ComponentType::Nucleus {
         refuse("ComponentType", "aws.greengrass.nucleus is reserved".to_owned(), "leave ComponentType out");
@@ -160,6 +174,17 @@ impl Reader {
             .map(|key| top.get(key).and_then(|node| self.text(key, node)));
         let default_configuration = self.configuration(&top);
         let dependencies = self.dependencies(&top);
+        if let (Some(name), Some(all), Some(node)) = (&name, &dependencies, top.get("ComponentDependencies"))
+            && all.keys().any(|dependency| dependency.eq_ignore_ascii_case(name))
+        {
+            let field = format!("ComponentDependencies.{name}");
+            self.error(
+                &field,
+                node.place,
+                format!("`{name}` depends on itself"),
+                "remove it from its own dependencies",
+            );
+        }
         let manifests = self.manifests(&top);
         let lifecycle = self.global_lifecycle(&top, manifests.as_deref().unwrap_or_default());
         format?;
@@ -486,9 +511,15 @@ impl Reader {
             let Some(step) = StepName::STEPS.into_iter().find(|step| step.as_str().eq_ignore_ascii_case(&name.text))
             else {
                 if !["setenv", "errorResetTime"].iter().any(|key| key.eq_ignore_ascii_case(&name.text)) {
-                    let steps = StepName::STEPS.map(StepName::as_str).join(", ");
+                    let steps = StepName::STEPS.map(StepName::as_str);
                     let message = format!("`{}` is not a lifecycle step", shown(&name.text));
-                    self.warn(&field, name.place, message, &format!("the steps are {steps}"));
+                    let is_there = |step: &str| members.iter().any(|(other, _)| other.text.eq_ignore_ascii_case(step));
+                    match misspelt(&name.text, steps).filter(|step| !is_there(step)) {
+                        Some(step) => self.error(&field, name.place, message, &format!("write {step}")),
+                        None => {
+                            self.warn(&field, name.place, message, &format!("the steps are {}", steps.join(", ")));
+                        }
+                    }
                 }
                 continue;
             };
@@ -520,13 +551,13 @@ impl Reader {
         for (name, node) in members {
             let field = join(field, &name.text);
             let Some(key) = keys.iter().find(|key| key.eq_ignore_ascii_case(&name.text)) else {
-                let remedy = format!("known here: {}", keys.join(", "));
-                self.warn(
-                    &field,
-                    name.place,
-                    format!("the key `{}` is not known and is ignored", shown(&name.text)),
-                    &remedy,
-                );
+                let is_there = |key: &str| members.iter().any(|(other, _)| other.text.eq_ignore_ascii_case(key));
+                let message = format!("the key `{}` is not known and is ignored", shown(&name.text));
+                let meant = keys.iter().copied().filter(|key| CARRIES_SCRIPTS.contains(key) && !is_there(key));
+                match misspelt(&name.text, meant) {
+                    Some(key) => self.error(&field, name.place, message, &format!("write {key}")),
+                    None => self.warn(&field, name.place, message, &format!("known here: {}", keys.join(", "))),
+                }
                 continue;
             };
             if found.iter().any(|(earlier, _)| earlier == key) {
@@ -594,4 +625,28 @@ impl Reader {
             }
         }
     }
+}
+
+/// The word that was most likely meant: at most two letters wrong, one in a short word.
+fn misspelt(text: &str, words: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    let text = text.to_ascii_lowercase();
+    let most = |word: &str| if word.len() < 5 { 1 } else { 2 };
+    words.into_iter().find(|word| distance(&text, &word.to_ascii_lowercase(), most(word)) <= most(word))
+}
+
+/// Letters to insert, delete or change; anything above `most` is as good as far away.
+fn distance(a: &str, b: &str, most: usize) -> usize {
+    if a.len().abs_diff(b.len()) > most {
+        return most + 1;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, right) in b.bytes().enumerate() {
+            let changed = diagonal + usize::from(left != right);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
 }

@@ -76,6 +76,61 @@ Manifests:
     assert_eq!(again.recipe.unwrap().to_json(), json);
 }
 
+/// CR 1.1, CP 7.2: unknown keys are ignored as in the original, but a component that would do nothing because of a slip is refused; so
+/// is one that waits for itself. The core goes on: it may have such a recipe already.
+#[test]
+fn slips_that_take_the_scripts_away_are_errors() {
+    for (from, to, expected) in [
+        (
+            "  - Lifecycle:",
+            "  - Lifecycel:",
+            "5:5 error Manifests[0].Lifecycel: the key `Lifecycel` is not known and is ignored",
+        ),
+        ("Manifests:", "Manifest:", "4:1 error Manifest: the key `Manifest` is not known and is ignored"),
+        (
+            "      run: echo hello",
+            "      runn: echo hello",
+            "6:7 error Manifests[0].Lifecycle.runn: `runn` is not a lifecycle step",
+        ),
+        (
+            "  - Lifecycle:",
+            "  - Comment: x\n    Lifecycle:",
+            "5:5 warning Manifests[0].Comment: the key `Comment` is not known and is ignored",
+        ),
+        (
+            "Manifests:",
+            "ComponentDependencies: {com.example.hello: {VersionRequirement: ^1.0.0}}\nManifests:",
+            "4:24 error ComponentDependencies.com.example.Hello: `com.example.Hello` depends on itself",
+        ),
+    ] {
+        let text = SMALL.replace(from, to);
+        assert!(findings(&text).contains(&expected.to_owned()), "{to}: {:?}", findings(&text));
+        assert!(read(text.as_bytes()).recipe.is_some(), "{to}");
+    }
+}
+
+/// SEC-157: a name that would be a folder of somebody else, in every place where a recipe may name one.
+#[test]
+fn names_that_lead_elsewhere_are_refused() {
+    let dependency = |name: &str| {
+        SMALL.replace(
+            "Manifests:",
+            &format!("ComponentDependencies: {{\"{name}\": {{VersionRequirement: ^1.0.0}}}}\nManifests:"),
+        )
+    };
+    for name in ["..", ".", ".hidden", "-x", "main", "DeploymentService", "_x"] {
+        let named = SMALL.replace("com.example.Hello", &format!("\"{name}\""));
+        for text in [named, dependency(name)] {
+            let reading = read(text.as_bytes());
+            assert!(reading.recipe.is_none() && reading.errors().count() == 1, "{text}");
+        }
+    }
+    for (file, good) in [("app.zip", true), ("..zip", false), ("...zip", false), ("..", false)] {
+        let text = format!("{SMALL}    Artifacts:\n      - {{URI: \"s3://bucket/dir/{file}\", Unarchive: ZIP}}\n");
+        assert_eq!(read(text.as_bytes()).errors().count() == 0, good, "{file}");
+    }
+}
+
 /// CR 1.10, CP 7.2: an author learns everything at once, each with its place and what to do.
 #[test]
 fn each_mistake_has_its_place() {
@@ -109,8 +164,8 @@ Manifests:
             "10:35 warning Manifests[0].Platform.arch: `!x` never matches",
             "11:5 warning Manifests[0].lifecycle: `lifecycle` is spelled `Lifecycle`; other readers compare case",
             "12:12 error Manifests[0].Lifecycle.run: the step has no `Script`",
-            "12:13 warning Manifests[0].Lifecycle.run.Skripts: the key `Skripts` is not known and is ignored",
-            "13:7 warning Manifests[0].Lifecycle.instal: `instal` is not a lifecycle step",
+            "12:13 error Manifests[0].Lifecycle.run.Skripts: the key `Skripts` is not known and is ignored",
+            "13:7 error Manifests[0].Lifecycle.instal: `instal` is not a lifecycle step",
             "15:14 error Manifests[0].Artifacts[0].URI: artifacts of the scheme `ftp` are not supported",
             "16:9 error Manifests[0].Artifacts[1].URI: the artifact has no URI",
         ]

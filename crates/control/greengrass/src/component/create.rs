@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use marram_aws_api::ApiError;
 use marram_identity::CallContext;
 use marram_objects::{Artifact, Objects};
-use marram_recipe::{ArtifactUri, Finding, Recipe, publication_findings, read};
+use marram_recipe::{ArtifactUri, Finding, Recipe, Severity, publication_findings, read};
 use marram_store::params;
 use serde_json::{Map, Value, json};
 
@@ -37,6 +37,7 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
     let mut findings: Vec<Finding> = reading.errors().cloned().collect();
     if let Some(recipe) = &reading.recipe {
         findings.extend(publication_findings(bytes.len(), recipe));
+        findings.extend(part_of_the_core(recipe));
     }
     let Some(mut recipe) = reading.recipe.filter(|_| findings.is_empty()) else {
         return Err(invalid(&findings));
@@ -99,6 +100,20 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
         Ok(answered)
     })
     .await
+}
+
+/// Cores have parts of their own that a component of the same name would never take the place of.
+fn part_of_the_core(recipe: &Recipe) -> Option<Finding> {
+    let is_part = marram_deploy::BUILTINS.iter().any(|part| part.name.eq_ignore_ascii_case(&recipe.name));
+    // The vendors' own prefix is refused for itself.
+    let is_new = is_part && !recipe.name.starts_with("aws.");
+    is_new.then(|| Finding {
+        severity: Severity::Error,
+        field: "ComponentName".to_owned(),
+        place: None,
+        message: format!("`{}` is a part of every core", recipe.name),
+        remedy: "use a name of your own, for example com.example.Name".to_owned(),
+    })
 }
 
 fn taken(name: &str, version: &str) -> ApiError {

@@ -190,21 +190,42 @@ fn must_exist(snapshot: &Snapshot<'_>, realm: &Realm, resource: &str) -> Result<
     found.map(|_| ()).ok_or_else(|| fault::not_found("target", &realm.arn(resource)).into())
 }
 
-/// Components must be deployable, or be what a core has built in: whatever else a deployment names, no core could ever find.
+/// Own components must be deployable, and those of the vendors parts of every core: what is not built is refused here, not on the
+/// device.
 fn components_exist(snapshot: &Snapshot<'_>, realm: &Realm, request: &Value) -> Result<(), CallError> {
     for (name, entry) in request["components"].as_object().into_iter().flatten() {
         let version = entry["componentVersion"].as_str().unwrap_or_default();
         match component::find(snapshot, realm, name, version)? {
-            Some(found) if found.is_deployable() => {}
+            Some(found) if found.is_deployable() => {
+                let recipe = marram_recipe::read(found.recipe.as_bytes()).recipe;
+                for dependency in recipe.iter().flat_map(|recipe| recipe.dependencies.keys()) {
+                    if is_not_built(dependency) && component::versions(snapshot, realm, dependency)?.is_empty() {
+                        let message = format!(
+                            "Component {name} {version} depends on {dependency}, which is not supported by this endpoint."
+                        );
+                        return Err(fault::field(&format!("components.{name}"), message).into());
+                    }
+                }
+            }
             Some(found) => {
                 let message = format!("Component {name} {version} is {}, so it cannot be deployed.", found.state);
                 return Err(fault::field(&format!("components.{name}"), message).into());
             }
             None if marram_deploy::builtin(name).is_some() => {}
+            None if is_not_built(name) => {
+                let message = format!(
+                    "Component {name} is not supported by this endpoint: no core has it, and it was not published."
+                );
+                return Err(fault::field(&format!("components.{name}"), message).into());
+            }
             None => return Err(fault::not_found("component", &format!("{name}:{version}")).into()),
         }
     }
     Ok(())
+}
+
+fn is_not_built(name: &str) -> bool {
+    marram_deploy::is_vendor_name(name) && marram_deploy::builtin(name).is_none()
 }
 
 /// Ends what is in force on a target; answers the next revision.
