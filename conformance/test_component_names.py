@@ -1,0 +1,100 @@
+"""SEC-157, CR 3.2, 10.3 (1): no name reaches above its folder or into a core's own configuration, what is not built is refused at once,
+and whatever a core waits for can be taken back."""
+import json
+import os
+import subprocess
+
+import pytest
+from botocore.exceptions import ClientError
+
+from edge_core import Core, Plane, until
+
+NAMES = ["..", ".", "...", ".hidden", "-x", "main", "MAIN", "system", "DeploymentService", "fleetstatusservice", "TelemetryAgent",
+         "UpdateSystemPolicyService", "_private", "marram.FlowRuntime", "aws.greengrass.Cli", "Aws.greengrass.Nucleus", "a/b", "a" * 129]
+
+
+def recipe(name, lifecycle, version="1.0.0", **more):
+    manifest = {"Platform": {"os": "linux"}, "Lifecycle": lifecycle, **more.pop("manifest", {})}
+    return json.dumps({"RecipeFormatVersion": "2020-01-25", "ComponentName": name, "ComponentVersion": version, "Manifests": [manifest], **more})
+
+
+class Site:
+    def __init__(self, folder):
+        self.folder, self.plane = folder, Plane(folder)
+        self.core = Core(self.plane, folder, "core-0")
+        self.gg = self.plane.client("greengrassv2")
+        self.target = self.plane.client("iot").describe_thing(thingName=self.core.thing)["thingArn"]
+        until("the core's first words", lambda: self.gg.list_core_devices()["coreDevices"])
+
+    def deploy(self, **components):
+        wanted = {name: {"componentVersion": version} for name, version in components.items()}
+        return self.gg.create_deployment(targetArn=self.target, components=wanted)["deploymentId"]
+
+    def told(self, deployment):
+        shown = self.gg.list_effective_deployments(coreDeviceThingName=self.core.thing)["effectiveDeployments"]
+        return next((one["coreDeviceExecutionStatus"] for one in shown if one["deploymentId"] == deployment), None)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    site = Site(tmp_path_factory.mktemp("names"))
+    yield site
+    assert site.core.stop() == 0
+    assert site.plane.stop() == 0
+
+
+def refused(call, **arguments):
+    with pytest.raises(ClientError) as error:
+        call(**arguments)
+    told = error.value.response
+    assert told["Error"]["Code"] == "ValidationException", told
+    return told["Error"]["Message"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_refused_where_it_is_written(site, name):
+    message = refused(site.gg.create_component_version, inlineRecipe=recipe(name, {"run": "true"}))
+    assert "ComponentName" in message and ";" in message, message
+
+
+def test_what_is_not_built_is_refused_where_it_is_asked_for(site):
+    publish = site.gg.create_component_version
+    image = {"manifest": {"Artifacts": [{"URI": "docker:hello-world"}]}}
+    assert "container images" in refused(publish, inlineRecipe=recipe("proof.Image", {"run": "true"}, **image))
+    slip = recipe("proof.Slip", {"run": "true"}).replace("Lifecycle", "Lifecycel")
+    assert "Lifecycel" in refused(publish, inlineRecipe=slip)
+    needs = lambda name: {"ComponentDependencies": {name: {"VersionRequirement": "^1.0.0"}}}
+    assert "itself" in refused(publish, inlineRecipe=recipe("proof.Self", {"run": "true"}, **needs("proof.Self")))
+    publish(inlineRecipe=recipe("proof.Streams", {"run": "true"}, **needs("aws.greengrass.StreamManager")))
+    for name in ("aws.greengrass.clientdevices.mqtt.Bridge", "aws.greengrass.LogManager", "aws.greengrass.StreamManager",
+                 "aws.greengrass.DockerApplicationManager", "proof.Streams"):
+        message = refused(site.gg.create_deployment, targetArn=site.target, components={name: {"componentVersion": "1.0.0"}})
+        assert name in message and "not supported" in message, message
+
+
+def test_a_local_recipe_gets_no_folder_above_its_own(site):
+    root, cli = site.core.root, [str(site.core.root / "bin/greengrass-cli"), "--ggcRootPath", str(site.core.root)]
+    owners = lambda: {path.name: os.lstat(path).st_uid for path in [root, *root.iterdir()]}
+    before = owners()
+    folder = site.folder / "recipes"
+    folder.mkdir()
+    for name in ("..", "main"):
+        (folder / "one.json").write_text(recipe(name, {"run": "sleep 86400"}))
+        done = subprocess.run([*cli, "deployment", "create", "--recipeDir", str(folder), "--merge", f"{name}=1.0.0"],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0 and name in done.stdout + done.stderr, done
+    assert owners() == before
+
+
+def test_a_deployment_is_taken_back_while_a_component_installs(site):
+    site.gg.create_component_version(inlineRecipe=recipe("proof.Slow", {"install": {"Script": "exec sleep 600", "Timeout": 900}, "run": "sleep 86400"}))
+    deployment = site.deploy(**{"proof.Slow": "1.0.0"})
+    until("the step", lambda: site.told(deployment) == "IN_PROGRESS" and (site.core.root / "work/proof.Slow").is_dir(), 30)
+    site.gg.cancel_deployment(deploymentId=deployment)
+    until("the end", lambda: site.told(deployment) == "CANCELED", 60)
+    installed = site.gg.list_installed_components(coreDeviceThingName=site.core.thing, topologyFilter="ALL")["installedComponents"]
+    assert [one for one in installed if one["componentName"] == "proof.Slow"] == []
+    # and the next one is not kept waiting
+    site.gg.create_component_version(inlineRecipe=recipe("proof.Quick", {"run": "true"}))
+    following = site.deploy(**{"proof.Quick": "1.0.0"})
+    until("the next one", lambda: site.told(following) == "COMPLETED", 60)
