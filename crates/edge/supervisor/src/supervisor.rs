@@ -465,3 +465,43 @@ fn give(path: &Path, from: u32, uid: u32, gid: u32) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SEC-157: a folder is handed out only when it lies one step below its parent, whatever the component is called and whatever was put
+    /// there.
+    #[test]
+    fn only_folders_below_their_parent_are_handed_out() {
+        let root = tempfile::tempdir().unwrap();
+        let work = root.path().join("work");
+        for folder in ["work/com.example.A", "config"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        std::os::unix::fs::symlink("../config", work.join("link")).unwrap();
+        for (name, good) in [
+            ("com.example.A", true),
+            ("new", true),
+            ("..", false),
+            (".", false),
+            ("link", false),
+            ("none/x", false),
+            ("", false),
+        ] {
+            assert_eq!(is_strictly_below(&work.join(name)), good, "{name}");
+        }
+        for (name, good) in [
+            ("a", true),
+            ("a..b", true),
+            ("..", false),
+            (".", false),
+            (".a", false),
+            ("-x", false),
+            ("a/b", false),
+            ("", false),
+        ] {
+            assert_eq!(is_plain(name), good, "{name}");
+        }
+    }
+}
