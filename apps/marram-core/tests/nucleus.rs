@@ -164,6 +164,36 @@ async fn quick_deaths_break_a_component_while_a_deployment_waits() {
     core.nucleus.close().await;
 }
 
+/// CR 8.1, 8.3, SEC-133: credentials of the core are for components that depend on the token exchange, themselves or through others; the
+/// rest neither learn where they are nor may have them, unless the operator opened it to all.
+#[tokio::test]
+async fn credentials_are_for_those_that_ask_for_them() {
+    let run = "echo \"uri ${AWS_CONTAINER_CREDENTIALS_FULL_URI:-none}\" > told; exec sleep 300";
+    let service =
+        |dependencies: Value| json!({"version": "1.0.0", "lifecycle": {"run": run}, "dependencies": dependencies});
+    let mut core = Core::start(json!({})).await;
+    core.nucleus.set_credentials_uri(Some("http://localhost:1/c/".to_owned()));
+    let services = json!({
+        "aws.greengrass.TokenExchangeService": {"version": "2.0.3"},
+        "asks": service(json!(["aws.greengrass.TokenExchangeService:HARD"])),
+        "through": service(json!(["asks:SOFT"])),
+        "none": service(json!([])),
+    });
+    core.apply(services, 2000).await;
+    for (name, is_given) in [("asks", true), ("through", true), ("none", false)] {
+        let told = if is_given { "uri http://localhost:1/c/\n" } else { "uri none\n" };
+        assert_eq!(core.file(&format!("work/{name}/told")).await, told, "{name}");
+        assert_eq!(core.nucleus.may_have_credentials(name), is_given, "{name}");
+    }
+    let open = json!({"aws.greengrass.Nucleus": {"configuration": {"marram": {"openTokenExchange": true}}}});
+    core.apply(open, 3000).await;
+    core.nucleus.restart("none").await.unwrap();
+    core.becomes("none", State::Stopping).await;
+    core.becomes("none", State::Running).await;
+    assert!(core.nucleus.may_have_credentials("none"));
+    core.nucleus.close().await;
+}
+
 /// SEC-133, CR 6.1: a token is good for the processes of its component and for nobody else, and dies with them.
 #[tokio::test]
 async fn tokens_are_bound_to_their_processes() {

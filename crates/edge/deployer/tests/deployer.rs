@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use marram_deployer::News;
 use marram_edge_ports::{
-    ComponentUpdate, DataPlaneError, DeploymentSource, DeploymentStatus, Deployments, LocalConfigurationUpdate,
-    LocalDeploymentRequest, PortError,
+    ComponentUpdate, DataPlaneError, DeploymentSource, DeploymentStatus, Deployments, KnownDeployment,
+    LocalConfigurationUpdate, LocalDeploymentRequest, PortError,
 };
 use serde_json::{Value, json};
 use world::{ARN, Crash, FakeMessages, World, stored};
@@ -525,6 +525,52 @@ async fn names_that_are_none_change_nothing() {
         let request = LocalDeploymentRequest { add: [(name.into(), "1.0.0".to_owned())].into(), ..Default::default() };
         let refused = life.deployer.create_local(request).await;
         assert!(matches!(refused, Err(PortError::InvalidArguments(_))), "{name}");
+    }
+}
+
+/// CR 10.3 (1): a deployment whose components do not come up can be taken back, whoever made it and whatever its failure policy; it ends in
+/// the old state, also when the core dies on the way.
+#[tokio::test]
+async fn a_cancel_is_honoured_while_components_come_up() {
+    for (is_local, crash_at) in [(false, None), (true, None), (false, Some(3)), (true, Some(4)), (true, Some(9))] {
+        let world = World::new();
+        world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+        world.deploy("a", &[("app", "1.0.0")], json!({}));
+        world.run(None).await;
+        let before = world.services();
+        world.publish("extra", "1.0.0", json!({"run": "hang"}), &[]);
+        world.cloud.lock().unwrap().told.clear();
+        world.cloud.lock().unwrap().job = None;
+        let life = world.start(Arc::new(Crash::default()));
+        let id = if is_local {
+            let add = [("extra".into(), "1.0.0".to_owned())].into();
+            life.deployer.create_local(LocalDeploymentRequest { add, ..Default::default() }).await.unwrap()
+        } else {
+            let policy = json!({"failureHandlingPolicy": "DO_NOTHING"});
+            world.deploy("bb", &[("app", "1.0.0"), ("extra", "1.0.0")], policy);
+            "bb".to_owned()
+        };
+        let waits = || life.deployer.waiting_for().is_some_and(|(_, what)| what.contains("extra (STARTING)"));
+        life.until("the wait for extra", waits).await;
+        drop(life);
+        world.cloud.lock().unwrap().job = None;
+        let end = async |life: &world::Life| {
+            if is_local {
+                // After a crash it may be known already.
+                let _ = life.deployer.cancel_local(&id).await;
+            }
+            let canceled =
+                |one: &KnownDeployment| one.record.id == id && one.record.status == DeploymentStatus::Canceled;
+            life.until("the cancel", || life.deployer.all().iter().any(canceled)).await;
+        };
+        let life = world.start(Arc::new(Crash { at: crash_at, ..Crash::default() }));
+        tokio::select! {
+            () = end(&life) => {}
+            () = life.crash.fired.notified() => {}
+        }
+        drop(life);
+        end(&world.start(Arc::new(Crash::default()))).await;
+        assert_eq!(world.services(), before, "local {is_local}, crash {crash_at:?}");
     }
 }
 
