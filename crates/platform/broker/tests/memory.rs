@@ -187,3 +187,58 @@ async fn what_nobody_acknowledges_is_bounded() {
     }
     all_is_given_back(&broker).await;
 }
+
+/// SEC 12.2: strangers who send most of a large CONNECT and not its end hold a bounded amount together; whoever comes with
+/// an ordinary one is let in beside them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unfinished_connects_hold_a_bounded_amount() {
+    const STRANGERS: usize = 200;
+    const LARGE: usize = 140 * KIB;
+    let broker = start_with(Setup::default()).await;
+    let mut peers = Vec::new();
+    let mut begun = vec![0x10, 0x80, 0x80, 0x09, 0, 4];
+    begun.extend(b"MQTT\x04\x06\0\x3c\0\x01x\0\x01w");
+    begun.resize(LARGE, b'w');
+    for _ in 0..STRANGERS {
+        let mut peer = Peer::dial(broker.address, Version::V4).await;
+        peer.send_bytes(&begun).await;
+        peers.push(peer);
+    }
+    let turned_away = || broker.broker.metrics().connect_client_error.get() as usize;
+    let wanted = STRANGERS - 16 * MIB / (LARGE - 4 * KIB) - 1;
+    eventually("those beyond 16 MiB are turned away", || turned_away() >= wanted).await;
+    broker.client(Version::V4, "ordinary").await;
+    assert!(turned_away() < STRANGERS - 90, "{}", turned_away());
+}
+
+/// CP 5.2: a member of a shared subscription that does not read gets no more than its queue takes without anybody waiting;
+/// the work goes to those that do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shared_work_goes_to_members_that_read() {
+    let broker = start_with(Setup { narrow: true, ..Setup::default() }).await;
+    let mut stuck = stuck(&broker, "stuck", "$share/workers/work", 1).await;
+    let mut reader = broker.client(Version::V4, "reader").await;
+    reader.subscribe("$share/workers/work", 1).await;
+    let mut publisher = broker.client(Version::V4, "pub").await;
+    let padding = "x".repeat(KIB);
+    let reading = tokio::spawn(async move {
+        let mut count = 0;
+        while let Some(Packet::Publish(got)) = reader.recv().await {
+            if got.payload == "end" {
+                return count;
+            }
+            count += 1;
+            reader.send(Packet::PubAck(Ack::new(got.packet_id.unwrap(), ReasonCode::SUCCESS))).await;
+        }
+        panic!("closed")
+    });
+    for _ in 0..3000 {
+        publisher.publish1("work", &padding).await;
+    }
+    stuck.unsubscribe_unheard("$share/workers/work").await;
+    eventually("one member is left", || broker.broker.subscriptions(&broker.tenant()) == 1).await;
+    publisher.publish1("work", "end").await;
+    let count = reading.await.unwrap();
+    assert!(count > 2000, "{count} of 3000");
+    assert_eq!(broker.broker.metrics().publish_out_throttle.get(), 0);
+}

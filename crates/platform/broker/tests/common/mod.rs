@@ -240,6 +240,13 @@ impl Peer {
         assert!(matches!(&got, Some(Packet::UnsubAck(ack)) if ack.packet_id == packet_id), "{got:?}");
     }
 
+    /// Unsubscribes without reading the answer.
+    pub async fn unsubscribe_unheard(&mut self, filter: &str) {
+        let packet_id = self.next_id();
+        let filters = vec![TopicFilter::new(filter).unwrap()];
+        self.send(Packet::Unsubscribe(Unsubscribe { packet_id, filters, user_properties: vec![] })).await;
+    }
+
     pub async fn publish(&mut self, topic: &str, payload: &str) {
         self.send(Packet::Publish(message(topic, payload))).await;
     }
