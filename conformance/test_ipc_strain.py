@@ -2,11 +2,13 @@
 
 A core by itself, without a control plane: whoever may not is turned away before anything is asked further.
 """
+import datetime
 import os
+import resource
 
 import pytest
 from awsiot import eventstreamrpc, greengrasscoreipc
-from awsiot.greengrasscoreipc import model
+from awsiot.greengrasscoreipc import clientv2, model
 
 import driven
 from driven import SECONDS
@@ -23,7 +25,7 @@ DEPLOYMENT = "00000000-0000-4000-8000-000000000000"
 def site(tmp_path_factory):
     limited = {service: {"own": {"operations": ["*"], "resources": [OWN]}} for service in driven.EVERYTHING}
     rights = {ONE: driven.EVERYTHING, TWO: driven.EVERYTHING, LIMITED: limited, NOBODY: {}}
-    made = Lone(tmp_path_factory.mktemp("strain"), rights)
+    made = Lone(tmp_path_factory.mktemp("strain"), rights, {"ipc": {"withoutPeerCheck": [NOBODY]}})
     made.one, made.two, made.limited, made.nobody = (made.clients[name] for name in rights)
     yield made
     made.close()
@@ -103,6 +105,49 @@ def test_tokens_that_are_none(site):
         with pytest.raises(eventstreamrpc.AccessDeniedError):
             greengrasscoreipc.connect(ipc_socket=site.socket, authtoken=token, timeout=SECONDS)
     until("the refused ones to be gone", lambda: site.ipc()["connections"] <= before)
+
+
+def test_a_connection_ends_with_its_token(site):
+    """SEC-133: a process that no check ties to the component, as one in a container, is out when the component is stopped."""
+    token = site.nobody.order("token")
+    connection = greengrasscoreipc.connect(ipc_socket=site.socket, authtoken=token, timeout=SECONDS)
+    outside = clientv2.GreengrassCoreIPCClientV2(client=connection)
+    assert outside.get_configuration().component_name == NOBODY
+    assert site.operator.stop_component(component_name=NOBODY)["stop_status"] == "SUCCEEDED"
+    state = lambda: site.operator.get_component_details(component_name=NOBODY)["component_details"]["state"]
+    until("the end", lambda: state() == "FINISHED")
+    with pytest.raises(Exception) as refused:
+        outside.get_configuration()
+    assert not isinstance(refused.value, (TimeoutError, model.GreengrassCoreIPCError)), refused.value
+    with pytest.raises(eventstreamrpc.AccessDeniedError):
+        greengrasscoreipc.connect(ipc_socket=site.socket, authtoken=token, timeout=SECONDS)
+    site.operator.restart_component(component_name=NOBODY)
+    assert site.nobody.order("token") != token
+
+
+def test_the_silent_keep_nobody_out(site):
+    """CR 6.1: clients that never say who they are take no place from those who do."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    silent = [site.knock() for _ in range(1200)]
+    assert site.cli("component", "list").returncode == 0
+    assert site.one.get_configuration(key_path=["rate"])["value"] == {"rate": 1}
+    silent[0].settimeout(SECONDS)
+    assert silent[0].recv(1) == b"", "the oldest goes"
+    for line in silent:
+        line.close()
+
+
+def test_configurations_do_not_grow_without_end(site):
+    """CR 3.5, our limit: a component that fills its configuration is stopped there, and delays nobody meanwhile."""
+    update = lambda value: {"timestamp": datetime.datetime.now(), "value_to_merge": {"fill": value}}
+    site.one.refuse(model.InvalidArgumentsError, "update_configuration", **update("x" * (1 << 20)))
+    site.one.refuse(model.InvalidArgumentsError, "update_configuration", **update({f"k{number}": number for number in range(100_000)}))
+    site.one.update_configuration(**update({f"k{number}": number for number in range(9_000)}))
+    site.one.update_configuration(**update({f"k{number}": 0 for number in range(9_000)}))
+    site.one.refuse(model.InvalidArgumentsError, "update_configuration", **update({f"m{number}": number for number in range(2_000)}))
+    assert len(site.two.get_configuration(component_name=ONE, key_path=["fill"])["value"]) == 9_000
+    assert ONE in {found["component_name"] for found in site.operator.list_components()["components"]}
 
 
 def test_messages_may_be_large(site):
