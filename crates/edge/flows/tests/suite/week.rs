@@ -267,6 +267,9 @@ fn flows_go_on_for_a_week() {
                 for _ in 0..5 {
                     core.send("valve-1/reading", r#"{"moisture":8}"#).await;
                 }
+                for _ in 0..dice.below(12) {
+                    tokio::task::yield_now().await;
+                }
             }
         });
         drop(life);
