@@ -201,9 +201,7 @@ impl Size {
         const SMALL: usize = 8;
         match value {
             Value::String(text) => Self { leaves: 1, bytes: text.len() },
-            Value::Array(items) => {
-                items.iter().map(Self::of_value).fold(Self { leaves: 1, bytes: SMALL }, Self::and)
-            }
+            Value::Array(items) => items.iter().map(Self::of_value).fold(Self { leaves: 1, bytes: SMALL }, Self::and),
             Value::Object(map) => map.iter().fold(Self { leaves: 1, bytes: 0 }, |sum, (key, value)| {
                 sum.and(Self::of_value(value)).and(Self { leaves: 0, bytes: key.len() })
             }),

@@ -269,12 +269,25 @@ fn updates_end_where_the_configuration_is_full() {
     let half = MAX_UPDATED_BYTES / 2;
     for (deployed, updates) in [
         (json!({}), vec![(map(0, MAX_UPDATED_LEAVES - 10), true), (map(0, MAX_UPDATED_LEAVES - 20), true)]),
-        (json!({}), vec![(map(0, MAX_UPDATED_LEAVES - 10), true), (map(20_000, 20_020), false), (map(20_000, 20_003), true)]),
+        (
+            json!({}),
+            vec![(map(0, MAX_UPDATED_LEAVES - 10), true), (map(20_000, 20_020), false), (map(20_000, 20_003), true)],
+        ),
         (json!({}), vec![(map(0, MAX_UPDATED_LEAVES + 1), false), (map(0, 1), true)]),
         (json!({}), vec![(json!({"list": vec![0; MAX_UPDATED_LEAVES + 1]}), false)]),
-        (json!({}), vec![(json!({"a": text(half)}), true), (json!({"a": text(half + 9)}), true), (json!({"b": text(half)}), false)]),
+        (
+            json!({}),
+            vec![
+                (json!({"a": text(half)}), true),
+                (json!({"a": text(half + 9)}), true),
+                (json!({"b": text(half)}), false),
+            ],
+        ),
         (json!({}), vec![(json!({"a": text(2 * half)}), false), (json!({"x".repeat(2 * half): 1}), false)]),
-        (json!({"a": text(3 * half), "b": 1}), vec![(json!({"b": 2}), true), (json!({"a": "short"}), true), (json!({"c": text(half)}), true)]),
+        (
+            json!({"a": text(3 * half), "b": 1}),
+            vec![(json!({"b": 2}), true), (json!({"a": "short"}), true), (json!({"c": text(half)}), true)],
+        ),
         (json!({"a": text(3 * half), "b": 1}), vec![(json!({"c": 1}), false)]),
     ] {
         let mut tree = Tree::new();
