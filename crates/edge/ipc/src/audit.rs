@@ -31,6 +31,11 @@ impl Denials {
         }
     }
 
+    /// How many of its lines were left out before this one; none when this one is to be left out too.
+    pub(crate) fn may_tell(&self, principal: &SmolStr) -> Option<u64> {
+        self.admit(principal, Instant::now())
+    }
+
     /// How many were suppressed before this one; none when this one is suppressed too.
     fn admit(&self, principal: &SmolStr, now: Instant) -> Option<u64> {
         let mut windows = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -15,6 +15,7 @@ use futures_util::task::AtomicWaker;
 use marram_edge_ports::{Caller, CallerKind, PortError};
 use marram_eventstream::rpc;
 use marram_eventstream::{FLAG_TERMINATE_STREAM, MessageType};
+use marram_types::SecretString;
 use tokio::task::AbortHandle;
 
 pub(crate) use driver::Driver;
@@ -22,6 +23,7 @@ pub(crate) use outcome::write_error;
 
 use crate::operation::Feed;
 use crate::server::Door;
+use crate::share::Share;
 use crate::subscription::{Rest, Subscription};
 
 /// Room kept for answers from outside the driver.
@@ -30,12 +32,20 @@ const KEEP_CAPACITY: usize = 4096;
 /// What others may do with a connection.
 pub(crate) struct Connection {
     pub(crate) door: Arc<Door>,
-    caller: OnceLock<Caller>,
+    known: OnceLock<Known>,
     outbox: Mutex<Outbox>,
     streams: Mutex<HashMap<u32, Open>>,
     waker: AtomicWaker,
     /// Operations that run in tasks of their own.
     running: AtomicUsize,
+}
+
+/// Who is at the other end.
+struct Known {
+    caller: Caller,
+    share: Arc<Share>,
+    /// A component's, which opens nothing any more once its processes are gone.
+    token: Option<Box<SecretString>>,
 }
 
 #[derive(Default)]
@@ -62,7 +72,7 @@ impl Connection {
     pub(crate) fn new(door: Arc<Door>) -> Arc<Self> {
         Arc::new(Self {
             door,
-            caller: OnceLock::new(),
+            known: OnceLock::new(),
             outbox: Mutex::default(),
             streams: Mutex::default(),
             waker: AtomicWaker::new(),
@@ -80,12 +90,26 @@ impl Connection {
 
     /// Who is at the other end, once that is known.
     pub(crate) fn caller(&self) -> Option<&Caller> {
-        self.caller.get()
+        self.known.get().map(|known| &known.caller)
+    }
+
+    /// The caller's part of the door, once it is known.
+    pub(crate) fn share(&self) -> Option<&Share> {
+        self.known.get().map(|known| &*known.share)
+    }
+
+    /// Ends the connection when the token that opened it has become worthless: whoever holds it may not be a process of the
+    /// component, where that is not checked (CR 6.1).
+    pub(crate) fn end_if_revoked(&self) {
+        let token = self.known.get().and_then(|known| known.token.as_ref());
+        if token.is_some_and(|token| self.door.ports.identities.owner_of(token.expose()).is_none()) {
+            self.end();
+        }
     }
 
     /// The caller's name for log lines.
     pub(crate) fn caller_name(&self) -> &str {
-        self.caller.get().map_or("", |caller| &caller.name)
+        self.caller().map_or("", |caller| &caller.name)
     }
 
     /// Puts a subscription with events in line.
@@ -113,7 +137,7 @@ impl Connection {
     /// Opens a stream of local messages.
     fn open_topic(self: &Arc<Self>, subscription: Arc<Subscription>) {
         self.door.topics.add(&subscription);
-        self.door.counters.subscribed(1);
+        self.opened(&subscription);
         self.streams().insert(subscription.stream, Open::Topic(subscription));
     }
 
@@ -137,8 +161,15 @@ impl Connection {
             }
             to.end();
         });
-        self.door.counters.subscribed(1);
+        self.opened(&subscription);
         self.streams().insert(stream, Open::Fed(Box::new((subscription, task.abort_handle()))));
+    }
+
+    fn opened(&self, subscription: &Subscription) {
+        self.door.counters.subscribed(1);
+        if let Some(share) = self.share() {
+            share.subscribed(subscription.resource.len());
+        }
     }
 
     /// Forgets a stream, whoever wanted that; false if it was not open.
@@ -154,18 +185,22 @@ impl Connection {
     }
 
     fn dispose(&self, open: Open) {
-        match open {
+        let subscription = match open {
             Open::Waiting => return,
             Open::Topic(subscription) => {
                 self.door.topics.remove(&subscription);
-                subscription.close();
+                subscription
             }
             Open::Fed(fed) => {
                 fed.1.abort();
-                fed.0.close();
+                fed.0
             }
-        }
+        };
+        subscription.close();
         self.door.counters.unsubscribed(1);
+        if let Some(share) = self.share() {
+            share.unsubscribed(subscription.resource.len());
+        }
     }
 
     /// Ends a stream with an error.

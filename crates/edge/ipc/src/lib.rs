@@ -14,6 +14,7 @@ mod operation;
 mod operators;
 mod pattern;
 mod server;
+mod share;
 mod socket;
 mod subscription;
 mod topics;

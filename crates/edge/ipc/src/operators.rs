@@ -150,6 +150,10 @@ impl Identities for Operators {
     fn owner_of(&self, token: &str) -> Option<Caller> {
         self.components.owner_of(token)
     }
+
+    fn revocations(&self) -> Option<tokio::sync::watch::Receiver<()>> {
+        self.components.revocations()
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::audit::Denials;
 use crate::authorize::Policies;
 use crate::connection::{Connection, Driver};
 use crate::operation::{Operation, Shapes};
+use crate::share::{Share, Shares};
 use crate::socket::Socket;
 use crate::topics::Topics;
 
@@ -65,13 +66,15 @@ pub struct Options {
     /// `ipc.openConfigurationRead`: any component may read any configuration, as in the original (CR 3.5). The hardened
     /// profile turns it off; then other components' configuration needs a policy of `aws.marram.config`.
     pub open_configuration_read: bool,
-    /// Connections at the same time; more are closed at once.
+    /// Connections at the same time; more are closed at once. One caller may have three quarters of them.
     pub max_connections: usize,
+    /// Connections of clients that have not said yet who they are; with one more the oldest is closed.
+    pub max_unknown: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { open_configuration_read: true, max_connections: 16_384 }
+        Self { open_configuration_read: true, max_connections: 16_384, max_unknown: 1024 }
     }
 }
 
@@ -145,8 +148,13 @@ pub(crate) struct Door {
     pub(crate) shapes: Shapes,
     pub(crate) denials: Denials,
     pub(crate) counters: Counters,
+    /// Clients that break the protocol are told of now and then.
+    pub(crate) faults: Denials,
+    shares: Shares,
     policies: ArcSwap<Policies>,
     connections: Mutex<HashMap<u64, Weak<Connection>>>,
+    /// Those whose clients have not said who they are, the oldest first.
+    unknown: Mutex<BTreeMap<u64, Weak<Connection>>>,
 }
 
 impl Door {
@@ -158,8 +166,11 @@ impl Door {
             shapes: Shapes::new(),
             denials: Denials::default(),
             counters: Counters::default(),
+            faults: Denials::default(),
+            shares: Shares::default(),
             policies: ArcSwap::default(),
             connections: Mutex::default(),
+            unknown: Mutex::default(),
         }
     }
 
@@ -234,6 +245,8 @@ impl Door {
 pub(crate) struct CountedConnection {
     door: Arc<Door>,
     number: u64,
+    /// Whose it is, once that is known.
+    caller: Option<SmolStr>,
 }
 
 impl CountedConnection {
@@ -242,15 +255,35 @@ impl CountedConnection {
         door.counters.connections.fetch_add(1, Ordering::Relaxed);
         let mut connections = door.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.insert(number, Arc::downgrade(connection));
-        Self { door: Arc::clone(door), number }
+        drop(connections);
+        let mut unknown = door.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        unknown.insert(number, Arc::downgrade(connection));
+        let oldest = if unknown.len() > door.options.max_unknown { unknown.pop_first() } else { None };
+        drop(unknown);
+        if let Some(oldest) = oldest.and_then(|(_, connection)| connection.upgrade()) {
+            oldest.end();
+        }
+        Self { door: Arc::clone(door), number, caller: None }
+    }
+
+    /// The client is known now: its part of the door; none when it has taken as much of it as one may.
+    pub(crate) fn introduce(&mut self, caller: &Caller) -> Option<Arc<Share>> {
+        let limit = self.door.options.max_connections / 4 * 3;
+        let share = self.door.shares.enter(&caller.name, limit)?;
+        self.caller = Some(caller.name.clone());
+        self.door.unknown.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+        Some(share)
     }
 }
 
 impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.door.counters.connections.fetch_sub(1, Ordering::Relaxed);
-        let mut connections = self.door.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        connections.remove(&self.number);
+        self.door.connections.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+        match &self.caller {
+            Some(caller) => self.door.shares.leave(caller),
+            None => drop(self.door.unknown.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number)),
+        }
     }
 }
 
@@ -301,6 +334,7 @@ impl Server {
     pub async fn run(self) {
         let mut drivers = JoinSet::new();
         let mut stop = self.stop.subscribe();
+        let mut revocations = self.door.ports.identities.revocations();
         let mut access_control = self.door.ports.configuration.as_ref().map(|port| port.access_control());
         if let Some(receiver) = &mut access_control {
             self.apply_policies(receiver);
@@ -323,6 +357,11 @@ impl Server {
                         connection.recheck();
                     }
                 },
+                () = changed(&mut revocations) => {
+                    for connection in self.door.all_connections() {
+                        connection.end_if_revoked();
+                    }
+                }
                 () = stopped(&mut stop) => break,
             }
         }
@@ -340,7 +379,10 @@ impl Server {
 
     fn admit(&self, client: UnixStream, drivers: &mut JoinSet<()>) {
         if self.door.counters.connections() >= self.door.options.max_connections as u64 {
-            tracing::warn!(limit = self.door.options.max_connections, "too many IPC clients: one is turned away");
+            if let Some(suppressed) = self.door.faults.may_tell(&SmolStr::default()) {
+                let limit = self.door.options.max_connections;
+                tracing::warn!(limit, suppressed, "too many IPC clients: one is turned away");
+            }
             return;
         }
         let peer = match client.peer_cred() {

@@ -74,20 +74,35 @@ impl Subscription {
             return 0;
         }
         let before = pending.dropped;
-        while pending.events.len() >= MAX_EVENTS
-            || (pending.bytes + event.len() > MAX_BYTES && !pending.events.is_empty())
-        {
+        let share = self.connection.share();
+        let is_full = |pending: &Pending| {
+            pending.events.len() >= MAX_EVENTS
+                || pending.bytes + event.len() > MAX_BYTES
+                || share.is_some_and(|share| !share.has_room(event.len()))
+        };
+        while !pending.events.is_empty() && is_full(&pending) {
             let Some(oldest) = pending.events.pop_front() else { break };
             pending.bytes -= oldest.len();
             pending.dropped += 1;
+            if let Some(share) = share {
+                share.unqueue(oldest.len());
+            }
         }
+        // Nothing of its own is left, and what waits on other streams of the caller fills its part.
+        let is_lost = share.is_some_and(|share| !share.has_room(event.len()));
+        pending.dropped += u64::from(is_lost);
         let dropped = pending.dropped - before;
         // The first loss is told at once, later ones now and then.
         let tell = dropped > 0 && (before == 0 || before / 10_000 != pending.dropped / 10_000);
         let total = pending.dropped;
-        pending.bytes += event.len();
-        pending.events.push_back(Arc::clone(event));
-        let list = !std::mem::replace(&mut pending.listed, true);
+        if !is_lost {
+            pending.bytes += event.len();
+            pending.events.push_back(Arc::clone(event));
+            if let Some(share) = share {
+                share.queue(event.len());
+            }
+        }
+        let list = !is_lost && !std::mem::replace(&mut pending.listed, true);
         drop(pending);
         if tell {
             let component = self.connection.caller_name();
@@ -115,7 +130,14 @@ impl Subscription {
         let mut pending = self.pending();
         pending.closed = true;
         pending.events = VecDeque::new();
-        pending.bytes = 0;
+        self.taken(std::mem::take(&mut pending.bytes));
+    }
+
+    /// These bytes do not wait any more.
+    fn taken(&self, bytes: usize) {
+        if let Some(share) = self.connection.share() {
+            share.unqueue(bytes);
+        }
     }
 
     /// Appends events to `out` until it holds `limit` bytes.
@@ -130,6 +152,7 @@ impl Subscription {
                 return if pending.closed { Rest::Ended } else { Rest::Empty };
             };
             pending.bytes -= event.len();
+            self.taken(event.len());
             rpc::write_for_stream(out, &event, self.stream);
         }
         Rest::More

@@ -317,6 +317,10 @@ impl Identities for NucleusHandle {
     fn owner_of(&self, token: &str) -> Option<Caller> {
         self.shared.tokens.holder(token).map(|holder| holder.caller)
     }
+
+    fn revocations(&self) -> Option<watch::Receiver<()>> {
+        Some(self.shared.tokens.revocations())
+    }
 }
 
 impl Nucleus for NucleusHandle {

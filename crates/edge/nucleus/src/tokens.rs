@@ -10,6 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use marram_edge_ports::{Caller, CallerKind};
 use marram_types::{SecretString, random_hex};
 use smol_str::{SmolStr, format_smolstr};
+use tokio::sync::watch;
 
 /// 256 bits.
 const TOKEN_BYTES: usize = 32;
@@ -29,6 +30,8 @@ pub(crate) struct Tokens {
     holders: RwLock<HashMap<Digest, Holder>>,
     /// The tokens as given out, for further steps of a running component.
     issued: RwLock<HashMap<SmolStr, SecretString>>,
+    /// Told after each [`Tokens::revoke`] that took one away.
+    revoked: watch::Sender<()>,
 }
 
 impl Tokens {
@@ -55,7 +58,13 @@ impl Tokens {
         let token = self.issued.write().unwrap_or_else(PoisonError::into_inner).remove(component);
         if let Some(token) = token {
             self.holders.write().unwrap_or_else(PoisonError::into_inner).remove(&of(token.expose()));
+            self.revoked.send_replace(());
         }
+    }
+
+    /// Told when a token has become worthless.
+    pub(crate) fn revocations(&self) -> watch::Receiver<()> {
+        self.revoked.subscribe()
     }
 
     pub(crate) fn holder(&self, token: &str) -> Option<Holder> {

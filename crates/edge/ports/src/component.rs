@@ -44,6 +44,10 @@ pub trait Identities: Send + Sync {
     fn authenticate(&self, token: &str, peer: Peer) -> Option<Caller>;
     /// The component a token was issued to, whoever presents it (token exchange, `ValidateAuthorizationToken`).
     fn owner_of(&self, token: &str) -> Option<Caller>;
+    /// Tells whenever a component's token has become worthless; none where that does not happen.
+    fn revocations(&self) -> Option<watch::Receiver<()>> {
+        None
+    }
 }
 
 /// States of CR 2.1 as IPC shows them, and the inner ones.

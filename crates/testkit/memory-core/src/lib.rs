@@ -29,6 +29,7 @@ pub struct MemoryCore {
     state: Mutex<State>,
     access_control: watch::Sender<Arc<BTreeMap<SmolStr, Value>>>,
     connected: watch::Sender<bool>,
+    revoked: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -50,6 +51,7 @@ impl Default for MemoryCore {
             state: Mutex::default(),
             access_control: watch::Sender::new(Arc::default()),
             connected: watch::Sender::new(true),
+            revoked: watch::Sender::new(()),
         }
     }
 }
@@ -82,6 +84,12 @@ impl MemoryCore {
         state.tokens.insert(format!("{name}-token"), caller);
         drop(state);
         self.publish_access_control();
+    }
+
+    /// Makes a component's token worthless.
+    pub fn revoke(&self, name: &str) {
+        self.state().tokens.remove(&format!("{name}-token"));
+        self.revoked.send_replace(());
     }
 
     /// Lets an operator in with this token.
@@ -148,5 +156,9 @@ impl marram_edge_ports::Identities for MemoryCore {
 
     fn owner_of(&self, token: &str) -> Option<Caller> {
         self.state().tokens.get(token).cloned()
+    }
+
+    fn revocations(&self) -> Option<watch::Receiver<()>> {
+        Some(self.revoked.subscribe())
     }
 }

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use marram_edge_ports::Peer;
+use marram_edge_ports::{CallerKind, Peer};
 use marram_eventstream::server::{Event, Session};
 use marram_eventstream::{FLAG_CONNECTION_ACCEPTED, MessageType, RpcFrame, decode, frame, rpc};
+use marram_types::SecretString;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::Sleep;
 
-use super::Connection;
+use super::{Connection, Known};
 use crate::server::CountedConnection;
 
 /// Bytes read at once.
@@ -93,7 +94,7 @@ pub(crate) struct Driver {
     /// When a client that was not let in yet has to be gone.
     connect_by: Option<Pin<Box<Sleep>>>,
     refused: bool,
-    _counted: CountedConnection,
+    counted: CountedConnection,
 }
 
 impl Driver {
@@ -108,7 +109,7 @@ impl Driver {
             sent: 0,
             connect_by: Some(Box::pin(tokio::time::sleep(CONNECT_TIMEOUT))),
             refused: false,
-            _counted: counted,
+            counted,
         }
     }
 
@@ -227,7 +228,9 @@ impl Driver {
 
     fn fault(&mut self, reason: &(impl std::fmt::Display + ?Sized)) -> End {
         let (component, pid) = (self.connection.caller_name(), self.peer.pid);
-        tracing::info!(component, pid, %reason, "an IPC client broke the protocol");
+        if let Some(suppressed) = self.connection.door.faults.may_tell(&component.into()) {
+            tracing::info!(component, pid, %reason, suppressed, "an IPC client broke the protocol");
+        }
         if self.session.is_connected() {
             rpc::write_control(&mut self.unsent, MessageType::ProtocolError, 0);
             return End::Now;
@@ -262,14 +265,21 @@ impl Driver {
         }
         let door = &self.connection.door;
         let token = serde_json::from_slice::<Connect>(payload).ok().map(|connect| connect.auth_token);
-        let caller = token.and_then(|token| door.ports.identities.authenticate(&token, self.peer));
-        let Some(caller) = caller else {
+        let known = token.and_then(|token| {
+            let caller = door.ports.identities.authenticate(&token, self.peer)?;
+            let share = self.counted.introduce(&caller)?;
+            let token = (caller.kind == CallerKind::Component).then(|| Box::new(SecretString::new(token)));
+            Some(Known { caller, share, token })
+        });
+        let Some(known) = known else {
             door.denials.record(&"".into(), "ipc", "CONNECT", &format!("pid {} uid {}", self.peer.pid, self.peer.uid));
             rpc::write_control(&mut self.unsent, MessageType::ConnectAck, 0);
             return Err(End::Refused);
         };
-        tracing::debug!(component = %caller.name, pid = self.peer.pid, "an IPC client connected");
-        let _ = self.connection.caller.set(caller);
+        tracing::debug!(component = %known.caller.name, pid = self.peer.pid, "an IPC client connected");
+        let _ = self.connection.known.set(known);
+        // Its token may have been taken away between the look at it and now.
+        self.connection.end_if_revoked();
         self.session.accept();
         self.connect_by = None;
         rpc::write_control(&mut self.unsent, MessageType::ConnectAck, FLAG_CONNECTION_ACCEPTED);
@@ -295,7 +305,7 @@ impl Future for Driver {
             if this.refused {
                 return Poll::Ready(());
             }
-            tracing::info!(pid = this.peer.pid, "an IPC client did not introduce itself in time");
+            tracing::debug!(pid = this.peer.pid, "an IPC client did not introduce itself in time");
             return Poll::Ready(());
         }
         Poll::Pending

@@ -41,6 +41,13 @@ impl Connection {
             {
                 write_error(out, stream, &PortError::service("too many open streams on this connection"));
             }
+            Ok(
+                Answer::Topic { filter: resource, .. }
+                | Answer::Feed { resource, .. }
+                | Answer::FeedLater { resource, .. },
+            ) if this.share().is_some_and(|share| !share.may_subscribe(resource.len())) => {
+                write_error(out, stream, &PortError::service("too many subscriptions of this component"));
+            }
             Ok(Answer::Topic { filter, others_only }) => {
                 door.shapes.write_response(out, operation, stream, body);
                 this.open_topic(Subscription::new(Arc::clone(this), stream, operation, filter, others_only));

@@ -60,6 +60,61 @@ async fn a_broken_frame_ends_one_connection() {
     assert!(bystander.call("GetConfiguration", json!({})).await.is_ok());
 }
 
+/// CR 6.1: clients that do not say who they are make room for those that do; the oldest goes.
+#[tokio::test]
+async fn the_silent_make_room() {
+    let door = Door::with(Options { max_unknown: 3, ..Options::default() }, |core| core.add_component("one", json!({})));
+    let mut client = door.component("one").await;
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(door.raw().await);
+    }
+    for mut gone in silent.drain(..2) {
+        assert_eq!(gone.receive().await, None);
+    }
+    assert!(door.component("one").await.call("GetConfiguration", json!({})).await.is_ok());
+    assert!(client.call("GetConfiguration", json!({})).await.is_ok());
+    let mut last = silent.pop().unwrap();
+    last.send(&connect(r#"{"authToken":"one-token"}"#)).await;
+    assert_eq!(last.receive().await, Some(Got::Connected(true)));
+}
+
+/// CR 6.1: one component's connections leave some for the others, and those that are gone count no more.
+#[tokio::test]
+async fn no_component_takes_every_connection() {
+    let door = Door::with(Options { max_connections: 8, ..Options::default() }, |core| {
+        core.add_component("one", json!({}));
+        core.add_component("two", json!({}));
+    });
+    let mut taken = Vec::new();
+    for _ in 0..6 {
+        taken.push(door.component("one").await);
+    }
+    let mut refused = door.raw().await;
+    refused.send(&connect(r#"{"authToken":"one-token"}"#)).await;
+    assert_eq!(refused.receive().await, Some(Got::Connected(false)));
+    assert_eq!(refused.receive().await, None);
+    assert!(door.component("two").await.call("GetConfiguration", json!({})).await.is_ok());
+    taken.pop();
+    while door.handle.counters().connections() > 5 {
+        tokio::task::yield_now().await;
+    }
+    assert!(door.component("one").await.call("GetConfiguration", json!({})).await.is_ok());
+}
+
+/// SEC-133: a connection lasts no longer than the token that opened it.
+#[tokio::test]
+async fn a_worthless_token_ends_its_connections() {
+    let door = Door::open();
+    let (mut one, mut two) = (door.component("one").await, door.component("two").await);
+    let mut operator = door.client("operator").await;
+    one.call("SubscribeToTopic", json!({"topic": "a"})).await.unwrap();
+    door.core.revoke("one");
+    assert_eq!(one.raw.receive().await, None);
+    assert!(two.call("GetConfiguration", json!({})).await.is_ok());
+    assert!(operator.call("ListComponents", json!({})).await.is_ok());
+}
+
 /// CR 6.4: frames may arrive in any pieces, and many at once.
 #[tokio::test]
 async fn frames_arrive_in_any_pieces() {

@@ -212,6 +212,39 @@ async fn a_stalled_subscriber_hurts_nobody_but_itself() {
     assert!(got.is_sorted() && got.len() as u64 == COUNT - dropped, "{} of {COUNT}, dropped {dropped}", got.len());
 }
 
+/// CR 6.10, our limit: however many streams a component does not read, what waits for it is bounded; another misses nothing.
+#[tokio::test]
+async fn streams_that_nobody_reads_are_bounded_together() {
+    const STREAMS: usize = 8;
+    let door = Door::open();
+    let (mut stalled, mut reader) = (door.component("two").await, door.component("one").await);
+    for number in 0..STREAMS {
+        stalled.call("SubscribeToTopic", json!({"topic": format!("a/{number}")})).await.unwrap();
+    }
+    reader.call("SubscribeToTopic", json!({"topic": "a/+", "receiveMode": "RECEIVE_ALL_MESSAGES"})).await.unwrap();
+    let mut writer = door.component("one").await;
+    // Two of these fill a stream, so that every stream loses some, and all together more than that.
+    let text = "x".repeat(3_900_000);
+    let mut alone = 0;
+    for round in 0..3 {
+        for number in 0..STREAMS {
+            let request = json!({"topic": format!("a/{number}"), "publishMessage": {"jsonMessage": {"message": {"n": round, "t": text}}}});
+            writer.call("PublishToTopic", request).await.unwrap();
+            assert_eq!(self::number(&reader.event().await.2), round);
+            alone += usize::from(round >= 2);
+        }
+    }
+    let dropped = door.handle.counters().dropped_total();
+    assert!(dropped as usize > alone + STREAMS / 2, "{dropped} lost, {alone} by the streams' own limits");
+    drop(stalled);
+    until(|| door.handle.counters().subscriptions() == 1).await;
+    // What it held is given back.
+    let mut again = door.component("two").await;
+    again.call("SubscribeToTopic", json!({"topic": "a/0"})).await.unwrap();
+    writer.call("PublishToTopic", message("a/0", 7)).await.unwrap();
+    assert_eq!(number(&again.event().await.2), 7);
+}
+
 /// CR 6.5: clients that vanish take their subscriptions with them, in whatever state they were.
 #[tokio::test]
 async fn abrupt_leavers_leave_nothing_behind() {
