@@ -130,7 +130,7 @@ fn request(create: &Create) -> Result<Value, CliError> {
         }
     }
     if let Some(text) = &create.configuration {
-        put("componentToConfiguration", json_or_file(text)?);
+        put("componentToConfiguration", configuration(json_or_file(text)?)?);
     }
     let mut run_with = Map::new();
     for entry in &create.run_with {
@@ -157,6 +157,19 @@ fn request(create: &Create) -> Result<Value, CliError> {
         put("failureHandlingPolicy", policy.as_str().into());
     }
     Ok(request.into())
+}
+
+/// `{name: {MERGE, RESET}}`. Another key would be passed over by the core, and the deployment would change nothing.
+fn configuration(value: Value) -> Result<Value, CliError> {
+    let wrong = |what: &str| usage(format!("`--update-config` {what}; it is of the form {{name: {{MERGE: {{}}, RESET: []}}}}"));
+    let Value::Object(components) = &value else { return Err(wrong("must be a JSON object")) };
+    for (name, update) in components {
+        let Value::Object(update) = update else { return Err(wrong(&format!("must hold an object for {name}"))) };
+        if let Some(key) = update.keys().find(|key| !matches!(key.as_str(), "MERGE" | "RESET")) {
+            return Err(wrong(&format!("has the key `{key}` for {name}")));
+        }
+    }
+    Ok(value)
 }
 
 /// What a fuzzer's command line would ask of the core. Files are not read: what names one is left out.
@@ -208,6 +221,20 @@ mod tests {
             "failureHandlingPolicy": "ROLLBACK",
         });
         assert_eq!(request(&create).unwrap(), wanted);
+        let of = |configuration: &str| Create {
+            merge: Vec::new(),
+            remove: Vec::new(),
+            group: None,
+            recipes: None,
+            artifacts: None,
+            run_with: Vec::new(),
+            limits: None,
+            configuration: Some(configuration.into()),
+            policy: None,
+        };
+        for wrong in [r#"{"a":{"merge":{}}}"#, r#"{"a":[]}"#, r#"{"a":"#] {
+            assert!(matches!(request(&of(wrong)), Err(CliError::Usage(_))), "{wrong}");
+        }
         let bad = Create { merge: vec!["a".into()], ..create };
         assert!(matches!(request(&bad), Err(CliError::Usage(_))));
     }

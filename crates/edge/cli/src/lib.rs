@@ -12,6 +12,7 @@ mod core;
 mod deployment;
 mod log;
 mod message;
+mod syslog;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

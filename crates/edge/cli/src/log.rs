@@ -10,9 +10,11 @@ use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use marram_obs::outln;
+use regex::Regex;
 use serde_json::Value;
 
 use crate::client::CliError;
+use crate::syslog;
 
 /// Longest line read into memory; what follows is cut off.
 const MAX_LINE: u64 = 1024 * 1024;
@@ -50,7 +52,7 @@ pub(crate) struct Get {
     /// `FROM,TO`: times as `2026-07-20T10:00:00`, or spans before now as `1h30m`; either may be empty.
     #[arg(short = 't', long = "time-window")]
     window: Vec<String>,
-    /// `KEYWORD=VALUE` or a text; several with commas: any of them; several options: all of them.
+    /// `KEYWORD=VALUE` or a regular expression; several with commas: any of them; several options: all of them.
     #[arg(short, long)]
     filter: Vec<String>,
     /// Lines before each that fits.
@@ -71,7 +73,7 @@ pub(crate) struct Get {
     /// The whole entry instead of its short form.
     #[arg(short, long)]
     verbose: bool,
-    /// Lines of the system log instead of JSON or text.
+    /// The system log instead of the core's: only lines of its form, and its own files unless some are given.
     #[arg(short, long)]
     syslog: bool,
 }
@@ -86,7 +88,7 @@ pub(crate) fn run(root: &Path, verb: Verb) -> Result<(), CliError> {
             Ok(())
         }
         Verb::ListKeywords { syslog } => {
-            let words: &[&str] = if syslog { &["priority", "host", "logger"] } else { KEYWORDS };
+            let words = if syslog { syslog::KEYWORDS } else { KEYWORDS };
             words.iter().for_each(|word| outln!("{word}"));
             Ok(())
         }
@@ -101,6 +103,32 @@ fn log_files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_log).collect();
     files.sort();
     Ok(files)
+}
+
+/// One condition of `--filter`.
+enum Filter {
+    /// The member of a line, and what it holds; of `level` the least.
+    Member(String, String),
+    /// Anywhere in a line.
+    Pattern(Regex),
+}
+
+impl Filter {
+    /// All of these, each any of what its commas separate.
+    fn read(options: &[String]) -> Result<Vec<Vec<Self>>, CliError> {
+        let one = |text: &str| match text.split_once('=') {
+            Some((name, wanted)) if is_keyword(name) => Ok(Self::Member(name.to_owned(), wanted.to_owned())),
+            _ => Regex::new(text)
+                .map(Self::Pattern)
+                .map_err(|error| CliError::Usage(format!("the filter `{text}` is no regular expression: {error}"))),
+        };
+        options.iter().map(|any_of| any_of.split(',').map(|text| one(text.trim())).collect()).collect()
+    }
+}
+
+/// Members of contexts are named like variables.
+fn is_keyword(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 /// What is known of one line.
@@ -130,16 +158,22 @@ impl Entry {
         Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     }
 
-    fn fits(&self, filter: &str) -> bool {
-        match filter.split_once('=') {
-            Some((name, wanted)) if self.json.is_some() => self.member(name).is_some_and(|found| {
-                if name == "level" { level(&found) >= level(wanted) } else { found.contains(wanted) }
+    /// A line of the system log; none when it is of another form.
+    fn read_syslog(line: String) -> Option<Self> {
+        Some(Self { time: None, json: Some(syslog::members(&line)?), line })
+    }
+
+    fn fits(&self, filter: &Filter) -> bool {
+        match filter {
+            Filter::Member(name, wanted) if self.json.is_some() => self.member(name).is_some_and(|found| {
+                if name == "level" { level(&found) >= level(wanted) } else { found.contains(wanted.as_str()) }
             }),
-            Some(("level", wanted)) => {
+            Filter::Member(name, wanted) if name == "level" => {
                 let found = self.line.split(['[', ']']).nth(1).unwrap_or_default();
                 !found.is_empty() && level(found) >= level(wanted)
             }
-            _ => self.line.contains(filter),
+            Filter::Member(name, wanted) => self.line.contains(&format!("{name}={wanted}")),
+            Filter::Pattern(pattern) => pattern.is_match(&self.line),
         }
     }
 
@@ -198,12 +232,15 @@ impl Get {
             let (from, to) = window.split_once(',').unwrap_or((window, ""));
             windows.push((point(from, &now)?, point(to, &now)?));
         }
-        let files = if self.files.is_empty() {
-            log_files(&self.folder.clone().unwrap_or_else(|| root.join("logs")))?
-        } else {
+        let filters = Filter::read(&self.filter)?;
+        let files = if !self.files.is_empty() {
             self.files.clone()
+        } else if self.syslog && self.folder.is_none() {
+            syslog::files()
+        } else {
+            log_files(&self.folder.clone().unwrap_or_else(|| root.join("logs")))?
         };
-        let mut printer = Printer { get: self, before: VecDeque::new(), after: 0, printed: 0 };
+        let mut printer = Printer { get: self, filters, before: VecDeque::new(), after: 0, printed: 0 };
         let mut open = Vec::new();
         for path in files {
             let file = File::open(&path).map_err(|source| CliError::File { path, source })?;
@@ -222,17 +259,21 @@ impl Get {
         Ok(())
     }
 
-    fn wants(&self, entry: &Entry, windows: &[(Option<Timestamp>, Option<Timestamp>)]) -> bool {
+    fn wants(&self, entry: &Entry, filters: &[Vec<Filter>], windows: &[Window]) -> bool {
         let in_window = windows.is_empty()
             || entry.time.is_some_and(|time| {
                 windows.iter().any(|(from, to)| from.is_none_or(|from| time >= from) && to.is_none_or(|to| time <= to))
             });
-        in_window && self.filter.iter().all(|any_of| any_of.split(',').any(|filter| entry.fits(filter.trim())))
+        in_window && filters.iter().all(|any_of| any_of.iter().any(|filter| entry.fits(filter)))
     }
 }
 
+/// From and to, either may be open.
+type Window = (Option<Timestamp>, Option<Timestamp>);
+
 struct Printer<'a> {
     get: &'a Get,
+    filters: Vec<Vec<Filter>>,
     before: VecDeque<Entry>,
     after: usize,
     printed: usize,
@@ -243,7 +284,7 @@ impl Printer<'_> {
         self.get.max.is_some_and(|max| self.printed >= max) && self.after == 0
     }
 
-    fn read_all(&mut self, reader: &mut BufReader<File>, windows: &[(Option<Timestamp>, Option<Timestamp>)]) {
+    fn read_all(&mut self, reader: &mut BufReader<File>, windows: &[Window]) {
         let mut bytes = Vec::new();
         while !self.is_done() {
             bytes.clear();
@@ -252,13 +293,16 @@ impl Printer<'_> {
                 Ok(_) => {}
             }
             let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-            self.line(Entry::read(line), windows);
+            let entry = if self.get.syslog { Entry::read_syslog(line) } else { Some(Entry::read(line)) };
+            if let Some(entry) = entry {
+                self.line(entry, windows);
+            }
         }
     }
 
-    fn line(&mut self, entry: Entry, windows: &[(Option<Timestamp>, Option<Timestamp>)]) {
+    fn line(&mut self, entry: Entry, windows: &[Window]) {
         let room = self.get.max.is_none_or(|max| self.printed < max);
-        if room && self.get.wants(&entry, windows) {
+        if room && self.get.wants(&entry, &self.filters, windows) {
             for earlier in std::mem::take(&mut self.before) {
                 self.print(&earlier);
             }
@@ -277,7 +321,7 @@ impl Printer<'_> {
     }
 
     fn print(&self, entry: &Entry) {
-        let text = if self.get.verbose { entry.line.clone() } else { entry.short() };
+        let text = if self.get.verbose || self.get.syslog { entry.line.clone() } else { entry.short() };
         let severity = entry.member("level").map_or(0, |word| level(&word));
         let colour = match severity {
             5 => "\x1b[31m",
@@ -315,12 +359,17 @@ mod tests {
             ("serviceName=Y", false),
             ("battery", true),
             ("voltage", false),
+            ("low b.*y", true),
+            ("^low", false),
         ] {
-            assert_eq!(entry.fits(filter), wanted, "{filter}");
+            let filters = Filter::read(&[filter.to_owned()]).unwrap();
+            assert_eq!(entry.fits(&filters[0][0]), wanted, "{filter}");
         }
+        assert!(matches!(Filter::read(&["(".to_owned()]), Err(CliError::Usage(_))));
         assert_eq!(entry.short(), "2026-07-14T03:33:20Z [WARN] (main) X: stdout. low battery. {serviceName=X}");
         let text = Entry::read("2026-07-20T10:11:12.345Z [ERROR] (main) x: boom. {}".to_owned());
-        assert!(text.fits("level=WARN") && text.time.is_some());
+        let warning = Filter::Member("level".to_owned(), "WARN".to_owned());
+        assert!(text.fits(&warning) && text.time.is_some());
     }
 
     /// CR 7.1: a window is times or spans before now, either end open.
