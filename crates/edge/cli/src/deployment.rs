@@ -161,7 +161,8 @@ fn request(create: &Create) -> Result<Value, CliError> {
 
 /// `{name: {MERGE, RESET}}`. Another key would be passed over by the core, and the deployment would change nothing.
 fn configuration(value: Value) -> Result<Value, CliError> {
-    let wrong = |what: &str| usage(format!("`--update-config` {what}; it is of the form {{name: {{MERGE: {{}}, RESET: []}}}}"));
+    let wrong =
+        |what: &str| usage(format!("`--update-config` {what}; it is of the form {{name: {{MERGE: {{}}, RESET: []}}}}"));
     let Value::Object(components) = &value else { return Err(wrong("must be a JSON object")) };
     for (name, update) in components {
         let Value::Object(update) = update else { return Err(wrong(&format!("must hold an object for {name}"))) };

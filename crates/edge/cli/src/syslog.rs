@@ -57,7 +57,10 @@ mod tests {
         for (line, wanted) in [
             ("<34>Oct 11 22:14:15 mymachine su: failed", row(Some(34), "mymachine", "su", None)),
             ("Oct  1 02:14:15 core sshd[912]: a: b", row(None, "core", "sshd", Some("912"))),
-            ("<13>Oct 11 22:14:15 core marram (com.example.A): hello", row(Some(13), "core", "marram", Some("com.example.A"))),
+            (
+                "<13>Oct 11 22:14:15 core marram (com.example.A): hello",
+                row(Some(13), "core", "marram", Some("com.example.A")),
+            ),
             ("2026-11-22T13:00:00.1+00:00 core kernel: x", row(None, "core", "kernel", None)),
             ("2026-07-20T10:11:12.345Z [INFO] (thread) logger: event", None),
             ("no log line", None),

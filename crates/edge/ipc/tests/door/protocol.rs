@@ -63,7 +63,8 @@ async fn a_broken_frame_ends_one_connection() {
 /// CR 6.1: clients that do not say who they are make room for those that do; the oldest goes.
 #[tokio::test]
 async fn the_silent_make_room() {
-    let door = Door::with(Options { max_unknown: 3, ..Options::default() }, |core| core.add_component("one", json!({})));
+    let door =
+        Door::with(Options { max_unknown: 3, ..Options::default() }, |core| core.add_component("one", json!({})));
     let mut client = door.component("one").await;
     let mut silent = Vec::new();
     for _ in 0..5 {
