@@ -82,7 +82,9 @@ export function PlanStep({
               {asked.map((one) => (
                 <Table.Tr key={`${one.action} ${one.resource}`}>
                   <Table.Td>{one.action}</Table.Td>
-                  <Table.Td className={classes.mono}>{one.resource.replace(/^arn:aws:iot(?:thingsgraph)?:[^:]*:[^:]*:/, "")}</Table.Td>
+                  <Table.Td className={classes.mono}>
+                    {one.resource.replace(/^arn:aws:iot(?:thingsgraph)?:[^:]*:[^:]*:/, "")}
+                  </Table.Td>
                   <Table.Td c="dimmed">{one.because}</Table.Td>
                   {grants.data && (
                     <Table.Td>
