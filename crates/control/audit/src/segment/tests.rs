@@ -201,5 +201,5 @@ fn lookups_see_no_difference() {
     let wanted = &by_id.records[7];
     let query = LookupQuery { filters: vec![Filter::EventId(wanted.event_id.clone())], ..all };
     let found = store.read(|snapshot| lookup(snapshot, &account(2), &Region::default_region(), &query)).unwrap();
-    assert_eq!(found.records, [wanted.clone()]);
+    assert_eq!(found.records, std::slice::from_ref(wanted));
 }
