@@ -260,13 +260,15 @@ OFFENCES = {
 }
 
 
-@pytest.mark.parametrize("version", [V4, V5], ids=["3.1.1", "5"])
-@pytest.mark.parametrize("name", OFFENCES)
+#: Offences with the versions that know them: a builder answers nothing for the other.
+COMMITTED = [pytest.param(name, version, id=f"{name}-{'5' if version == V5 else '3.1.1'}")
+             for name, (build, _) in OFFENCES.items() for version in (V4, V5) if build(version)]
+
+
+@pytest.mark.parametrize("name, version", COMMITTED)
 def test_ends_the_session(raw, bystander, name, version):
     build, wanted = OFFENCES[name]
     data = build(version)
-    if not data:
-        pytest.skip("not in this version")
     client = raw()
     assert client.open(version)[1] == 0
     client.send(data)
