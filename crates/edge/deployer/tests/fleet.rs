@@ -15,11 +15,12 @@ mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use control::Control;
 use marram_deployer::Pace;
-use network::{CALM, Dice, Line, Traffic, Weather};
+use marram_dice::Dice;
+use network::{CALM, Line, Traffic, Weather};
 use serde_json::json;
 use tokio::time::Instant;
 use world::{Crash, World};
@@ -35,13 +36,6 @@ const BAD: Weather = Weather {
 /// Longest a fleet may take for a deployment.
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_DAY: i64 = 3 * 365 * 86_400_000;
-
-fn seed() -> u64 {
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 & 0xffff_ffff;
-    let seed = std::env::var("MARRAM_SEED").map_or_else(|_| now(), |text| text.parse().unwrap());
-    println!("MARRAM_SEED={seed}");
-    seed
-}
 
 struct Fleet {
     control: Arc<Mutex<Control>>,
@@ -259,17 +253,17 @@ async fn a_slow_control_plane_is_not_stormed(cores: usize, seed: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn three_hundred_cores_converge() {
-    converge(300, seed()).await;
+    converge(300, Dice::of_the_day().0).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn cost_grows_linearly() {
-    grows_linearly(300, seed()).await;
+    grows_linearly(300, Dice::of_the_day().0).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_storm_at_a_slow_control_plane() {
-    a_slow_control_plane_is_not_stormed(100, seed()).await;
+    a_slow_control_plane_is_not_stormed(100, Dice::of_the_day().0).await;
 }
 
 /// Run by `make soak`. A fleet thirty times as large costs a core as many messages through the same weather.
@@ -277,7 +271,7 @@ async fn no_storm_at_a_slow_control_plane() {
 #[ignore = "ten thousand cores take minutes"]
 async fn ten_thousand_cores_converge() {
     let cores = std::env::var("MARRAM_FLEET").map_or(10_000, |text| text.parse().unwrap());
-    let seed = seed();
+    let seed = Dice::of_the_day().0;
     grows_linearly(cores, seed).await;
     a_slow_control_plane_is_not_stormed(cores, seed).await;
     let small = converge(300, seed).await;

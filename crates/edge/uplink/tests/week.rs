@@ -8,9 +8,9 @@ mod site;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use marram_broker::LocalClient;
+use marram_dice::Dice;
 use marram_edge_ports::{CloudMessages, CloudPublish, PortError};
 use marram_types::{ManualClock, Timestamp};
 use marram_uplink::{LineSettings, PublishLimits, SpoolOptions, Uplink};
@@ -24,26 +24,6 @@ const HOURS: i64 = 7 * 24;
 const START: i64 = 1_800_000_000;
 /// Sent when a write would make a file too large; its default action ends the process.
 const SIGXFSZ: i32 = 25;
-
-/// Numbers from a seed (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
-fn dice() -> Dice {
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 & 0xffff_ffff;
-    let seed = std::env::var("MARRAM_SEED").map_or_else(|_| now(), |text| text.parse().unwrap());
-    println!("MARRAM_SEED={seed}");
-    Dice(seed)
-}
 
 /// A core's uplink that dies like a killed process: what it had written so far is all that the next one finds.
 struct Core {
@@ -112,7 +92,7 @@ async fn read_until(reader: &mut LocalClient, last: u64) -> (Vec<u64>, usize) {
 /// cost repeats of what was in flight only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_week_offline() {
-    let mut dice = dice();
+    let mut dice = Dice::of_the_day();
     let _handled = signal(SignalKind::from_raw(SIGXFSZ)).unwrap();
     let site = Site::start().await;
     let mut reader = site.reader();

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use marram_deploy::DeploymentStatus;
 use marram_deployer::Deployer;
+use marram_dice::Dice;
 use marram_edge_ports::{Deployments as _, LocalConfigurationUpdate, LocalDeploymentRequest};
 use serde_json::json;
 
 use crate::control::Control;
-use crate::network::{CALM, Dice, Line, Traffic};
+use crate::network::{CALM, Line, Traffic};
 use crate::world::{Crash, World};
-use crate::{MINUTE, pace, seed};
+use crate::{MINUTE, pace};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY_MS: i64 = 86_400_000;
@@ -109,7 +110,7 @@ impl Site {
 /// waited is carried out and told once, and what was deployed by hand stays.
 #[tokio::test(start_paused = true)]
 async fn a_week_of_local_deployments() {
-    let mut dice = Dice(seed());
+    let mut dice = Dice::of_the_day();
     let control = Arc::new(Mutex::new(Control::new(1)));
     let traffic = Arc::new(Traffic::default());
     let line = Line::new(0, control.clone(), traffic.clone(), CALM, Dice(dice.next()));

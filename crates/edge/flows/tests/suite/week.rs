@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use marram_dice::Dice;
 use marram_expr::DataType;
 use marram_flow::snapshot::{ClockUnit, Condition, Trigger};
 use marram_flow_runtime::Deployment;
@@ -27,26 +28,6 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// What the triggers by clock pour; readings pour what the deployment says.
 const HOURLY: &str = r#"{"l":1.0}"#;
 const DAILY: &str = r#"{"l":7.0}"#;
-
-/// Numbers from a seed (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn of_the_day() -> Self {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 & 0xffff_ffff;
-        let seed = std::env::var("MARRAM_SEED").map_or_else(|_| now(), |text| text.parse().unwrap());
-        println!("MARRAM_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// The time of the simulation: hours pass for everybody, and the wall clock may be wrong meanwhile.
 struct Time {
