@@ -183,7 +183,8 @@ pub(crate) fn fuzz(verb: &Verb) {
 }
 
 fn json_or_file(text: &str) -> Result<Value, CliError> {
-    let content = if text.trim_start().starts_with('{') {
+    // A list is no file either: it is JSON of the wrong kind, and is told so.
+    let content = if text.trim_start().starts_with(['{', '[']) {
         text.to_owned()
     } else {
         let path = Path::new(text.strip_prefix("file://").unwrap_or(text));

@@ -71,7 +71,8 @@ pub(crate) fn local(client: &mut Client, verb: LocalVerb) -> Result<(), CliError
             client.call("PublishToTopic", &json!({"topic": topic, "publishMessage": message})).map(drop)
         }
         LocalVerb::Sub { topic } => {
-            client.call("SubscribeToTopic", &json!({"topic": topic}))?;
+            // Another command of the operator is the same caller to the core, which hides a caller's own messages behind wildcards.
+            client.call("SubscribeToTopic", &json!({"topic": topic, "receiveMode": "RECEIVE_ALL_MESSAGES"}))?;
             loop {
                 let event = client.message()?;
                 let (json, binary) = (&event["jsonMessage"], &event["binaryMessage"]);
