@@ -357,6 +357,24 @@ def test_fleet_status(marram, client, gg, core):
     assert gg.delete_core_device(coreDeviceThingName=core.name)["ResponseMetadata"]["HTTPStatusCode"] == 204
 
 
+def test_a_part_is_no_core(gg, core):
+    """CP 7.4: of an original that is not known, or was deleted while it ran, a partial message makes no healthy core without components:
+    it is shown again when it told all, whatever number that message has."""
+    topic = f"$aws/things/{core.name}/greengrassv2/health/json"
+    known = lambda: core.name in [one["coreDeviceThingName"] for page in gg.get_paginator("list_core_devices").paginate() for one in page["coreDevices"]]
+    names = lambda: [one["componentName"] for one in gg.list_installed_components(coreDeviceThingName=core.name, topologyFilter="ALL")["installedComponents"]]
+    with core.connect() as line:
+        for sequence in (7, 8):
+            part = json.dumps(status_message(core, sequence, "PARTIAL", [component_status("a")]))
+            line.client.publish(topic, part, 1).wait_for_publish(WAIT_SECONDS)
+            assert not known()
+            line.publish(topic, status_message(core, sequence + 10, "COMPLETE", [component_status("a"), component_status("b")]))
+            eventually(known, True)
+            assert sorted(names()) == ["a", "b"]
+            gg.delete_core_device(coreDeviceThingName=core.name)
+            assert not known()
+
+
 def test_client_devices_and_discovery(marram, client, gg, core, tmp_path, name):
     """CP 6.5, 7.4: association, connectivity, core certificates, and the document a client device gets."""
     iot = client("iot")

@@ -6,9 +6,9 @@ mod chunk;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use marram_broker::{Interception, Interceptor, Message, Origin};
+use marram_broker::{Interception, Interceptor, Message, Origin, Reply};
 use marram_identity::CallError;
-use marram_mqtt::QoS;
+use marram_mqtt::{QoS, Topic};
 use marram_registry::{Lanes, Realm};
 use marram_store::params;
 use serde_json::Value;
@@ -16,6 +16,9 @@ use serde_json::Value;
 use crate::Greengrass;
 use crate::deployment::SHADOW_NAME;
 use crate::service::ACTOR;
+
+/// `runtime` of a core that tells all when it is asked.
+const RUNTIME: &str = "marram";
 
 /// Answers publishes on `$aws/things/{thing}/greengrass..` and looks on at updates of deployment shadows.
 pub struct StatusTopics {
@@ -38,6 +41,7 @@ struct Report {
     thing: String,
     kind: Kind,
     body: Bytes,
+    reply: Arc<dyn Reply>,
 }
 
 impl std::fmt::Debug for StatusTopics {
@@ -70,7 +74,8 @@ impl StatusTopics {
             }
             _ => return None,
         };
-        Some(Report { realm, thing: thing.to_owned(), kind, body: Bytes::copy_from_slice(&message.payload) })
+        let (body, reply) = (Bytes::copy_from_slice(&message.payload), Arc::clone(&origin.reply));
+        Some(Report { realm, thing: thing.to_owned(), kind, body, reply })
     }
 }
 
@@ -109,10 +114,20 @@ impl Report {
             Kind::Fleet => {
                 let whole = {
                     let mut chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
-                    chunks.take((self.realm, self.thing), body)
+                    chunks.take((self.realm, self.thing.clone()), body)
                 };
                 let Some(status) = whole else { return };
-                system.commit_unrecorded(move |tx| apply::fleet_status(tx, &realm, &thing, &status, now)).await
+                // Originals do not know the question; they tell all when they start, and once a day.
+                let answers = status["runtime"] == RUNTIME;
+                let done =
+                    system.commit_unrecorded(move |tx| apply::fleet_status(tx, &realm, &thing, &status, now)).await;
+                if answers && matches!(done, Ok(apply::Standing::Partial)) {
+                    let topic = format!("$aws/things/{}/greengrassv2/health/json/request", self.thing);
+                    if let Ok(topic) = Topic::new(&topic) {
+                        self.reply.deliver_privately(Message::new(topic, Bytes::new()));
+                    }
+                }
+                done.map(drop)
             }
             Kind::Telemetry => {
                 let text = body.to_string();

@@ -48,6 +48,7 @@ pub struct FleetStatusParts {
 
 enum News {
     Reconfigured,
+    Asked,
     Started,
     Ended(Box<DeploymentReport>),
 }
@@ -73,6 +74,7 @@ impl FleetStatus {
             next: Instant::now(),
             launched: false,
             reconfigured: false,
+            asked: false,
         };
         tokio::spawn(reporter.run(receiver, changes, connection));
         FleetStatus { news }
@@ -84,6 +86,14 @@ impl FleetStatus {
     pub fn reconfigured(&self) {
         // A reporter that ended with the runtime needs no news.
         let _ = self.news.send(News::Reconfigured);
+    }
+}
+
+impl FleetStatus {
+    /// The control plane does not know this core's components, or forgot them: everything is told.
+    pub fn asked(&self) {
+        // A reporter that ended with the runtime needs no news.
+        let _ = self.news.send(News::Asked);
     }
 }
 
@@ -111,6 +121,8 @@ struct Reporter {
     launched: bool,
     /// Another line than before, which was not told yet.
     reconfigured: bool,
+    /// Everything was asked for, and not told yet.
+    asked: bool,
 }
 
 impl Reporter {
@@ -139,6 +151,7 @@ impl Reporter {
                             self.tell(Trigger::Reconfigured, None).await;
                         }
                     }
+                    Some(News::Asked) => self.asked = true,
                     Some(News::Started) => self.deploying = true,
                     Some(News::Ended(report)) => {
                         self.deploying = false;
@@ -173,6 +186,10 @@ impl Reporter {
                     }
                     online = up;
                 },
+                // However often it is asked: no sooner than the pace, and a deployment in between is not cut in two.
+                () = sleep_until(self.next), if online && self.launched && self.asked && !self.deploying => {
+                    self.tell(Trigger::Cadence, None).await;
+                }
                 () = sleep_until(self.next), if due => self.tell(Trigger::StatusChange, None).await,
                 () = sleep_until(cadence) => {
                     cadence = Instant::now() + self.cadence();
@@ -277,6 +294,9 @@ impl Reporter {
         self.next = Instant::now() + PACE;
         if matches!(trigger, Trigger::Launch | Trigger::Reconfigured) {
             self.reconfigured = false;
+        }
+        if matches!(trigger, Trigger::Launch | Trigger::Cadence | Trigger::Reconfigured) {
+            self.asked = false;
         }
         self.failed.clear();
         if !only_failed {

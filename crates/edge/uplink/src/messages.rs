@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) connected: watch::Sender<bool>,
     clock: SharedClock,
     subscriptions: Mutex<(u64, HashMap<SmolStr, Subscription>)>,
+    /// Reserved topics that the control plane may speak to this core on without a subscription.
+    unasked: Mutex<Vec<(SmolStr, mpsc::Sender<CloudMessage>)>>,
     limits: Mutex<PublishLimits>,
 }
 
@@ -69,6 +71,13 @@ impl Shared {
 
     /// Hands a message to all whose filter matches; nobody is waited for.
     pub(crate) fn deliver(&self, message: &CloudMessage) {
+        if message.topic.starts_with('$') {
+            for (pattern, reader) in self.unasked.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                if marram_mqtt::matches(pattern, &message.topic) && reader.try_send(message.clone()).is_err() {
+                    tracing::debug!(topic = %message.topic, "nobody takes this message now");
+                }
+            }
+        }
         for (filter, subscription) in &self.table().1 {
             let pattern = filter
                 .strip_prefix("$share/")
@@ -105,6 +114,7 @@ impl Uplink {
             connected: watch::Sender::new(false),
             clock,
             subscriptions: Mutex::default(),
+            unasked: Mutex::default(),
             limits: Mutex::default(),
         });
         let (commands, receiver) = mpsc::channel(COMMANDS);
@@ -121,6 +131,15 @@ impl Uplink {
     /// Changes what may be published from now on.
     pub fn set_limits(&self, limits: PublishLimits) {
         *self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    /// What the control plane sends on reserved topics of `filter` without being asked. Nothing is subscribed to: a control plane that
+    /// does not know these topics would end the connection.
+    pub fn unasked(&self, filter: &'static str) -> mpsc::Receiver<CloudMessage> {
+        let (sender, messages) = mpsc::channel(1);
+        let mut unasked = self.shared.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+        unasked.push((SmolStr::new_static(filter), sender));
+        messages
     }
 
     /// Messages in the spool and their bytes.

@@ -22,6 +22,15 @@ fn short(text: &str, limit: usize) -> String {
     text.chars().take(limit).collect()
 }
 
+/// Whether a core is shown after its report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As far as it told.
+    Known,
+    /// It told a part, and the whole is not known: a new core, or one that was deleted while it ran. It is not shown until it told all.
+    Partial,
+}
+
 /// A fleet status message (control-plane-api 7.4). A COMPLETE one replaces the list of components, a PARTIAL one adds to it.
 pub(super) fn fleet_status(
     tx: &mut Tx<'_>,
@@ -29,9 +38,9 @@ pub(super) fn fleet_status(
     thing: &str,
     status: &Value,
     now: Timestamp,
-) -> Result<(), CallError> {
+) -> Result<Standing, CallError> {
     if find_thing(tx, realm, thing)?.is_none() {
-        return Ok(());
+        return Ok(Standing::Known);
     }
     let last = tx.query_opt(
         "SELECT sequence FROM gg_core WHERE account = $1 AND region = $2 AND thing = $3",
@@ -44,7 +53,14 @@ pub(super) fn fleet_status(
     // A nucleus that starts counts from the beginning again.
     let launched = complete && matches!(text(status, "trigger"), "NUCLEUS_LAUNCH" | "NETWORK_RECONFIGURE" | "");
     if last.is_some_and(|last| sequence <= last) && !launched {
-        return Ok(());
+        return Ok(Standing::Known);
+    }
+    let information = &status["deploymentInformation"];
+    if last.is_none() && !complete {
+        if information.is_object() {
+            from_information(tx, realm, thing, information, now)?;
+        }
+        return Ok(Standing::Partial);
     }
     let overall = if text(status, "overallDeviceStatus") == "UNHEALTHY" { "UNHEALTHY" } else { "HEALTHY" };
     let runtime = match text(status, "runtime") {
@@ -80,11 +96,10 @@ pub(super) fn fleet_status(
     for component in status["components"].as_array().into_iter().flatten() {
         installed(tx, realm, thing, component, reported)?;
     }
-    let information = &status["deploymentInformation"];
     if information.is_object() {
         from_information(tx, realm, thing, information, now)?;
     }
-    Ok(())
+    Ok(Standing::Known)
 }
 
 fn installed(tx: &mut Tx<'_>, realm: &Realm, thing: &str, component: &Value, at: Timestamp) -> Result<(), CallError> {
