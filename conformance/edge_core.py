@@ -21,6 +21,12 @@ STOP_SECONDS = 30
 MARK = "PROOF_MARK"
 
 
+def recipe(name, lifecycle, version="1.0.0", **more):
+    """A recipe for this platform, as JSON; `manifest` and all others are further members."""
+    manifest = {"Platform": {"os": "linux"}, "Lifecycle": lifecycle, **more.pop("manifest", {})}
+    return json.dumps({"RecipeFormatVersion": "2020-01-25", "ComponentName": name, "ComponentVersion": version, "Manifests": [manifest], **more})
+
+
 class Plane:
     """`marram up` without core and demo, on ports that stay the same across restarts."""
 
@@ -137,3 +143,42 @@ class Core:
 
     def tail(self):
         return self.log_file.read_text(errors="replace")[-12000:]
+
+
+class Site:
+    """A control plane with one core that has told of itself."""
+
+    def __init__(self, folder, configuration=""):
+        self.folder, self.plane = folder, Plane(folder)
+        self.core = Core(self.plane, folder, "core-0", configuration)
+        self.gg = self.plane.client("greengrassv2")
+        self.target = self.plane.client("iot").describe_thing(thingName=self.core.thing)["thingArn"]
+        until("the core's first words", lambda: self.gg.list_core_devices()["coreDevices"])
+
+    def deploy(self, components):
+        """Components by name, each a version or an entry of `CreateDeployment`; answers the deployment."""
+        wanted = {name: {"componentVersion": one} if isinstance(one, str) else one for name, one in components.items()}
+        return self.gg.create_deployment(targetArn=self.target, components=wanted)["deploymentId"]
+
+    def told(self, deployment):
+        """What the core last said of a deployment; none if it said nothing."""
+        shown = self.gg.list_effective_deployments(coreDeviceThingName=self.core.thing)["effectiveDeployments"]
+        return next((one for one in shown if one["deploymentId"] == deployment), None)
+
+    def end(self, deployment):
+        """Waits for it; answers its status and the core's last words."""
+        over = lambda: self.gg.get_deployment(deploymentId=deployment)["deploymentStatus"]
+        return until("the end of the deployment", lambda: over() != "ACTIVE" and over(), 90), self.told(deployment)
+
+    def installed(self, name):
+        """Versions and states of a component, as the control plane knows them."""
+        shown = self.gg.list_installed_components(coreDeviceThingName=self.core.thing, topologyFilter="ALL")["installedComponents"]
+        return [(one["componentVersion"], one["lifecycleState"]) for one in shown if one["componentName"] == name]
+
+    def ask(self, *verb):
+        """A verb of `marram-core` to the running core."""
+        return subprocess.run([MARRAM_CORE, *verb, "--root", str(self.core.root)], capture_output=True, text=True, timeout=30)
+
+    def stop(self):
+        assert self.core.stop() == 0
+        assert self.plane.stop() == 0

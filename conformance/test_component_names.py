@@ -1,46 +1,23 @@
 """SEC-157, CR 3.2, 10.3 (1): no name reaches above its folder or into a core's own configuration, what is not built is refused at once,
 and whatever a core waits for can be taken back."""
-import json
 import os
 import subprocess
 
 import pytest
 from botocore.exceptions import ClientError
 
-from edge_core import Core, Plane, until
+from edge_core import Site, recipe
+from waiting import until
 
 NAMES = ["..", ".", "...", ".hidden", "-x", "main", "MAIN", "system", "DeploymentService", "fleetstatusservice", "TelemetryAgent",
          "UpdateSystemPolicyService", "_private", "marram.FlowRuntime", "aws.greengrass.Cli", "Aws.greengrass.Nucleus", "a/b", "a" * 129]
-
-
-def recipe(name, lifecycle, version="1.0.0", **more):
-    manifest = {"Platform": {"os": "linux"}, "Lifecycle": lifecycle, **more.pop("manifest", {})}
-    return json.dumps({"RecipeFormatVersion": "2020-01-25", "ComponentName": name, "ComponentVersion": version, "Manifests": [manifest], **more})
-
-
-class Site:
-    def __init__(self, folder):
-        self.folder, self.plane = folder, Plane(folder)
-        self.core = Core(self.plane, folder, "core-0")
-        self.gg = self.plane.client("greengrassv2")
-        self.target = self.plane.client("iot").describe_thing(thingName=self.core.thing)["thingArn"]
-        until("the core's first words", lambda: self.gg.list_core_devices()["coreDevices"])
-
-    def deploy(self, **components):
-        wanted = {name: {"componentVersion": version} for name, version in components.items()}
-        return self.gg.create_deployment(targetArn=self.target, components=wanted)["deploymentId"]
-
-    def told(self, deployment):
-        shown = self.gg.list_effective_deployments(coreDeviceThingName=self.core.thing)["effectiveDeployments"]
-        return next((one["coreDeviceExecutionStatus"] for one in shown if one["deploymentId"] == deployment), None)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     site = Site(tmp_path_factory.mktemp("names"))
     yield site
-    assert site.core.stop() == 0
-    assert site.plane.stop() == 0
+    site.stop()
 
 
 def refused(call, **arguments):
@@ -88,13 +65,14 @@ def test_a_local_recipe_gets_no_folder_above_its_own(site):
 
 def test_a_deployment_is_taken_back_while_a_component_installs(site):
     site.gg.create_component_version(inlineRecipe=recipe("proof.Slow", {"install": {"Script": "exec sleep 600", "Timeout": 900}, "run": "sleep 86400"}))
-    deployment = site.deploy(**{"proof.Slow": "1.0.0"})
-    until("the step", lambda: site.told(deployment) == "IN_PROGRESS" and (site.core.root / "work/proof.Slow").is_dir(), 30)
+    deployment = site.deploy({"proof.Slow": "1.0.0"})
+    says = lambda one: (site.told(one) or {}).get("coreDeviceExecutionStatus")
+    until("the step", lambda: says(deployment) == "IN_PROGRESS" and (site.core.root / "work/proof.Slow").is_dir(), 30)
     site.gg.cancel_deployment(deploymentId=deployment)
-    until("the end", lambda: site.told(deployment) == "CANCELED", 60)
+    until("the end", lambda: says(deployment) == "CANCELED", 60)
     installed = site.gg.list_installed_components(coreDeviceThingName=site.core.thing, topologyFilter="ALL")["installedComponents"]
     assert [one for one in installed if one["componentName"] == "proof.Slow"] == []
     # and the next one is not kept waiting
     site.gg.create_component_version(inlineRecipe=recipe("proof.Quick", {"run": "true"}))
-    following = site.deploy(**{"proof.Quick": "1.0.0"})
-    until("the next one", lambda: site.told(following) == "COMPLETED", 60)
+    following = site.deploy({"proof.Quick": "1.0.0"})
+    until("the next one", lambda: says(following) == "COMPLETED", 60)

@@ -1,57 +1,38 @@
 """CR 2.12, 4.9, 4.11, 7: what dies as soon as it came up does not make a deployment a success; both sides learn which script ended how."""
-import json
 import os
 import subprocess
 import time
 
 import pytest
 
-from edge_core import MARK, MARRAM, MARRAM_CORE, Core, Plane, until
+from edge_core import MARK, MARRAM, MARRAM_CORE, Site, recipe
+from waiting import until
 
 NAME = "proof.Mortal"
 
 
-class Site:
-    def __init__(self, folder):
-        self.plane = Plane(folder)
-        self.core = Core(self.plane, folder, "core-0")
-        self.gg = self.plane.client("greengrassv2")
-        self.target = self.plane.client("iot").describe_thing(thingName=self.core.thing)["thingArn"]
-        self.versions = 0
-        until("the core's first words", lambda: self.gg.list_core_devices()["coreDevices"])
+class Mortal(Site):
+    """Versions of one component."""
+
+    versions = 0
 
     def begin(self, lifecycle):
         """Deploys a new version; answers it and the deployment."""
         self.versions += 1
         version = f"1.0.{self.versions}"
         marked = {"Setenv": {MARK: f"{self.core.root}|{NAME}|{version}"}, **lifecycle}
-        self.gg.create_component_version(inlineRecipe=json.dumps({
-            "RecipeFormatVersion": "2020-01-25", "ComponentName": NAME, "ComponentVersion": version,
-            "Manifests": [{"Platform": {"os": "linux"}, "Lifecycle": marked}]}))
-        components = {NAME: {"componentVersion": version}}
-        return version, self.gg.create_deployment(targetArn=self.target, components=components)["deploymentId"]
+        self.gg.create_component_version(inlineRecipe=recipe(NAME, marked, version))
+        return version, self.deploy({NAME: version})
 
-    def end(self, deployment):
-        over = lambda: self.gg.get_deployment(deploymentId=deployment)["deploymentStatus"]
-        status = until("the end of the deployment", lambda: over() != "ACTIVE" and over(), 90)
-        shown = self.gg.list_effective_deployments(coreDeviceThingName=self.core.thing)["effectiveDeployments"]
-        return status, next(one for one in shown if one["deploymentId"] == deployment)
-
-    def installed(self):
-        shown = self.gg.list_installed_components(coreDeviceThingName=self.core.thing, topologyFilter="ALL")["installedComponents"]
-        return [(one["componentVersion"], one["lifecycleState"]) for one in shown if one["componentName"] == NAME]
-
-    def ask(self, *verb):
-        """A verb of `marram-core` to the running core."""
-        return subprocess.run([MARRAM_CORE, *verb, "--root", str(self.core.root)], capture_output=True, text=True, timeout=30)
+    def installed(self, name=NAME):
+        return super().installed(name)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    site = Site(tmp_path_factory.mktemp("mortal"))
+    site = Mortal(tmp_path_factory.mktemp("mortal"))
     yield site
-    assert site.core.stop() == 0
-    assert site.plane.stop() == 0
+    site.stop()
 
 
 def fails(site, lifecycle, words):
