@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use marram_core_status::{CoreFacts, FleetStatus, FleetStatusParts, Telemetry, TelemetrySettings};
+use marram_deploy::session_policy;
 use marram_edge_ports::{
     Caller, CallerKind, CloudMessages, Components, Configuration, Credentials, Identities, Nucleus,
 };
 use marram_http::{Client, ClientLimits};
 use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle};
-use marram_token_exchange::{Believed, Server, Upstream, UpstreamSettings};
+use marram_token_exchange::{Believed, Server, SessionPolicies, Upstream, UpstreamSettings};
 use marram_types::SharedClock;
 use marram_uplink::{
     DataPlaneSettings, Greengrass, LineSettings, Proxy, PublishLimits, Purpose, SpoolOptions, Uplink, Via, split_port,
@@ -28,6 +29,8 @@ use crate::token::DeviceIdentity;
 
 /// Name of the component that holds the settings.
 const NUCLEUS: &str = "aws.greengrass.Nucleus";
+/// What a control plane says that does not know this core's components. It bears the thing's name, whatever that is by then.
+const STATUS_REQUEST: &str = "$aws/things/+/greengrassv2/health/json/request";
 /// Settings that change together are taken up together.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Between tries to use a certificate or a token that was not there (CR 9.2: 5 to 30 s).
@@ -74,7 +77,8 @@ impl Cloud {
         let uplink = Uplink::start(first.as_ref().map(|all| all.line.clone()), spool, clock.clone())
             .context("cannot open the spool")?;
         uplink.set_limits(settings.publish_limits());
-        let credentials = Upstream::new(first.as_ref().map(|all| all.credentials.clone()), clock.clone());
+        let provider = first.as_ref().map(|all| all.credentials.clone());
+        let credentials = Upstream::narrowed(provider, clock.clone(), session_policies(nucleus));
         let api = first.as_ref().and_then(|all| {
             let via = Via { road: all.data_plane.road.clone(), purpose: Purpose::PlainHttps };
             Some((Client::new(via, ClientLimits::default()), all.data_plane.s3_endpoint.clone()?))
@@ -101,6 +105,12 @@ impl Cloud {
             clock: clock.clone(),
         });
         let telemetry = Telemetry::start(components, messages, facts, telemetry_settings, clock.clone());
+        let (mut requests, asked) = (uplink.unasked(STATUS_REQUEST), status.clone());
+        tokio::spawn(async move {
+            while requests.recv().await.is_some() {
+                asked.asked();
+            }
+        });
         let (taken_sender, taken) = watch::channel(settings.fingerprint());
         let planes = Planes {
             nucleus: nucleus.clone(),
@@ -123,6 +133,15 @@ impl Cloud {
         tokio::spawn(keeper.run(nucleus.clone()));
         Ok(Cloud { uplink, data_plane, credentials, status, telemetry, api, planes: Arc::new(planes), _tokens: tokens })
     }
+}
+
+/// What the configuration of each component narrows its session with (SEC-134).
+fn session_policies(nucleus: &NucleusHandle) -> SessionPolicies {
+    let nucleus = nucleus.clone();
+    Arc::new(move |component| {
+        let configuration = nucleus.get(&["services", component, "configuration"]).unwrap_or_default();
+        session_policy(&configuration).map_err(|error| format!("the configuration of {component}: {error}"))
+    })
 }
 
 /// Listens where it listened before, if that port is free: components that outlive a restart keep their variable.
@@ -191,6 +210,7 @@ impl Keeper {
             }
         };
         let mut before = self.settings.fingerprint();
+        let mut sets = nucleus.sets();
         loop {
             tokio::select! {
                 changed = connection.changed() => {
@@ -198,7 +218,7 @@ impl Keeper {
                         return;
                     }
                     if *connection.borrow_and_update() {
-                        self.credentials.line_is_up().await;
+                        self.credentials.line_is_up();
                     }
                 }
                 change = news.recv() => {
@@ -218,6 +238,12 @@ impl Keeper {
                         self.connect_anew().await;
                     }
                 }
+                changed = sets.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.credentials.retain(|name| nucleus.get(&["services", name]).is_some());
+                }
                 () = tokio::time::sleep(RETRY), if self.settings.unusable.load(Ordering::Relaxed) => {
                     before = self.settings.fingerprint();
                     self.connect_anew().await;
@@ -234,7 +260,7 @@ impl Keeper {
             // What is in use stays in use.
             return;
         }
-        self.credentials.reconfigure(all.as_ref().map(|all| all.credentials.clone())).await;
+        self.credentials.reconfigure(all.as_ref().map(|all| all.credentials.clone()));
         self.data_plane.reconfigure(all.as_ref().map(|all| all.data_plane.clone()));
         self.uplink.reconfigure(all.map(|all| all.line)).await;
         self.status.reconfigured();

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::admin::Handler;
-use crate::core_policy;
 use crate::data_dir::{DataDir, write_private};
 use crate::demo::Caller;
 use crate::provision::{self, CoreEndpoints};
@@ -139,8 +138,13 @@ pub fn admin_handler(identity: Identity, desk: CoreDesk) -> Handler {
                 (Some("account-create"), Some(name), ..) => create_account(&identity, name).await,
                 (Some("core-provision"), _, Some(thing), Some(csr)) => {
                     let made = provision::core(&desk.caller, thing, csr).await?;
-                    let note = made.altered_policy.then_some(core_policy::ALTERED);
-                    Ok(crate::command::core::answer(&made.certificate_pem, &desk.root_pem, &desk.endpoints, note))
+                    let note = (!made.notes.is_empty()).then(|| made.notes.join("; "));
+                    Ok(crate::command::core::answer(
+                        &made.certificate_pem,
+                        &desk.root_pem,
+                        &desk.endpoints,
+                        note.as_deref(),
+                    ))
                 }
                 (Some("console-link"), Some(name), ..) => console_link(&desk, text("account"), name).await,
                 (verb, ..) => Err(anyhow!("the verb {verb:?} is not known here")),

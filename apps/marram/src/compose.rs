@@ -49,6 +49,7 @@ use crate::admin;
 use crate::administrator::{self, Administrator, CoreDesk};
 use crate::command::UsageError;
 use crate::core_policy;
+use crate::core_role;
 use crate::data_dir::DataDir;
 use crate::demo::Caller;
 use crate::provision::CoreEndpoints;
@@ -297,6 +298,7 @@ impl Stack {
             console: console.clone(),
         };
         core_policy::keep_current_and_tell(&desk.caller).await;
+        core_role::keep_current_and_tell(&desk.caller).await;
         let at = |address: SocketAddr| format!("{}:{}", settings.public_host(), address.port());
         console.set_endpoints(ConsoleEndpoints { api: at(api), mqtt: at(mqtt), device: at(device_api) });
         let sessions = {

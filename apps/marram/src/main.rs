@@ -13,6 +13,7 @@ mod cli;
 mod command;
 mod compose;
 mod core_policy;
+mod core_role;
 mod data_dir;
 mod demo;
 mod local_core;

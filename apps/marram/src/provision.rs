@@ -4,20 +4,15 @@
 //! resources and no others: the original grants `*` here, on purpose we do not.
 
 use anyhow::Context;
-use marram_aws_api::ServiceId::{Iam, Iot};
-use marram_types::{AccountId, Region};
+use marram_aws_api::ServiceId::Iot;
 use serde_json::{Value, json};
 
 use crate::core_policy::{self, POLICY, Standing};
+use crate::core_role;
 use crate::demo::Caller;
 
-/// The role that components of cores act with, and its alias.
-const ROLE: &str = "MarramCoreTokenExchange";
-/// Name of the alias.
+/// Name of the alias of the role that cores and their components act with.
 pub const ROLE_ALIAS: &str = "MarramCoreTokenExchangeAlias";
-
-/// A secret that bears this tag with the value `true` is for cores.
-const SECRET_TAG: &str = "marram:for-cores";
 
 /// What comes back to the core.
 #[derive(Debug, Clone)]
@@ -26,8 +21,8 @@ pub struct Provisioned {
     pub certificate_pem: String,
     /// Its ARN.
     pub certificate_arn: String,
-    /// The policy of cores is not as this program writes it.
-    pub altered_policy: bool,
+    /// What whoever provisions is told: policies that are not as this program writes them.
+    pub notes: Vec<&'static str>,
 }
 
 /// Makes what is missing for `thing` and certifies the key of `request_pem`. Doing it again gives a further certificate.
@@ -36,7 +31,7 @@ pub struct Provisioned {
 /// What a service answered.
 pub async fn core(caller: &Caller, thing: &str, request_pem: &str) -> anyhow::Result<Provisioned> {
     caller.ensure(Iot, "CreateThing", json!({ "thingName": thing })).await?;
-    let role = role(caller).await?;
+    let (role, role_standing) = core_role::ensure(caller).await?;
     let alias = json!({ "roleAlias": ROLE_ALIAS, "roleArn": role, "credentialDurationSeconds": 3600 });
     caller.ensure(Iot, "CreateRoleAlias", alias).await?;
     let document = core_policy::document(caller.region(), caller.account()).to_string();
@@ -53,54 +48,15 @@ pub async fn core(caller: &Caller, thing: &str, request_pem: &str) -> anyhow::Re
     let provisioned = Provisioned {
         certificate_pem: text("certificatePem")?,
         certificate_arn: text("certificateArn")?,
-        altered_policy: standing == Standing::Altered,
+        notes: [(standing, core_policy::ALTERED), (role_standing, core_role::ALTERED)]
+            .into_iter()
+            .filter_map(|(standing, note)| (standing == Standing::Altered).then_some(note))
+            .collect(),
     };
     let arn = &provisioned.certificate_arn;
     caller.must(Iot, "AttachPolicy", json!({ "policyName": POLICY, "target": arn })).await?;
     caller.must(Iot, "AttachThingPrincipal", json!({ "thingName": thing, "principal": arn })).await?;
     Ok(provisioned)
-}
-
-async fn role(caller: &Caller) -> anyhow::Result<String> {
-    let trust = json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "Service": "credentials.iot.amazonaws.com" },
-            "Action": "sts:AssumeRole",
-        }],
-    });
-    let input = json!({ "RoleName": ROLE, "AssumeRolePolicyDocument": trust.to_string() });
-    caller.ensure(Iam, "CreateRole", input).await?;
-    let document = role_policy(caller.region(), caller.account()).to_string();
-    let input = json!({ "RoleName": ROLE, "PolicyName": "core", "PolicyDocument": document });
-    caller.must(Iam, "PutRolePolicy", input).await?;
-    let role = caller.must(Iam, "GetRole", json!({ "RoleName": ROLE })).await?;
-    role.pointer("/Role/Arn").and_then(Value::as_str).map(str::to_owned).context("GetRole answered without an ARN")
-}
-
-/// What components may do with the role: write their logs, find buckets, read the secrets that are meant for cores: those
-/// named `greengrass-...` or `greengrass/...`, as in the original, and those tagged [`SECRET_TAG`].
-fn role_policy(region: &Region, account: &AccountId) -> Value {
-    let secret = |name: &str| format!("arn:aws:secretsmanager:{region}:{account}:secret:{name}");
-    let mut tagged = allow(&["secretsmanager:GetSecretValue"], &[secret("*")]);
-    tagged["Condition"] = json!({ "StringEquals": { format!("aws:ResourceTag/{SECRET_TAG}"): "true" } });
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [
-            allow(&["secretsmanager:GetSecretValue"], &[secret("greengrass-*"), secret("greengrass/*")]),
-            tagged,
-            allow(
-                &["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
-                &[format!("arn:aws:logs:{region}:{account}:log-group:/aws/greengrass/*")],
-            ),
-            allow(&["s3:GetBucketLocation"], &["arn:aws:s3:::*".to_owned()]),
-        ],
-    })
-}
-
-fn allow(actions: &[&str], resources: &[String]) -> Value {
-    json!({ "Effect": "Allow", "Action": actions, "Resource": resources })
 }
 
 /// Where a core finds the control plane.

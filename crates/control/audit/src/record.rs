@@ -82,6 +82,8 @@ pub struct SessionContext {
     pub created: Timestamp,
     /// Whether multi-factor authentication took place.
     pub mfa: bool,
+    /// Who is behind it, kept when one role assumes another; for a component of a core the id of the core's certificate.
+    pub source_identity: Option<SmolStr>,
 }
 
 /// `userIdentity.sessionContext.sessionIssuer`, a role.
@@ -387,6 +389,7 @@ impl UserIdentity {
                 role.text("userName", &issuer.user_name);
                 role.close();
             }
+            context.text_opt("sourceIdentity", session.source_identity.as_deref());
             context.close();
         }
         identity.text("type", &self.kind);

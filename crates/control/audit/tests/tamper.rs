@@ -265,6 +265,7 @@ fn a_record_has_the_fields_of_a_cloudtrail_event() {
         }),
         created: Timestamp::EPOCH,
         mfa: true,
+        source_identity: Some("pump".into()),
     });
     house.store.write_blocking(move |tx| append(tx, first).and_then(|()| append(tx, second))).unwrap();
     let texts = house

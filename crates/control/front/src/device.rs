@@ -83,6 +83,14 @@ impl std::fmt::Debug for DeviceDoor {
     }
 }
 
+/// A header of ours that cannot be read or is there twice. They narrow what the caller gets (SEC-134): such a one is not absent.
+fn doubtful<'a>(headers: &[(&'a str, &[u8])]) -> Option<&'a str> {
+    let ours = || headers.iter().filter(|(name, _)| name.starts_with("x-marram-"));
+    let is_text = |value: &[u8]| std::str::from_utf8(value).is_ok();
+    let is_once = |name: &str| ours().filter(|(other, _)| *other == name).count() == 1;
+    ours().find(|(name, value)| !is_text(value) || !is_once(name)).map(|(name, _)| *name)
+}
+
 impl DeviceDoor {
     /// The services of `door` for callers that `gate` knows.
     pub fn new(door: FrontDoor, gate: Arc<dyn CertificateGate>) -> DeviceDoor {
@@ -150,6 +158,11 @@ impl DeviceDoor {
             log_unmatched(head, body);
             return encode::error(ServiceId::IotData, &ApiError::unknown_operation(), &request_id.to_string());
         };
+        if let Some(name) = doubtful(&headers) {
+            let error = ApiError::invalid_request(format!("{name} must be there once, as text"));
+            let response = encode::error(ServiceId::Iot, &error, &request_id.to_string());
+            return plane_answer(&matched, response, &request_id.to_string());
+        }
         let now = self.door.now();
         // A device lives where its certificate is; `authorize` asks for ARNs of that region.
         let region = self.door.home_region();

@@ -19,7 +19,7 @@ use crate::facts::CallFactsView;
 use crate::identity::Identity;
 use crate::keyring::Purpose;
 use crate::page::Listing;
-use crate::principal::{Principal, PrincipalKind};
+use crate::principal::{COMPONENT_KEY, Principal, PrincipalKind};
 
 /// What the front door knows of a request besides its signer.
 #[derive(Clone, Debug)]
@@ -482,6 +482,9 @@ impl CallContext {
             Some(Tls { version: tls.version.clone(), cipher_suite: tls.cipher_suite.clone(), host: tls.host.clone() });
         if let PrincipalKind::Device { certificate_id, .. } = &self.principal.kind {
             record.additional.insert("certificateId".to_owned(), certificate_id.as_str().into());
+        }
+        if let Some(component) = self.principal.component() {
+            record.additional.insert(COMPONENT_KEY.to_owned(), component.as_str().into());
         }
         let trail = self.trail();
         record.resources = trail.resources.iter().map(|arn| Resource { arn: arn.clone(), kind: None }).collect();

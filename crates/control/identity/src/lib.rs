@@ -48,12 +48,12 @@ pub use identity::{Identity, IdentityError, IdentityOptions};
 pub use keyring::KeyringError;
 pub use matrix::{OperationNeed, operation_needs};
 pub use page::fuzz_tokens;
-pub use principal::{DeviceDecisions, Principal, PrincipalKind};
+pub use principal::{COMPONENT_KEY, DeviceDecisions, Principal, PrincipalKind};
 pub use schema::MIGRATIONS;
 pub use service::{BoxFuture, Service};
 pub use session::TemporaryCredentials;
 pub use sign_in::{SignIn, SignInFacts};
-pub use sts::{AssumedRole, ServiceAssume, StsService};
+pub use sts::{AssumedRole, ServiceAssume, SessionBounds, StsService};
 pub use survey::{SpeakingDocument, Surveyed};
 pub use system::SystemContext;
 

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use marram_audit::{SessionContext, SessionIssuer, UserIdentity};
-use marram_authz::{ConditionValues, Decision, Requester};
+use marram_authz::{ConditionValues, Decision, Facts, Requester};
 use marram_types::{AccountId, Timestamp};
 use smol_str::SmolStr;
 
 use crate::directory::Authority;
+
+/// Condition key of a session that a core asked for in the name of one of its components: the component. Sessions begun from it have
+/// it too, so no chain of roles leads out of it. A session of the core itself has none.
+pub const COMPONENT_KEY: &str = "marram:Component";
 
 /// The proven caller of an operation.
 #[derive(Clone, Debug)]
@@ -176,9 +180,19 @@ impl Principal {
             }),
             PrincipalKind::Root | PrincipalKind::Device { .. } => None,
         };
-        identity.session =
-            self.session_started.map(|created| SessionContext { issuer, created, mfa: self.mfa_at.is_some() });
+        identity.session = self.session_started.map(|created| SessionContext {
+            issuer,
+            created,
+            mfa: self.mfa_at.is_some(),
+            source_identity: self.source_identity.clone(),
+        });
         identity
+    }
+
+    /// The component of a core that the session was begun for, or a session before it in a chain of roles (SEC-134).
+    pub fn component(&self) -> Option<SmolStr> {
+        let fact = self.session_facts.get(&COMPONENT_KEY.to_ascii_lowercase())?;
+        fact.values().first().map(SmolStr::new)
     }
 
     /// Whether this is the account's root.

@@ -1,24 +1,26 @@
 //! STS: who am I, and temporary credentials.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use marram_audit::{AuditRecord, Decision as Recorded};
 use marram_authz::{ConditionValues, Layers, Outcome, Policy, PolicyKind, Request};
 use marram_aws_api::{ApiError, Operation, ServiceId};
-use marram_store::params;
+use marram_store::{Tx, params};
 use marram_types::{AccountId, Region, RequestId, Timestamp};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use crate::context::{CallContext, denial};
 use crate::directory::{Directory, Held};
+use crate::error::CallError;
 use crate::facts::CallFactsView;
 use crate::gate::principal_of;
 use crate::iam::args::Args;
 use crate::identity::Identity;
 use crate::model::{Role, fold};
-use crate::principal::{Principal, PrincipalKind};
+use crate::principal::{COMPONENT_KEY, Principal, PrincipalKind};
 use crate::service::{BoxFuture, Service};
 use crate::session::{Claims, Issuer, KeptSession, SessionDocuments, TemporaryCredentials, compile_documents};
 
@@ -71,6 +73,15 @@ pub struct ServiceAssume<'a> {
     pub duration: Duration,
     /// Keys for the trust policy and for the session's own policies: `credentials-iot:ThingName`.
     pub session_facts: &'a [(&'a str, &'a str)],
+}
+
+/// What marks and bounds a session beyond the role (SEC-134).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SessionBounds<'a> {
+    /// `SourceIdentity`: stays with every session begun from this one.
+    pub source_identity: Option<&'a str>,
+    /// A session policy: the session may do what both the role and this document allow.
+    pub policy: Option<&'a str>,
 }
 
 impl StsService {
@@ -212,7 +223,7 @@ impl StsService {
             source_identity,
             tags: session_tags,
             transitive: passing_on,
-            facts: BTreeMap::new(),
+            facts: lasting_facts(&ctx.principal),
             has_policies: documents.is_some(),
         };
         let grant = ctx.granted();
@@ -290,11 +301,7 @@ impl StsService {
     ) -> Result<Option<SessionDocuments>, ApiError> {
         let mut documents: SessionDocuments = Vec::new();
         if let Some(text) = args.opt("Policy") {
-            if text.chars().count() > MAX_SESSION_POLICY_CHARS {
-                return Err(packed_too_large(100));
-            }
-            Policy::parse(PolicyKind::Identity, "session", text)
-                .map_err(|error| ApiError::malformed_policy_document(error.reason))?;
+            check_session_policy(text)?;
             documents.push(("session".to_owned(), text.to_owned()));
         }
         let arns = args.structures("PolicyArns")?;
@@ -332,21 +339,41 @@ impl StsService {
         ctx.commit(grant, move |tx| {
             tx.execute("DELETE FROM sts_session WHERE expires_at < $1", params![now])?;
             if let Some(documents) = documents {
-                let policies = compile_documents(&documents).ok_or_else(ApiError::internal)?;
-                let text = serde_json::to_string(&documents).map_err(|_| ApiError::internal())?;
-                tx.execute(
-                    "INSERT INTO sts_session (access_key_id, account, issuer_id, created_at, expires_at, policies, revoked)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                    params![id, account, issuer, now, expires, text, false],
-                )?;
-                tx.after_commit(move || {
-                    identity.keep_session(id, KeptSession { policies, revoked: false, expires });
-                });
+                keep_documents(tx, identity, id, (account, issuer), (now, expires), &documents)?;
             }
             Ok(output)
         })
         .await
     }
+}
+
+/// Stores the policies of a session by its key id, and knows them once they are durable. `of`: account and issuer; `times`: now and end.
+fn keep_documents(
+    tx: &mut Tx<'_>,
+    identity: Identity,
+    id: SmolStr,
+    of: (AccountId, String),
+    times: (Timestamp, Timestamp),
+    documents: &SessionDocuments,
+) -> Result<(), CallError> {
+    let policies = compile_documents(documents).ok_or_else(ApiError::internal)?;
+    let text = serde_json::to_string(documents).map_err(|_| ApiError::internal())?;
+    let ((account, issuer), (now, expires)) = (of, times);
+    tx.execute(
+        "INSERT INTO sts_session (access_key_id, account, issuer_id, created_at, expires_at, policies, revoked)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        params![id, account, issuer, now, expires, text, false],
+    )?;
+    tx.after_commit(move || {
+        identity.keep_session(id, KeptSession { policies, revoked: false, expires });
+    });
+    Ok(())
+}
+
+/// What a session hands on to those begun from it, whatever they ask for: the component it belongs to.
+fn lasting_facts(principal: &Principal) -> BTreeMap<String, String> {
+    let component = principal.component();
+    component.map(|component| (COMPONENT_KEY.to_owned(), component.to_string())).into_iter().collect()
 }
 
 impl Service for StsService {
@@ -371,8 +398,44 @@ impl Identity {
     /// # Errors
     /// `AccessDeniedException`, the same whether the role is missing, of another account, or does not trust the service.
     pub fn assume_service_role(&self, asked: &ServiceAssume<'_>) -> Result<AssumedRole, ApiError> {
+        self.begin_session(asked, &SessionBounds::default()).map(|(assumed, _)| assumed)
+    }
+
+    /// As [`Identity::assume_service_role`], with bounds. A session policy is kept beside the session, which spends the grant of the
+    /// call that asked for it.
+    ///
+    /// # Errors
+    /// As there; `MalformedPolicyDocument` and `PackedPolicyTooLarge` about the policy; the store's.
+    pub async fn assume_bounded_role(
+        &self,
+        ctx: &CallContext,
+        grant: crate::context::Grant,
+        asked: &ServiceAssume<'_>,
+        bounds: &SessionBounds<'_>,
+    ) -> Result<AssumedRole, ApiError> {
+        let (assumed, claims) = self.begin_session(asked, bounds)?;
+        let Some(policy) = bounds.policy else { return Ok(assumed) };
+        let documents: SessionDocuments = vec![("session".to_owned(), policy.to_owned())];
+        let identity = self.clone();
+        let id = SmolStr::new(&assumed.temporary.credentials.access_key_id);
+        let of = (claims.account.clone(), claims.issuer.id().to_owned());
+        let times = (ctx.now, assumed.temporary.expires);
+        ctx.commit(grant, move |tx| {
+            tx.execute("DELETE FROM sts_session WHERE expires_at < $1", params![times.0])?;
+            keep_documents(tx, identity, id, of, times, &documents)
+        })
+        .await?;
+        Ok(assumed)
+    }
+
+    fn begin_session(
+        &self,
+        asked: &ServiceAssume<'_>,
+        bounds: &SessionBounds<'_>,
+    ) -> Result<(AssumedRole, Claims), ApiError> {
         const ACTION: &str = "sts:AssumeRole";
         check_session_name(asked.session_name)?;
+        let policies = bounds.policy.map(check_session_policy).transpose()?;
         let now = self.now();
         let directory = self.directory();
         let own = role_account(asked.role_arn).filter(|account| account == asked.account);
@@ -395,6 +458,12 @@ impl Identity {
             "roleSessionName": asked.session_name,
             "sourceArn": asked.source_arn,
         });
+        if let Some(source) = bounds.source_identity {
+            record.request_parameters["sourceIdentity"] = source.into();
+        }
+        if let Some(policy) = bounds.policy {
+            record.request_parameters["policy"] = policy.into();
+        }
         // On whose behalf: for credentials of a device its certificate and thing (CP 6.1).
         for (key, value) in asked.session_facts {
             record.additional.insert((*key).to_owned(), (*value).into());
@@ -420,22 +489,23 @@ impl Identity {
             began,
             expires: began + duration,
             mfa_at: None,
-            source_identity: None,
+            source_identity: bounds.source_identity.map(str::to_owned),
             tags: BTreeMap::new(),
             transitive: Vec::new(),
             facts: asked.session_facts.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-            has_policies: false,
+            has_policies: bounds.policy.is_some(),
         };
         let (temporary, _) = issue(&claims, self)?;
         let mut principal =
             principal_of(&directory, &claims, self.partition().as_str()).ok_or_else(ApiError::internal)?;
         principal.access_key_id = Some(SmolStr::new(&temporary.credentials.access_key_id));
+        principal.authority.session = policies.map(|policy| [Arc::new(policy)].into());
         record.response_elements = json!({
             "assumedRoleUser": {"arn": principal.arn.as_str()},
             "credentials": {"accessKeyId": temporary.credentials.access_key_id, "expiration": temporary.expires.rfc3339()},
         });
         self.audit().enqueue(record);
-        Ok(AssumedRole { principal, temporary })
+        Ok((AssumedRole { principal, temporary }, claims))
     }
 
     /// Whether [`Identity::assume_service_role`] would succeed now. Issues nothing, records nothing: for services that
@@ -500,6 +570,14 @@ fn check_session_name(name: &str) -> Result<(), ApiError> {
         "1 validation error detected: Value at 'roleSessionName' failed to satisfy constraint: Member must satisfy regular \
          expression pattern: [\\w+=,.@-]* and have length between 2 and 64",
     ))
+}
+
+fn check_session_policy(text: &str) -> Result<Policy, ApiError> {
+    if text.chars().count() > MAX_SESSION_POLICY_CHARS {
+        return Err(packed_too_large(100));
+    }
+    Policy::parse(PolicyKind::Identity, "session", text)
+        .map_err(|error| ApiError::malformed_policy_document(error.reason))
 }
 
 fn check_tags(tags: &[(String, String)]) -> Result<(), ApiError> {

@@ -54,6 +54,9 @@ pub enum UpdateError {
     /// `InvalidArgumentsError`: rights are changed by deployments only.
     #[error("config update is not allowed for following fields [accessControl]")]
     AccessControl,
+    /// `InvalidArgumentsError`: so are a component's sandbox and the policy of its session (SEC-131, SEC-134).
+    #[error("config update is not allowed for following fields [marram]")]
+    Bounds,
     /// `InvalidArgumentsError`: a map cannot be merged into a leaf.
     #[error("cannot merge a map into the value at {0}")]
     IntoLeaf(String),
@@ -103,13 +106,15 @@ impl Tree {
         value: &Value,
         write: &Write,
     ) -> Result<Vec<Change>, UpdateError> {
-        let names_rights = |key: &str| key.eq_ignore_ascii_case("accessControl");
-        let at_rights = match key_path.first() {
-            Some(first) => names_rights(first.as_ref()),
-            None => value.as_object().is_some_and(|map| map.keys().any(|key| names_rights(key))),
+        let touches = |guarded: &str| match key_path.first() {
+            Some(first) => first.as_ref().eq_ignore_ascii_case(guarded),
+            None => value.as_object().is_some_and(|map| map.keys().any(|key| key.eq_ignore_ascii_case(guarded))),
         };
-        if at_rights {
+        if touches("accessControl") {
             return Err(UpdateError::AccessControl);
+        }
+        if touches("marram") {
+            return Err(UpdateError::Bounds);
         }
         if base.len() + key_path.len() + depth(value) > MAX_DEPTH {
             return Err(UpdateError::TooDeep);

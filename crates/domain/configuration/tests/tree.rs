@@ -188,6 +188,7 @@ fn own_updates_are_checked() {
     #[rustfmt::skip]
     let table: &[(&[&str], Value, i64, Result<Value, UpdateError>)] = &[
         (&[], json!({"accessControl": {}}), 200, Err(UpdateError::AccessControl)),
+        (&[], json!({"Marram": {"sandbox": {"profile": "off"}}}), 200, Err(UpdateError::Bounds)),
         (&["ACCESSCONTROL", "p"], json!({}), 200, Err(UpdateError::AccessControl)),
         (&["leaf"], json!({"a": 1}), 200, Err(UpdateError::IntoLeaf("/leaf".to_owned()))),
         (&["leaf", "deeper"], json!({"a": 1}), 200, Err(UpdateError::IntoLeaf("/leaf".to_owned()))),

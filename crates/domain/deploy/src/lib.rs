@@ -9,6 +9,7 @@
 //! builtin    components that are part of this runtime
 //! plan       what is new, changed, gone; in which order       (CR 4.8, 4.9)
 //! service    the configuration tree of each component         (CR 3.2, 3.3, 1.8)
+//! session    what narrows the credentials of a component      (SEC-134)
 //! signature  what is signed of documents and recipes          (SEC-154)
 //! failure    error codes, types, stacks                       (CR 4.11)
 //! status     how a deployment ended                           (CR 4.9)
@@ -21,6 +22,7 @@ mod plan;
 mod resolve;
 mod roots;
 mod service;
+mod session;
 mod signature;
 mod status;
 
@@ -34,5 +36,6 @@ pub use plan::{CycleError, Plan, PlanInput, order};
 pub use resolve::{Ask, Local, Resolution, Resolved, Resolver, Wanted};
 pub use roots::{GroupRoot, Groups, LOCAL_GROUP, Staleness};
 pub use service::{Paths, ServiceInput, Unsafe, service_tree, unsafe_interpolations};
+pub use session::{SESSION_POLICY_MAX_CHARS, SessionPolicyError, session_policy};
 pub use signature::{DOCUMENT_TYPE, RECIPE_TYPE, SIGNATURE_MEMBER, canonical, pre_authentication, recipe_statement};
 pub use status::{DeploymentStatus, DetailedStatus, StatusDetails, status_details};

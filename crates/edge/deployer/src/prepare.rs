@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use marram_deploy::{
     Ask, Builtin, DeploymentDocument, DetailedStatus, ErrorCode, Failure, FailurePolicy, GroupRoot, Groups, Local,
-    Paths, Plan, PlanInput, Resolution, Resolver, ServiceInput, Staleness, UpdateAction, service_tree,
+    Paths, Plan, PlanInput, Resolution, Resolver, ServiceInput, Staleness, UpdateAction, service_tree, session_policy,
     unsafe_interpolations,
 };
 use marram_edge_ports::{Candidate, DataPlaneError};
@@ -122,6 +122,7 @@ pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation
     }
     inner.waiting_over();
     let trees = trees(inner, &set, document, &platform)?;
+    check_sessions(&trees)?;
     let now = deployed(inner);
     let plan = Plan::new(PlanInput { now: &now, new: &trees })
         .map_err(|cycle| Failure::new(ErrorCode::ComponentCircularDependency, cycle.to_string()))?;
@@ -300,6 +301,17 @@ fn check_names(set: &Resolution) -> Result<(), Failure> {
             return refuse(format!(
                 "the components {name} and {other} differ in nothing but case, so they cannot be on one core"
             ));
+        }
+    }
+    Ok(())
+}
+
+/// What is to narrow the credentials of a component has to be a policy before anything runs with it (SEC-134).
+fn check_sessions(trees: &BTreeMap<SmolStr, Value>) -> Result<(), Failure> {
+    for (name, tree) in trees {
+        if let Some(Err(error)) = tree.get("configuration").map(session_policy) {
+            let cause = format!("the configuration of {name}: {error}");
+            return Err(Failure::new(ErrorCode::ComponentConfigurationNotValid, cause));
         }
     }
     Ok(())

@@ -7,4 +7,4 @@ mod server;
 mod upstream;
 
 pub use server::{Permission, Server};
-pub use upstream::{Believed, Upstream, UpstreamSettings};
+pub use upstream::{Believed, SessionPolicies, Upstream, UpstreamSettings};

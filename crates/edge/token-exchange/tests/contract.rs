@@ -10,7 +10,7 @@ use marram_http::{
     Client, ClientLimits, ClientRequest, ClientResponse, Dial, Dialling, Direct, Handler, Head, HeaderMap, HeaderValue,
     Method, Origin, Refusal, Response, ServerLimits, serve,
 };
-use marram_token_exchange::{Believed, Server, Upstream, UpstreamSettings};
+use marram_token_exchange::{Believed, Server, SessionPolicies, Upstream, UpstreamSettings};
 use marram_types::{ManualClock, Timestamp};
 
 struct Tokens;
@@ -102,12 +102,20 @@ struct Provider {
     asked: AtomicUsize,
     status: AtomicUsize,
     expiration: Mutex<&'static str>,
+    /// For whom each was asked, and what was to narrow it.
+    sessions: Mutex<Vec<(Option<String>, Option<String>)>>,
 }
 
 impl Provider {
     fn new() -> Arc<Self> {
         let expiration = Mutex::new("2026-07-20T12:00:00Z");
-        Arc::new(Self { asked: AtomicUsize::new(0), status: AtomicUsize::new(200), expiration })
+        let (asked, status) = (AtomicUsize::new(0), AtomicUsize::new(200));
+        Arc::new(Self { asked, status, expiration, sessions: Mutex::default() })
+    }
+
+    /// The sessions asked for since the last call.
+    fn sessions(&self) -> Vec<(Option<String>, Option<String>)> {
+        std::mem::take(&mut *self.sessions.lock().unwrap())
     }
 
     fn settings(self: &Arc<Self>) -> UpstreamSettings {
@@ -130,9 +138,13 @@ impl Handler for Provider {
         assert_eq!(head.uri.path(), "/role-aliases/alias/credentials");
         assert_eq!(head.headers["x-amzn-iot-thingname"], "core");
         self.asked.fetch_add(1, Ordering::SeqCst);
+        let header = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let component = header("x-marram-session-for");
+        self.sessions.lock().unwrap().push((component.clone(), header("x-marram-session-policy")));
+        let key = component.map_or("ASIA1".to_owned(), |name| format!("ASIA-{name}"));
         let status = self.status.load(Ordering::SeqCst);
         let body = serde_json::json!({"credentials": {
-            "accessKeyId": "ASIA1", "secretAccessKey": "secret", "sessionToken": "session",
+            "accessKeyId": key, "secretAccessKey": "secret", "sessionToken": "session",
             "expiration": *self.expiration.lock().unwrap(),
         }});
         let mut response = Response::new(Bytes::from(if status == 200 { body.to_string() } else { "{}".to_owned() }));
@@ -177,7 +189,7 @@ async fn what_is_kept_and_for_how_long() {
     let many: Vec<_> = (0..10)
         .map(|_| {
             let upstream = Arc::clone(&upstream);
-            tokio::spawn(async move { upstream.credentials(Some("c")).await })
+            tokio::spawn(async move { upstream.credentials(None).await })
         })
         .collect();
     for one in many {
@@ -194,15 +206,15 @@ async fn what_is_kept_and_for_how_long() {
     assert_eq!(upstream.credentials(None).await, Err(CredentialsError::Answered { status: 503, body: "{}".into() }));
     assert_eq!(asked(), 2, "the trouble is believed for a minute");
 
-    upstream.reconfigure(Some(settings)).await;
+    upstream.reconfigure(Some(settings));
     provider.status.store(0, Ordering::SeqCst);
     assert!(matches!(upstream.credentials(None).await, Err(CredentialsError::Unavailable(_))));
     provider.status.store(200, Ordering::SeqCst);
     clock.set(Timestamp::parse_rfc3339("2026-07-20T11:00:00Z").unwrap());
-    upstream.line_is_up().await;
+    upstream.line_is_up();
     assert!(upstream.credentials(None).await.is_ok(), "a connection error is not kept past the next connect");
 
-    upstream.reconfigure(None).await;
+    upstream.reconfigure(None);
     assert_eq!(upstream.credentials(None).await, Err(CredentialsError::NotConfigured));
 }
 
@@ -222,6 +234,92 @@ async fn credentials_end_with_their_time_and_come_back_with_the_line() {
     }
     *provider.expiration.lock().unwrap() = "2026-07-27T12:00:00Z";
     provider.status.store(200, Ordering::SeqCst);
-    upstream.line_is_up().await;
+    upstream.line_is_up();
     assert_eq!(upstream.credentials(None).await.unwrap().expiration, "2026-07-27T12:00:00Z");
+}
+
+/// SEC-134, CR 8.2: each component has a session of its own, asked for once, under its name and with its policy; the core's own bears no
+/// mark. What changed or is gone is asked for anew, and a policy that cannot be read gives nothing.
+#[tokio::test]
+async fn every_component_has_its_own_session() {
+    let provider = Provider::new();
+    let clock = Arc::new(ManualClock::new(Timestamp::parse_rfc3339("2026-07-20T11:00:00Z").unwrap()));
+    let narrow = Arc::new(Mutex::new("{}"));
+    let policies: SessionPolicies = {
+        let narrow = Arc::clone(&narrow);
+        Arc::new(move |component| match component {
+            "broken" => Err("marram.session.policy: no".to_owned()),
+            "narrow" => Ok(Some((*narrow.lock().unwrap()).to_owned())),
+            _ => Ok(None),
+        })
+    };
+    let upstream = Upstream::narrowed(Some(provider.settings()), clock, policies);
+    let marked = |component: &str, policy: Option<&str>| (Some(component.to_owned()), policy.map(str::to_owned));
+
+    let all = ["narrow", "wide", "Wide"].map(Some).into_iter().chain([None]);
+    let many: Vec<_> = (0..5)
+        .flat_map(|_| all.clone())
+        .map(|name| {
+            let upstream = Arc::clone(&upstream);
+            tokio::spawn(async move { (name, upstream.credentials(name).await.unwrap().access_key_id) })
+        })
+        .collect();
+    for one in many {
+        let (name, key) = one.await.unwrap();
+        assert_eq!(key, name.map_or("ASIA1".to_owned(), |name| format!("ASIA-{name}")));
+    }
+    let mut asked = provider.sessions();
+    asked.sort();
+    let mut expected = [(None, None), marked("Wide", None), marked("narrow", Some("e30=")), marked("wide", None)];
+    expected.sort();
+    assert_eq!(asked, expected, "one request for each, whatever the case of a name");
+
+    *narrow.lock().unwrap() = "[]";
+    assert!(upstream.credentials(Some("narrow")).await.is_ok());
+    assert_eq!(provider.sessions(), [marked("narrow", Some("W10="))], "another policy is another session");
+    assert_eq!(
+        upstream.credentials(Some("broken")).await,
+        Err(CredentialsError::Unavailable("marram.session.policy: no".to_owned()))
+    );
+    upstream.retain(|name| name != "wide");
+    for name in [Some("narrow"), Some("wide"), Some("Wide"), None] {
+        assert!(upstream.credentials(name).await.is_ok());
+    }
+    assert_eq!(provider.sessions(), [marked("wide", None)], "a component that was gone begins anew");
+
+    // A refusal is one component's, trouble of the line is everybody's.
+    provider.status.store(403, Ordering::SeqCst);
+    assert!(matches!(upstream.credentials(Some("a")).await, Err(CredentialsError::Answered { status: 403, .. })));
+    provider.status.store(200, Ordering::SeqCst);
+    assert!(upstream.credentials(Some("b")).await.is_ok());
+    assert!(upstream.credentials(Some("a")).await.is_err(), "believed for two minutes");
+    provider.status.store(0, Ordering::SeqCst);
+    assert!(matches!(upstream.credentials(Some("c")).await, Err(CredentialsError::Unavailable(_))));
+    provider.status.store(200, Ordering::SeqCst);
+    provider.sessions();
+    assert!(upstream.credentials(Some("d")).await.is_err(), "nobody asks while the line is down");
+    assert!(upstream.credentials(Some("b")).await.is_ok(), "who has credentials keeps them");
+    assert_eq!(provider.sessions(), []);
+    upstream.line_is_up();
+    assert!(upstream.credentials(Some("d")).await.is_ok());
+}
+
+/// SEC-134: as many components as there may be; a core keeps no more sessions than its bound, and never forgets its own for them.
+#[tokio::test]
+async fn sessions_are_bounded() {
+    const BOUND: usize = 256;
+    let provider = Provider::new();
+    let clock = Arc::new(ManualClock::new(Timestamp::parse_rfc3339("2026-07-20T11:00:00Z").unwrap()));
+    let upstream = Upstream::new(Some(provider.settings()), clock);
+    assert!(upstream.credentials(None).await.is_ok());
+    for number in 0..=BOUND {
+        assert!(upstream.credentials(Some(&format!("c{number}"))).await.is_ok());
+    }
+    assert_eq!(provider.sessions().len(), BOUND + 2);
+    for name in [None, Some("c1"), Some("c256")] {
+        assert!(upstream.credentials(name).await.is_ok());
+    }
+    assert_eq!(provider.sessions(), [], "these are kept");
+    assert!(upstream.credentials(Some("c0")).await.is_ok());
+    assert_eq!(provider.sessions().len(), 1, "the one asked for longest ago is not");
 }

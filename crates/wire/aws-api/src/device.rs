@@ -137,12 +137,17 @@ static NAME: Shape = text("Name", 128, false);
 static TOKEN: Shape = text("NextToken", 8192, false);
 static PLAIN: Shape = text("Text", 8192, false);
 static SECRET: Shape = text("Secret", 8192, true);
+/// Base64 of 2,048 characters of four bytes each.
+static SESSION_POLICY: Shape = text("SessionPolicy", 10_924, false);
 
 static CREDENTIALS_REQUEST: Shape = structure(
     "AssumeRoleWithCertificateRequest",
     &[
         member("roleAlias", "roleAlias", Location::Uri, &NAME, true),
         member("thingName", "x-amzn-iot-thingname", Location::Header, &NAME, false),
+        // Ours, unknown to the original and to AWS: for which component of the core, and bounded by which policy (base64).
+        member("component", "x-marram-session-for", Location::Header, &NAME, false),
+        member("sessionPolicy", "x-marram-session-policy", Location::Header, &SESSION_POLICY, false),
     ],
 );
 static CREDENTIALS_RESPONSE: Shape = structure(

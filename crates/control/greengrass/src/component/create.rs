@@ -38,6 +38,7 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
     if let Some(recipe) = &reading.recipe {
         findings.extend(publication_findings(bytes.len(), recipe));
         findings.extend(part_of_the_core(recipe));
+        findings.extend(wrong_session(recipe));
     }
     let Some(mut recipe) = reading.recipe.filter(|_| findings.is_empty()) else {
         return Err(invalid(&findings));
@@ -113,6 +114,18 @@ fn part_of_the_core(recipe: &Recipe) -> Option<Finding> {
         place: None,
         message: format!("`{}` is a part of every core", recipe.name),
         remedy: "use a name of your own, for example com.example.Name".to_owned(),
+    })
+}
+
+/// A session policy that narrows nothing is the author's to mend now, not the device's to find (SEC-134).
+fn wrong_session(recipe: &Recipe) -> Option<Finding> {
+    let error = marram_deploy::session_policy(recipe.default_configuration.as_ref()?).err()?;
+    Some(Finding {
+        severity: Severity::Error,
+        field: format!("ComponentConfiguration.DefaultConfiguration.{}", error.field),
+        place: None,
+        message: error.reason,
+        remedy: error.remedy.to_owned(),
     })
 }
 

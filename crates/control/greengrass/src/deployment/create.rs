@@ -138,11 +138,14 @@ fn checked(input: &Value) -> Result<Value, ApiError> {
         }
         if let Some(merge) = entry["configurationUpdate"]["merge"].as_str() {
             let parsed = serde_json::from_str::<Value>(merge);
-            if !parsed.is_ok_and(|value| value.is_object()) {
+            let Some(parsed) = parsed.ok().filter(Value::is_object) else {
                 return Err(fault::field(
                     &at("configurationUpdate.merge"),
                     format!("The merge of {name} is not a JSON object."),
                 ));
+            };
+            if let Err(error) = marram_deploy::session_policy(&parsed) {
+                return Err(fault::field(&at("configurationUpdate.merge"), format!("The merge of {name}: {error}.")));
             }
         }
         for pointer in entry["configurationUpdate"]["reset"].as_array().into_iter().flatten() {

@@ -17,6 +17,9 @@ use super::{Answer, Call, Feed, Handled};
 /// Seconds of a timestamp beyond which it is no time: the year 9999.
 const MAX_SECONDS: f64 = 253_402_300_799.0;
 
+/// What bounds a component stands beside its own settings: its rights on IPC, its sandbox, the policy of its session (SEC-131, SEC-134).
+const GUARDED: [&str; 2] = ["accessControl", "marram"];
+
 /// Events from a channel, as JSON.
 pub(super) fn feed<T: Send + 'static>(
     receiver: mpsc::Receiver<T>,
@@ -76,9 +79,14 @@ pub(super) fn update(call: &mut Call<'_>) -> Handled {
         return Err(PortError::InvalidArguments("`timestamp` is out of range".to_owned()));
     }
     let path = request.key_path.unwrap_or_default();
-    let guarded = |key: &str| key.eq_ignore_ascii_case("accessControl");
-    if path.first().map_or_else(|| members.keys().any(|key| guarded(key)), |key| guarded(key)) {
-        return Err(PortError::InvalidArguments("`accessControl` is changed by deployments only".to_owned()));
+    let guarded = |key: &&str| GUARDED.iter().any(|guarded| key.eq_ignore_ascii_case(guarded));
+    let mut changed = path
+        .first()
+        .map(SmolStr::as_str)
+        .into_iter()
+        .chain(members.keys().map(String::as_str).filter(|_| path.is_empty()));
+    if let Some(key) = changed.find(guarded) {
+        return Err(PortError::InvalidArguments(format!("`{key}` is changed by deployments only")));
     }
     let port = call.port(&call.door.ports.configuration)?;
     let component = call.caller.name.clone();
