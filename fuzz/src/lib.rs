@@ -13,6 +13,7 @@ mod console_language;
 mod core_cli;
 mod core_settings;
 mod deployment;
+mod egress;
 mod eventstream;
 mod expr;
 mod flow;
@@ -62,6 +63,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "core_cli", run: core_cli::run },
     Target { name: "core_settings", run: core_settings::run },
     Target { name: "deployment", run: deployment::run },
+    Target { name: "egress", run: egress::run },
     Target { name: "eventstream", run: eventstream::run },
     Target { name: "expr", run: expr::run },
     Target { name: "flow", run: flow::run },

@@ -15,6 +15,7 @@ use marram_edge_ports::{
 };
 use marram_http::{Client, ClientLimits};
 use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle};
+use marram_supervisor::Local;
 use marram_token_exchange::{Believed, Server, SessionPolicies, Upstream, UpstreamSettings};
 use marram_types::SharedClock;
 use marram_uplink::{
@@ -90,6 +91,14 @@ impl Cloud {
         ));
         let tokens = token_exchange(&settings, nucleus, Arc::clone(&credentials)).await?;
         nucleus.set_credentials_uri(Some(tokens.uri()));
+        let inside = tokens.inside();
+        nucleus.serve_inside(Local {
+            port: tokens.address().port(),
+            serve: Arc::new(move |component, socket| {
+                let inside = inside.clone();
+                Box::pin(async move { inside.serve(component, socket).await })
+            }),
+        });
 
         let (facts_sender, facts) = watch::channel(settings.facts());
         let (cadence_sender, cadence) = watch::channel(settings.cadence());

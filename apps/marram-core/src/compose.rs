@@ -87,6 +87,7 @@ impl Core {
         let topics = Arc::new(LocalTopics::default());
         let door = Door::open(&nucleus, &root, ipc_socket.clone(), socket_group, |ports| {
             ports.checks = Some(Arc::new(doctor.of(&nucleus, &cloud.data_plane, &deployer)));
+            ports.sandboxes = Some(Arc::new(nucleus.clone()));
             ports.cloud = Some(Arc::new(cloud.uplink.clone()));
             ports.metrics = Some(Arc::new(cloud.telemetry.clone()));
             ports.debug_passwords = Some(LateConsole::new(&nucleus, SystemClock::shared()));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use marram_deployer::Deployer;
 use marram_edge_ports::{Checks, Finding, Severity};
 use marram_loader::{Alts, LOADER_VARIABLE};
-use marram_nucleus::NucleusHandle;
+use marram_nucleus::{NucleusHandle, Reach};
 use marram_supervisor::{Mounting, Profile, Supervisor, lacking};
 use marram_uplink::Greengrass;
 
@@ -43,6 +43,7 @@ impl Checks for Rounds {
         self.layers(&mut all);
         self.limits(&mut all);
         self.profiles(&mut all);
+        self.networks(&mut all);
         self.program(&mut all);
         self.rights(&mut all);
         self.control_plane(&mut all);
@@ -151,9 +152,53 @@ impl Rounds {
         all.push(Finding::new(Severity::Warning, what, advice));
     }
 
+    /// Who may connect where, and whether that holds here.
+    fn networks(&self, all: &mut Vec<Finding>) {
+        let obstacle = self.supervisor.network_obstacle();
+        match obstacle {
+            None => {
+                let what = "components are held to the hosts that they declare, by network namespaces";
+                all.push(Finding::new(Severity::Note, what, "nothing to do"));
+            }
+            Some(obstacle) => {
+                let what =
+                    format!("components that declare the hosts they connect to cannot be held to them: {obstacle}");
+                let advice = "run the core as root, or allow user and network namespaces to this service";
+                all.push(Finding::new(Severity::Warning, what, advice));
+            }
+        }
+        let mut open = Vec::new();
+        for (component, reach) in self.nucleus.reaches() {
+            match reach {
+                Ok(Reach::Open) => open.push(component),
+                Ok(Reach::Held(policy)) => {
+                    if let Some(obstacle) = obstacle {
+                        let what = format!(
+                            "{component} does not start: its marram.sandbox.egress cannot be enforced ({obstacle})"
+                        );
+                        let advice = "run the core as root, or allow user and network namespaces to this service";
+                        all.push(Finding::new(Severity::Error, what, advice));
+                    } else if policy.learn {
+                        let what = format!("{component} reaches every host, to learn which it needs");
+                        let advice = format!("deploy what `marram-core sandbox learn {component}` prints");
+                        all.push(Finding::new(Severity::Warning, what, advice));
+                    }
+                }
+                Ok(Reach::Nothing) | Err(_) => {}
+            }
+        }
+        if !open.is_empty() {
+            let what = format!("components with the whole network: {}", open.join(", "));
+            let advice = "declare their hosts in `marram.sandbox.egress`, or set that of the nucleus to `declared`";
+            all.push(Finding::new(Severity::Note, what, advice));
+        }
+    }
+
     fn profiles(&self, all: &mut Vec<Finding>) {
+        let mut reaches = self.nucleus.reaches();
         for (component, profile) in self.nucleus.profiles() {
-            match profile {
+            let unreachable = reaches.remove(&component).and_then(Result::err);
+            match unreachable.map_or(profile, Err) {
                 Ok(Profile::Off) => {
                     let what = format!("{component} runs without a sandbox");
                     let advice = "set its `marram.sandbox.profile`, or `marram.sandbox.floor` of the core";

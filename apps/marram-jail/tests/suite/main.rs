@@ -2,4 +2,5 @@
 
 mod abuse;
 mod host;
+mod network;
 mod processes;

@@ -1,9 +1,9 @@
-//! `marram-core status|logs|config|why|doctor`: what our own operations tell (`marram#...`).
+//! `marram-core status|logs|config|why|doctor|sandbox`: what our own operations tell (`marram#...`).
 
 use std::path::Path;
 
 use clap::Subcommand;
-use marram_obs::outln;
+use marram_obs::{errln, outln};
 use serde_json::{Value, json};
 
 use crate::client::{CliError, Client};
@@ -31,6 +31,9 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Sandboxes of components.
+    #[command(subcommand)]
+    Sandbox(SandboxVerb),
     /// What is wrong and what to do about it; exit code 1 when there is an error.
     Doctor {
         /// As JSON.
@@ -51,6 +54,19 @@ pub(crate) enum ConfigVerb {
     },
 }
 
+#[derive(Subcommand)]
+pub(crate) enum SandboxVerb {
+    /// What a component used of its network and what it was refused since the core started; on standard output the `merge` of a
+    /// deployment that would allow it. Nothing is changed.
+    Learn {
+        /// Name of the component.
+        component: String,
+        /// Everything that was seen, as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 pub(crate) fn run(root: &Path, verb: Verb) -> Result<(), CliError> {
     if let Verb::Logs(verb) = verb {
         return log::run(root, verb);
@@ -62,7 +78,38 @@ pub(crate) fn run(root: &Path, verb: Verb) -> Result<(), CliError> {
         Verb::Config(ConfigVerb::Explain { path, json }) => explain(&mut client, &path, json),
         Verb::Why { deployment, json } => why(&mut client, deployment, json),
         Verb::Doctor { json } => doctor(&mut client, json),
+        Verb::Sandbox(SandboxVerb::Learn { component, json }) => learn(&mut client, &component, json),
     }
+}
+
+fn learn(client: &mut Client, component: &str, json: bool) -> Result<(), CliError> {
+    let learned = client.call("marram#LearnSandbox", &json!({"componentName": component}))?;
+    if json {
+        outln!("{learned}");
+        return Ok(());
+    }
+    match text(&learned["network"]) {
+        "open" => {
+            let what = "has the whole network, nothing is counted: deploy it with {\"marram\": {\"sandbox\": {\"egress\": \"learn\"}}}";
+            return Err(CliError::Failed(format!("{component} {what} first")));
+        }
+        "none" => return Err(CliError::Failed(format!("{component} has no network"))),
+        _ => {}
+    }
+    for seen in learned["seen"].as_array().into_iter().flatten() {
+        let port = seen["port"].as_u64().map(|port| format!(":{port}")).unwrap_or_default();
+        let reason = seen["reason"].as_str().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let (made, refused, failed) = (&seen["connections"], &seen["refused"], &seen["failed"]);
+        errln!(
+            "{}{port}: {made} connections, {refused} refused{reason}, {failed} without an answer",
+            text(&seen["host"])
+        );
+    }
+    for name in learned["namesWithoutPort"].as_array().into_iter().flatten() {
+        errln!("{}: asked for by name; the port is not known, `\"egress\": \"learn\"` tells it", text(name));
+    }
+    outln!("{:#}", learned["merge"]);
+    Ok(())
 }
 
 fn text(value: &Value) -> &str {

@@ -72,7 +72,7 @@ pub fn is_cli_name(program: &Path) -> bool {
 }
 
 /// The verbs of `marram-core` that [`run_core`] takes.
-pub const CORE_VERBS: &[&str] = &["status", "logs", "config", "why", "doctor"];
+pub const CORE_VERBS: &[&str] = &["status", "logs", "config", "why", "doctor", "sandbox"];
 
 /// [`CORE_VERBS`] as a help text lists them.
 pub fn core_commands() -> Vec<clap::Command> {
@@ -108,7 +108,7 @@ pub fn fuzz_arguments(text: &str) {
     }
 }
 
-/// `marram-core status|logs|config|why|doctor`, the program's own path first; answers the exit code.
+/// `marram-core status|logs|config|why|doctor|sandbox`, the program's own path first; answers the exit code.
 pub fn run_core(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().map(long_flag).collect();
     let program = arguments.first().map(PathBuf::from).unwrap_or_default();

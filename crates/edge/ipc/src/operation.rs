@@ -170,6 +170,7 @@ operations! {
     ExplainConfiguration "marram#" operator::explain_configuration;
     WhyDeployment "marram#" operator::why;
     Diagnose "marram#" operator::diagnose;
+    LearnSandbox "marram#" operator::learn_sandbox;
 }
 
 impl Operation {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use marram_edge_ports::{
     Caller, CallerKind, Checks, ClientDevices, CloudMessages, Components, Configuration, DebugPasswords, Deployments,
-    Identities, LocalShadows, Metrics, Peer, PortError, Secrets,
+    Identities, LocalShadows, Metrics, Peer, PortError, Sandboxes, Secrets,
 };
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -39,6 +39,8 @@ pub struct Ports {
     pub metrics: Option<Arc<dyn Metrics>>,
     pub debug_passwords: Option<Arc<dyn DebugPasswords>>,
     pub checks: Option<Arc<dyn Checks>>,
+    /// What sandboxes learned.
+    pub sandboxes: Option<Arc<dyn Sandboxes>>,
 }
 
 impl Ports {
@@ -56,6 +58,7 @@ impl Ports {
             metrics: None,
             debug_passwords: None,
             checks: None,
+            sandboxes: None,
         }
     }
 }

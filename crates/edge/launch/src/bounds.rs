@@ -73,6 +73,15 @@ pub enum Mounting {
     Namespace,
 }
 
+/// The network of a process whose connections the core takes where they may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// A namespace of its own, in which it listens at these ports for the core.
+    New(Vec<u16>),
+    /// The namespace of an earlier process of the component.
+    Join,
+}
+
 /// What a process gives up before it becomes the component.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bounds {
@@ -100,6 +109,9 @@ pub struct Bounds {
     pub syscalls: Option<Syscalls>,
     /// No socket but local ones; takes effect with `syscalls`.
     pub no_network: bool,
+    /// A network apart from the host's. Standard input is then a socket to the core ([`crate::Handover`]), and `mounting` says
+    /// with which rights.
+    pub network: Option<Network>,
 }
 
 /// Why arguments were refused.
@@ -175,6 +187,14 @@ impl Bounds {
             Some(Syscalls::Strict) => add("--syscalls", OsStr::new("strict")),
             None => {}
         }
+        match &self.network {
+            Some(Network::New(ports)) => {
+                let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+                add("--network", OsStr::new(&format!("new:{}", ports.join(","))));
+            }
+            Some(Network::Join) => add("--network", OsStr::new("join")),
+            None => {}
+        }
         for (flag, set) in [
             ("--no-new-privileges", self.no_new_privileges),
             ("--drop-capabilities", self.drop_capabilities),
@@ -235,6 +255,10 @@ impl Bounds {
                         _ => return Err(value("--mounting", MOUNTING)),
                     });
                 }
+                Some("--network") => {
+                    let text = next("--network", NETWORK)?;
+                    bounds.network = Some(read_network(&text).ok_or(value("--network", NETWORK))?);
+                }
                 Some("--landlock") => {
                     let abi = next("--landlock", ABI)?.to_str().and_then(|text| text.parse().ok());
                     bounds.files.get_or_insert_default().abi = abi.ok_or(value("--landlock", ABI))?;
@@ -274,6 +298,7 @@ const PID: &str = "a process id";
 const PRIVATE: &str = "a folder, then --over and another";
 const MOUNTING: &str = "privileged or namespace";
 const ABI: &str = "the ABI of Landlock, first of the file options";
+const NETWORK: &str = "new:port,port,... or join";
 const SYSCALLS: &str = "standard or strict";
 
 fn value(option: &'static str, expected: &'static str) -> BoundsError {
@@ -291,6 +316,15 @@ fn read_identity(text: &OsStr) -> Option<Identity> {
     let (uid, gid, groups) = (parts.next()?, parts.next()?, parts.next()?);
     let groups = groups.split(',').filter(|group| !group.is_empty()).map(|group| group.parse().ok());
     Some(Identity { uid: uid.parse().ok()?, gid: gid.parse().ok()?, groups: groups.collect::<Option<_>>()? })
+}
+
+fn read_network(text: &OsStr) -> Option<Network> {
+    let text = text.to_str()?;
+    if text == "join" {
+        return Some(Network::Join);
+    }
+    let ports = text.strip_prefix("new:")?.split(',').filter(|port| !port.is_empty());
+    Some(Network::New(ports.map(|port| port.parse().ok().filter(|port| *port > 0)).collect::<Option<_>>()?))
 }
 
 #[cfg(test)]
@@ -322,8 +356,11 @@ mod tests {
             }),
             syscalls: Some(Syscalls::Strict),
             no_network: true,
+            network: Some(Network::New(vec![443, 8883])),
         };
-        for bounds in [bounds, Bounds::default()] {
+        let nothing = Bounds { network: Some(Network::New(Vec::new())), ..Bounds::default() };
+        let joined = Bounds { network: Some(Network::Join), ..Bounds::default() };
+        for bounds in [bounds, nothing, joined, Bounds::default()] {
             let mut arguments = bounds.to_arguments();
             let command: Vec<OsString> = ["sh", "-c", "--identity 0:0:"].map(OsString::from).to_vec();
             arguments.extend(command.iter().cloned());
@@ -347,6 +384,9 @@ mod tests {
             &["--private", "/a", "/tmp", "--", "sh"],
             &["--mounting", "maybe", "--", "sh"],
             &["--syscalls", "some", "--", "sh"],
+            &["--network", "new", "--", "sh"],
+            &["--network", "new:0", "--", "sh"],
+            &["--network", "new:443,x", "--", "sh"],
             &["--cgroup"],
             &["sh"],
             &[],

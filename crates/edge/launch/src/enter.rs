@@ -8,7 +8,7 @@ use rustix::process::{
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::bounds::{Bounds, Limit};
-use crate::{files, mounts, privileges, syscalls};
+use crate::{files, mounts, network, privileges, syscalls};
 
 /// Which bound could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,9 @@ pub enum EnterError {
     /// The filter of system calls was refused.
     #[error("cannot restrict system calls: {0}")]
     Syscalls(String),
+    /// The network cannot be set up.
+    #[error("cannot set up a network apart from the host's: {0}")]
+    Network(String),
     /// The core died while the component was being started.
     #[error("the core is gone")]
     Orphan,
@@ -65,8 +68,13 @@ pub(crate) fn enter(bounds: &Bounds) -> Result<(), EnterError> {
         let current = Some(maximum.map_or(files, |maximum| files.min(maximum)));
         setrlimit(Resource::Nofile, Rlimit { current, maximum }).map_err(call("lower a resource limit"))?;
     }
-    if let Some(mounting) = bounds.mounting {
-        mounts::enter(mounting)?;
+    match (&bounds.network, bounds.mounting) {
+        (Some(network), Some(mounting)) => network::enter(network, mounting)?,
+        (Some(_), None) => return Err(EnterError::Network("it comes with mounts of its own".to_owned())),
+        (None, Some(mounting)) => mounts::enter(mounting, false)?,
+        (None, None) => {}
+    }
+    if bounds.mounting.is_some() {
         mounts::cover(&bounds.mounts)?;
     }
     if bounds.drop_capabilities {

@@ -8,7 +8,7 @@ use rustix::process::geteuid;
 use rustix::thread::set_no_new_privs;
 
 use crate::bounds::{Mounting, Syscalls};
-use crate::{mounts, syscalls};
+use crate::{mounts, network, syscalls};
 
 /// What the host offers to sandboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,11 +53,19 @@ impl Offer {
 /// Tries every layer on the calling process, which is of no other use afterwards.
 pub(crate) fn probe() -> Offer {
     let wished = if geteuid().is_root() { Mounting::Privileged } else { Mounting::Namespace };
-    let mounts = mounts::enter(wished).is_ok() && mount_bind("/usr", "/usr").is_ok();
+    let mounts = mounts::enter(wished, false).is_ok() && mount_bind("/usr", "/usr").is_ok();
     let barred = set_no_new_privs(true).is_ok();
     let landlock = if barred { landlock_abi() } else { 0 };
     let syscalls = barred && syscalls::restrict(Syscalls::Standard, false).is_ok();
     Offer { landlock, syscalls, mounting: mounts.then_some(wished) }
+}
+
+/// Tries to make a network apart from the host's; says why that fails.
+pub(crate) fn probe_network() -> Result<(), String> {
+    let mounting = if geteuid().is_root() { Mounting::Privileged } else { Mounting::Namespace };
+    mounts::enter(mounting, true).map_err(|error| error.to_string())?;
+    network::raise().map_err(|error| error.to_string())?;
+    network::listen(&[443]).map(drop).map_err(|error| error.to_string())
 }
 
 fn landlock_abi() -> u8 {

@@ -8,10 +8,11 @@ use std::time::Duration;
 use marram_configuration::{Behavior, ConfigurationUpdate, Mode, Origin, Tree, UpdateError, Write};
 use marram_edge_ports::{
     ApplyMode, BootstrapOutcome, Caller, ChangedPath, ComponentDetails, ComponentState as State, Components,
-    Configuration, Identities, Later, LeafOrigin, Nucleus, Peer, PortError, Provenance, ReportedState, StateChange,
+    Configuration, Identities, Later, LeafOrigin, Nucleus, Peer, PortError, Provenance, ReportedState, Sandboxes,
+    StateChange,
 };
-use marram_supervisor::{OwnUsers, Profile, Supervisor, Users};
-use serde_json::Value;
+use marram_supervisor::{Local, OwnUsers, Profile, Supervisor, Users};
+use serde_json::{Value, json};
 use smol_str::SmolStr;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use crate::configuration::{ConfigurationError, ConfigurationStore};
 use crate::engine::{Command, Engine};
 use crate::reaction::at;
+use crate::settings::sandbox::Reach;
 use crate::settings::{self, sandbox};
 use crate::shared::{self, CHANGES_PENDING, Shared, Shown, is_builtin, wall_ms};
 
@@ -88,6 +90,11 @@ impl NucleusHandle {
         *self.shared.credentials.write().unwrap_or_else(PoisonError::into_inner) = uri;
     }
 
+    /// A service of the core that sandboxed components find at their own loopback; only those that were promised it.
+    pub fn serve_inside(&self, local: Local) {
+        self.shared.supervisor.serve_inside(local);
+    }
+
     /// Tells whenever the set of components may be another, or one of them.
     pub fn sets(&self) -> watch::Receiver<()> {
         self.shared.sets.subscribe()
@@ -119,6 +126,13 @@ impl NucleusHandle {
         let tree = self.shared.store.tree();
         let services = self.shared.components();
         services.into_iter().map(|(name, service)| (name, sandbox::profile(&tree, &service))).collect()
+    }
+
+    /// What each component may connect to. `Err` tells why it cannot start.
+    pub fn reaches(&self) -> BTreeMap<SmolStr, Result<Reach, String>> {
+        let tree = self.shared.store.tree();
+        let services = self.shared.components();
+        services.into_iter().map(|(name, service)| (name, sandbox::reach(&tree, &service))).collect()
     }
 
     /// Whether a component is refused when the host lacks a layer of its sandbox.
@@ -320,6 +334,35 @@ impl Identities for NucleusHandle {
 
     fn revocations(&self) -> Option<watch::Receiver<()>> {
         Some(self.shared.tokens.revocations())
+    }
+}
+
+impl Sandboxes for NucleusHandle {
+    fn learned(&self, component: &str) -> Result<Value, PortError> {
+        let reach = self.reaches().remove(component).ok_or_else(|| PortError::no_component(component))?;
+        let reach = reach.map_err(PortError::service)?;
+        let policy = match &reach {
+            Reach::Held(policy) => policy,
+            Reach::Open => return Ok(json!({"componentName": component, "network": "open"})),
+            Reach::Nothing => return Ok(json!({"componentName": component, "network": "none"})),
+        };
+        let ledger = self.shared.supervisor.ledger(component);
+        let entries = ledger.as_ref().map(|ledger| ledger.entries()).unwrap_or_default();
+        let seen = entries.into_iter().map(|(host, port, entry)| {
+            let port = (port > 0).then_some(port);
+            json!({"host": host, "port": port, "connections": entry.allowed, "refused": entry.refused,
+                   "failed": entry.failed, "tls": entry.tls, "reason": entry.reason})
+        });
+        let proposal = ledger.map(|ledger| ledger.proposal(policy));
+        let (rules, portless) =
+            proposal.unwrap_or_else(|| (policy.to_value().as_array().cloned().unwrap_or_default(), Vec::new()));
+        Ok(json!({
+            "componentName": component,
+            "network": if policy.learn { "learn" } else { "declared" },
+            "seen": seen.collect::<Vec<_>>(),
+            "merge": {"marram": {"sandbox": {"egress": rules}}},
+            "namesWithoutPort": portless,
+        }))
     }
 }
 

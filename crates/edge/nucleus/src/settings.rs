@@ -201,6 +201,12 @@ fn complete_path(path: &str) -> String {
     parts.join(":")
 }
 
+/// The port of a URL on the loopback.
+pub(crate) fn port_of(uri: &str) -> Option<u16> {
+    let authority = uri.split_once("://")?.1.split('/').next()?;
+    authority.rsplit_once(':')?.1.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use marram_configuration::{Origin, Write};

@@ -1,4 +1,8 @@
-//! What the parts of a core find wrong with themselves, for `marram-core doctor`.
+//! What the parts of a core find wrong with themselves, for `marram-core doctor`, and what sandboxes learned.
+
+use serde_json::Value;
+
+use crate::PortError;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,4 +48,13 @@ impl Finding {
 pub trait Checks: Send + Sync {
     /// Everything that is found now.
     fn findings(&self) -> Vec<Finding>;
+}
+
+/// What components did within their sandboxes, and what they would need (SEC-139).
+pub trait Sandboxes: Send + Sync {
+    /// What the component used of its network, what it was refused, and the declaration that would have allowed it.
+    ///
+    /// # Errors
+    /// There is no such component, or its sandbox cannot be made.
+    fn learned(&self, component: &str) -> Result<Value, PortError>;
 }

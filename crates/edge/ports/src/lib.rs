@@ -12,7 +12,7 @@ mod field;
 mod local;
 mod nucleus;
 
-pub use checks::{Checks, Finding, Severity};
+pub use checks::{Checks, Finding, Sandboxes, Severity};
 pub use cloud::{
     ArtifactPlace, AwsCredentials, Candidate, CloudMessage, CloudMessages, CloudPublish, CloudShadows,
     CloudSubscription, Credentials, CredentialsError, DataPlane, DataPlaneError, Resolved,

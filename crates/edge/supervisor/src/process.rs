@@ -1,5 +1,6 @@
 //! One lifecycle step as a process: how it is asked for, how it ended.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStdin};
+use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::cgroup::ResourceLimits;
@@ -78,6 +79,9 @@ pub enum StartError {
     /// The component cannot be held as it should.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The way into the component's network cannot be made.
+    #[error("the component's network: {0}")]
+    Network(std::io::Error),
     /// The launcher cannot be started.
     #[error("launcher: {0}")]
     Spawn(std::io::Error),
@@ -92,7 +96,7 @@ pub struct StepProcess {
     pub(crate) pid: u32,
     pub(crate) oom_kills: u64,
     /// Held open as long as the process lives (CR 2.8).
-    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) stdin: Option<OwnedFd>,
     pub(crate) output: [tokio::task::JoinHandle<()>; 2],
 }
 

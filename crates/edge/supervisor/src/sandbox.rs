@@ -6,6 +6,7 @@
 //!
 //! Not here: where profiles are configured (`marram-nucleus`); how a layer works (`marram-launch`).
 
+mod names;
 mod paths;
 
 use std::fs::{self, DirBuilder};
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use marram_launch::{Bounds, Files, Identity, Limit, Offer, Syscalls};
 
+use crate::networks::Egress;
 use crate::process::StepLaunch;
 
 /// How strictly a component is held.
@@ -53,6 +55,8 @@ pub struct Sandbox {
     pub profile: Profile,
     /// Whether sockets beyond local ones work; none leaves it to the profile.
     pub network: Option<bool>,
+    /// A network of its own, from which the core takes its connections where they may go; none leaves that to `network`.
+    pub egress: Option<Egress>,
     /// Declared paths to read and execute.
     pub read: Vec<PathBuf>,
     /// Declared paths to read and write.
@@ -85,6 +89,9 @@ pub enum SandboxError {
     /// A declared path is not absolute.
     #[error("the sandbox cannot open {0}: the path is not absolute")]
     Relative(PathBuf),
+    /// What it may reach is declared, and cannot be enforced.
+    #[error("this host cannot hold the component to its marram.sandbox.egress: {0}")]
+    Network(String),
     /// A private folder cannot be made.
     #[error("private folder {dir}: {reason}")]
     Private {
@@ -110,11 +117,13 @@ pub fn lacking(offer: Offer) -> Vec<&'static str> {
     all
 }
 
-/// Adds the layers of `launch.sandbox` to `bounds`; answers variables that replace those of the launch.
+/// Adds the layers of `launch.sandbox` to `bounds`; answers variables that replace those of the launch. `network`: how the
+/// process enters the network of the component.
 pub(crate) fn apply(
     launch: &StepLaunch,
     offer: Offer,
     core_uid: u32,
+    network: Option<marram_launch::Network>,
     bounds: &mut Bounds,
 ) -> Result<Vec<(&'static str, PathBuf)>, SandboxError> {
     let Some(sandbox) = launch.sandbox.as_ref().filter(|sandbox| sandbox.profile != Profile::Off) else {
@@ -127,7 +136,17 @@ pub(crate) fn apply(
     paths::check_declared(sandbox)?;
     let private = Private::make(&sandbox.private, launch)?;
     let mut variables = Vec::new();
-    let places = private.places(&sandbox.protected, &launch.work_dir);
+    let mut places = private.places(&sandbox.protected, &launch.work_dir);
+    if let (Some(egress), Some(_)) = (&sandbox.egress, &network) {
+        let Some(_) = offer.mounting else {
+            return Err(SandboxError::Network("there are no mount namespaces".to_owned()));
+        };
+        let dir = sandbox.private.join("net");
+        let names = names::cover(&dir, &egress.policy, sandbox, launch);
+        places.extend(names.map_err(|error| SandboxError::Private { dir, reason: error.to_string() })?);
+        bounds.mounting = offer.mounting;
+    }
+    bounds.network = network;
     if offer.mounting.is_some() && !places.is_empty() {
         bounds.mounting = offer.mounting;
         bounds.mounts = places;
@@ -142,7 +161,7 @@ pub(crate) fn apply(
     {
         variables.push(("HOME", launch.work_dir.clone()));
     }
-    let network = sandbox.network.unwrap_or(sandbox.profile == Profile::Standard);
+    let network = sandbox.egress.is_some() || sandbox.network.unwrap_or(sandbox.profile == Profile::Standard);
     let uid = bounds.identity.as_ref().map_or(core_uid, |identity| identity.uid);
     if offer.landlock > 0 {
         let mut files = Files { abi: offer.landlock, own_sockets: true, ..Files::default() };

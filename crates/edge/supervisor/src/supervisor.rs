@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use marram_egress::{Ledger, Local};
 use marram_launch::{Bounds, Limit, Offer};
 use rustix::process::Signal;
 use smol_str::SmolStr;
@@ -17,8 +18,9 @@ use tokio::process::Command;
 use crate::cgroup::{Cgroups, Group, Held, ResourceLimits};
 use crate::children::{Sessions, signal, sweep_recorded};
 use crate::log::{ComponentLog, Level, Logs};
+use crate::networks::Networks;
 use crate::process::{StartError, StepLaunch, StepProcess, copy_output};
-use crate::sandbox;
+use crate::sandbox::{self, SandboxError};
 
 /// Between SIGTERM and SIGKILL, and again until the core gives up waiting (CR 2.8).
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -41,19 +43,35 @@ pub struct Launcher {
 impl Launcher {
     /// Asks the launcher what this host offers. One that cannot answer offers nothing, and says so when it is used.
     fn probe(&self) -> Offer {
-        let output = std::process::Command::new(&self.program)
-            .args(&self.arguments)
-            .arg(marram_launch::PROBE)
-            .env_clear()
-            .stdin(Stdio::null())
-            .output();
-        match output {
-            Ok(output) => Offer::parse(&String::from_utf8_lossy(&output.stdout)).unwrap_or_default(),
+        match self.ask(marram_launch::PROBE) {
+            Ok(answer) => Offer::parse(&answer).unwrap_or_default(),
             Err(error) => {
                 tracing::error!(program = %self.program.display(), %error, "the launcher cannot be started");
                 Offer::default()
             }
         }
+    }
+
+    /// Why this host has no networks for components.
+    pub(crate) fn probe_network(&self) -> Option<String> {
+        let obstacle = match self.ask(marram_launch::PROBE_NETWORK) {
+            Ok(answer) => answer.trim().to_owned(),
+            Err(error) => format!("the launcher cannot be started: {error}"),
+        };
+        Some(obstacle).filter(|obstacle| !obstacle.is_empty())
+    }
+
+    fn ask(&self, question: &str) -> io::Result<String> {
+        let output = std::process::Command::new(&self.program)
+            .args(&self.arguments)
+            .arg(question)
+            .env_clear()
+            .stdin(Stdio::null())
+            .output()?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 
@@ -81,6 +99,7 @@ struct Inner {
     sessions: Sessions,
     /// Asked for when it is first needed: a process takes longer than the rest of a core's start.
     offer: OnceLock<Offer>,
+    networks: Arc<Networks>,
 }
 
 impl Supervisor {
@@ -115,7 +134,16 @@ impl Supervisor {
     ) -> Result<Self, SupervisorError> {
         let sessions = Sessions::open(record.to_owned(), cgroups.iter().flat_map(Cgroups::bases))
             .map_err(|source| SupervisorError { file: record.to_owned(), source })?;
-        Ok(Self { inner: Arc::new(Inner { launcher, logs, cgroups, sessions, offer: OnceLock::new() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                launcher,
+                logs,
+                cgroups,
+                sessions,
+                offer: OnceLock::new(),
+                networks: Arc::default(),
+            }),
+        })
     }
 
     /// What the host offers to sandboxes. The first caller waits for a short process, and what is missing is logged then.
@@ -128,6 +156,22 @@ impl Supervisor {
             }
             offer
         })
+    }
+
+    /// Why components that declare where they connect cannot be held to it, and do not start; none: they can. The first caller waits
+    /// for a short process.
+    pub fn network_obstacle(&self) -> Option<&str> {
+        self.inner.networks.obstacle(&self.inner.launcher)
+    }
+
+    /// A service of the core that components with networks of their own find at their loopback, when they are promised it.
+    pub fn serve_inside(&self, local: Local) {
+        self.inner.networks.serve(local);
+    }
+
+    /// What a component used of its network, if it has one of its own.
+    pub fn ledger(&self, component: &str) -> Option<Arc<Ledger>> {
+        self.inner.networks.ledger(component)
     }
 
     /// Whether limits on memory, and on processes, are held by cgroups.
@@ -179,9 +223,24 @@ impl Supervisor {
         if let Some(kb) = launch.limits.memory_kb.filter(|_| !held.memory) {
             bounds.limits.push((Limit::Data, kb.saturating_mul(1024)));
         }
-        let replaced = sandbox::apply(&launch, self.offer(), own, &mut bounds)?;
+        let egress = launch.sandbox.as_ref().and_then(|sandbox| sandbox.egress.as_ref());
+        let entry = match egress {
+            None => None,
+            Some(egress) => {
+                if let Some(obstacle) = self.network_obstacle() {
+                    return Err(SandboxError::Network(obstacle.to_owned()).into());
+                }
+                Some(self.inner.networks.entry(&launch.component, egress).map_err(StartError::Network)?)
+            }
+        };
+        let network = entry.as_ref().map(|(_, entry)| entry.network.clone());
+        let replaced = sandbox::apply(&launch, self.offer(), own, network, &mut bounds)?;
         let environment = launch.environment.iter().filter(|(name, _)| replaced.iter().all(|(other, _)| other != name));
         let launcher = &self.inner.launcher;
+        let (stdin, entry) = match entry {
+            Some((stdin, entry)) => (stdin, Some(entry)),
+            None => (Stdio::piped(), None),
+        };
         let mut child = Command::new(&launcher.program)
             .args(&launcher.arguments)
             .args(bounds.to_arguments())
@@ -190,7 +249,7 @@ impl Supervisor {
             .envs(environment.map(|(name, value)| (name, value)))
             .envs(replaced.iter().map(|(name, value)| (name, value)))
             .current_dir(&launch.work_dir)
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -204,11 +263,17 @@ impl Supervisor {
             copy(stdout, &log, Level::Info, "stdout", script.clone()),
             copy(stderr, &log, Level::Warn, "stderr", script),
         ];
+        let stdin = match (entry, egress) {
+            (Some(entry), Some(egress)) => {
+                Some(self.inner.networks.await_sockets(&launch.component, egress, entry, &self.inner.logs))
+            }
+            _ => child.stdin.take().and_then(|stdin| stdin.into_owned_fd().ok()),
+        };
         Ok(StepProcess {
             supervisor: self.clone(),
             pid,
             oom_kills: group.map_or(0, |(group, _)| group.oom_kills()),
-            stdin: child.stdin.take(),
+            stdin,
             child,
             output,
             launch: Arc::new(launch),
@@ -240,6 +305,7 @@ impl Supervisor {
             }
         }
         self.inner.sessions.remove(component);
+        self.inner.networks.close(component);
         if let Some(group) = group {
             group.remove();
         }
@@ -285,6 +351,7 @@ impl Supervisor {
     /// Removes what is left of a component that was removed.
     pub fn forget(&self, component: &str) {
         self.inner.sessions.remove(component);
+        self.inner.networks.forget(component);
         self.inner.logs.forget(component);
         if let Some(group) = self.group(component) {
             group.remove();

@@ -6,5 +6,5 @@
 mod server;
 mod upstream;
 
-pub use server::{Permission, Server};
+pub use server::{Inside, Permission, Server};
 pub use upstream::{Believed, SessionPolicies, Upstream, UpstreamSettings};

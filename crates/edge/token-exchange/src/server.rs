@@ -9,7 +9,8 @@ use bytes::Bytes;
 use marram_edge_ports::{Caller, Credentials, CredentialsError, Identities};
 use marram_http::{Handler, Head, HeaderValue, Method, Refusal, Response, ServerLimits, StatusCode, header, serve};
 use serde_json::json;
-use tokio::net::TcpListener;
+use smol_str::SmolStr;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -26,10 +27,31 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub type Permission = Arc<dyn Fn(&Caller) -> bool + Send + Sync>;
 
 /// The running endpoint; dropping it closes it.
-#[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     task: JoinHandle<()>,
+    inside: Inside,
+}
+
+/// The endpoint in the network of a sandboxed component; a cheap clone.
+#[derive(Clone)]
+pub struct Inside {
+    endpoint: Endpoint,
+    slots: Arc<Semaphore>,
+}
+
+impl Inside {
+    /// Serves a connection that `component` made: only its own token is good here (SEC-134).
+    pub async fn serve(&self, component: SmolStr, socket: TcpStream) {
+        let Ok(slot) = self.slots.acquire().await else { return };
+        let endpoint = Endpoint { only: Some(component), ..self.endpoint.clone() };
+        serve(socket, Arc::new(endpoint), &limits(), std::future::pending()).await;
+        drop(slot);
+    }
+}
+
+fn limits() -> ServerLimits {
+    ServerLimits { header_timeout: Duration::from_secs(5), ..ServerLimits::default() }
 }
 
 impl Server {
@@ -45,7 +67,9 @@ impl Server {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        let handler = Arc::new(Endpoint { identities, permission, credentials });
+        let endpoint = Endpoint { identities, permission, credentials, only: None };
+        let inside = Inside { endpoint: endpoint.clone(), slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+        let handler = Arc::new(endpoint);
         let task = tokio::spawn(async move {
             let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
             loop {
@@ -54,9 +78,7 @@ impl Server {
                     Ok((socket, _)) => {
                         let handler = Arc::clone(&handler);
                         tokio::spawn(async move {
-                            let limits =
-                                ServerLimits { header_timeout: Duration::from_secs(5), ..ServerLimits::default() };
-                            serve(socket, handler, &limits, std::future::pending()).await;
+                            serve(socket, handler, &limits(), std::future::pending()).await;
                             drop(slot);
                         });
                     }
@@ -67,12 +89,17 @@ impl Server {
                 }
             }
         });
-        Ok(Server { address, task })
+        Ok(Server { address, task, inside })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The endpoint for the networks of sandboxed components.
+    pub fn inside(&self) -> Inside {
+        self.inside.clone()
     }
 
     /// `AWS_CONTAINER_CREDENTIALS_FULL_URI`; SDKs insist on the word `localhost`.
@@ -87,10 +114,13 @@ impl Drop for Server {
     }
 }
 
+#[derive(Clone)]
 struct Endpoint {
     identities: Arc<dyn Identities>,
     permission: Permission,
     credentials: Arc<dyn Credentials>,
+    /// The one component whose network this is.
+    only: Option<SmolStr>,
 }
 
 impl Handler for Endpoint {
@@ -106,7 +136,9 @@ impl Handler for Endpoint {
             return answer(StatusCode::BAD_REQUEST, Bytes::new());
         }
         let token = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let Some(caller) = self.identities.owner_of(token).filter(|caller| (self.permission)(caller)) else {
+        let is_here = |caller: &Caller| self.only.as_ref().is_none_or(|only| *only == caller.name);
+        let caller = self.identities.owner_of(token).filter(|caller| is_here(caller) && (self.permission)(caller));
+        let Some(caller) = caller else {
             tracing::warn!(target: "audit", decision = "deny", operation = "getCredentials", "credentials refused");
             return answer(StatusCode::FORBIDDEN, Bytes::new());
         };

@@ -97,6 +97,25 @@ async fn every_case_has_its_status() {
     }
 }
 
+/// SEC-134: in the network of a component only its own token is good.
+#[tokio::test]
+async fn inside_a_network_a_stolen_token_is_worth_nothing() {
+    let server = server(Ok(some())).await;
+    for (component, status) in [("a", 200), ("b", 403)] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let inside = server.inside();
+        tokio::spawn(async move { inside.serve(component.into(), listener.accept().await.unwrap().0).await });
+        let client = Client::new(Direct::default(), ClientLimits::default());
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("token-of-a"));
+        let url = format!("http://{address}{PATH}").parse().unwrap();
+        let request = ClientRequest { method: Method::GET, url, headers, body: Bytes::new() };
+        let response = client.send(request, Duration::from_secs(5)).await.unwrap();
+        assert_eq!(response.status.as_u16(), status, "{component}");
+    }
+}
+
 /// A credentials provider whose answers are told by the test.
 struct Provider {
     asked: AtomicUsize,

@@ -146,6 +146,18 @@ fn last_of_each(known: Vec<KnownDeployment>) -> impl Iterator<Item = DeploymentR
     last.into_values()
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Learn {
+    component_name: String,
+}
+
+pub(super) fn learn_sandbox(call: &mut Call<'_>) -> Handled {
+    let request: Learn = parse(call.payload)?;
+    let learned = call.port(&call.door.ports.sandboxes)?.learned(&request.component_name)?;
+    call.respond(&learned)
+}
+
 pub(super) fn diagnose(call: &mut Call<'_>) -> Handled {
     parse::<Map<String, Value>>(call.payload)?;
     let ports = &call.door.ports;

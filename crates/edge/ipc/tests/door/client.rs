@@ -48,6 +48,7 @@ impl Door {
             metrics: Some(core.clone()),
             debug_passwords: Some(core.clone()),
             checks: None,
+            sandboxes: None,
         };
         Self::serve(core, ports, options)
     }

@@ -102,6 +102,8 @@ pub(super) fn launch(
             }
         };
         admit(&mut user, shared.socket_group);
+        let is_entitled = shared.entitle(name, service);
+        let credentials_uri = shared.credentials_uri().filter(|_| is_entitled);
         let sandbox = sandbox::of_step(
             &tree,
             service,
@@ -111,6 +113,7 @@ pub(super) fn launch(
                 own_user: own,
                 root: &shared.root,
                 socket: &shared.ipc_socket,
+                credentials_port: credentials_uri.as_deref().and_then(settings::port_of),
             },
         )
         .map_err(|cause| Failure::not_valid(step, &cause))?;
@@ -120,8 +123,6 @@ pub(super) fn launch(
         {
             extra.push(("GREENGRASS_COMPONENT_VERSION".to_owned(), version.to_owned()));
         }
-        let is_entitled = shared.entitle(name, service);
-        let credentials_uri = shared.credentials_uri().filter(|_| is_entitled);
         let environment = settings::environment(
             &tree,
             service,

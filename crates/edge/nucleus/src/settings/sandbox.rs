@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | `profile` | both | `off`, `standard` or `strict`; the component's word wins, without one `standard` |
 //! | `network` | component | `false` takes the network from `standard`, `true` gives it to `strict` |
+//! | `egress` | both | of a component: a list of hosts and ports, nothing else is reached; or `learn`. Of the core: `declared` (what is not declared is closed, nobody learns), `learn` (who declares nothing learns), or a list that no declaration may go beyond |
 //! | `read`, `write`, `devices` | both | more paths; those of the core are open to all components |
 //! | `pids` | both | processes and threads; 0 is no limit |
 //! | `floor` | core | the weakest profile that a component may ask for; without one `off` |
@@ -12,9 +13,10 @@
 //! | `ownUsers` | core | `true`: also where a default user is configured; `false`: never |
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use marram_configuration::Tree;
-use marram_supervisor::{Profile, Sandbox};
+use marram_supervisor::{Egress, Policy, Profile, Sandbox};
 use serde_json::Value;
 
 use super::{setting, system};
@@ -31,6 +33,8 @@ pub(crate) struct Step<'a> {
     pub(crate) own_user: bool,
     pub(crate) root: &'a Path,
     pub(crate) socket: &'a Path,
+    /// The token exchange, where the component may use it.
+    pub(crate) credentials_port: Option<u16>,
 }
 
 fn wish<'a>(service: &'a Value, key: &str) -> Option<&'a Value> {
@@ -72,6 +76,67 @@ pub(crate) fn profile(tree: &Tree, service: &Value) -> Result<Profile, String> {
     Ok(profile)
 }
 
+/// What a component may connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Everything the host can.
+    Open,
+    /// Nothing but local sockets.
+    Nothing,
+    /// What is declared; it does not start where that cannot be enforced.
+    Held(Policy),
+}
+
+/// What the component may connect to. `Err` tells why it must not start.
+pub(crate) fn reach(tree: &Tree, service: &Value) -> Result<Reach, String> {
+    let profile = profile(tree, service)?;
+    let asked = wish(service, "egress");
+    let network = wish(service, "network").map(is_true);
+    if profile == Profile::Off {
+        return match asked {
+            Some(_) => Err(
+                "The component declares marram.sandbox.egress, and its sandbox profile is off: nothing would hold it \
+                            to that. Give it the profile standard or strict, or take the declaration away."
+                    .to_owned(),
+            ),
+            None => Ok(Reach::Open),
+        };
+    }
+    if asked.is_some() && network == Some(false) {
+        return Err(
+            "marram.sandbox.network is false and marram.sandbox.egress is given: take one of them away.".to_owned()
+        );
+    }
+    if asked.is_none() && !network.unwrap_or(profile == Profile::Standard) {
+        return Ok(Reach::Nothing);
+    }
+    let read = |value: &Value| Policy::parse(value).map_err(|error| error.to_string());
+    let own = core(tree, "egress");
+    let is_word = |word: &str| own.as_ref().and_then(Value::as_str).is_some_and(|own| own.eq_ignore_ascii_case(word));
+    let ceiling = match &own {
+        None => return asked.map_or(Ok(Reach::Open), |asked| Ok(Reach::Held(read(asked)?))),
+        Some(_) if is_word("learn") => {
+            return Ok(Reach::Held(asked.map_or(Ok(Policy { learn: true, ..Policy::default() }), read)?));
+        }
+        Some(_) if is_word("declared") => None,
+        Some(list) => Some(read(list).map_err(|error| format!("Of the nucleus: {error}; or write \"declared\""))?),
+    };
+    let Some(asked) = asked else { return Ok(Reach::Held(Policy::default())) };
+    let policy = read(asked)?;
+    match ceiling {
+        Some(ceiling) => policy.within(&ceiling).map_err(|error| error.to_string())?,
+        None if policy.learn => {
+            return Err(
+                "marram.sandbox.egress is \"learn\", and this core opens its network to no component, not even to \
+                        learn: set marram.sandbox.egress of the nucleus to \"learn\" meanwhile."
+                    .to_owned(),
+            );
+        }
+        None => {}
+    }
+    Ok(Reach::Held(policy))
+}
+
 /// `policy: require`.
 pub(crate) fn is_required(tree: &Tree) -> bool {
     core(tree, "policy").is_some_and(|word| word.as_str().is_some_and(|word| word.eq_ignore_ascii_case("require")))
@@ -105,9 +170,19 @@ fn paths(value: Option<&Value>, key: &str) -> Result<Vec<PathBuf>, String> {
 /// The sandbox of a step; none where it runs as the original's would. `Err` tells why the step must not start.
 pub(crate) fn of_step(tree: &Tree, service: &Value, step: &Step<'_>) -> Result<Option<Sandbox>, String> {
     let profile = profile(tree, service)?;
-    if step.privileged || profile == Profile::Off {
+    if step.privileged {
         return Ok(None);
     }
+    let reach = reach(tree, service)?;
+    if profile == Profile::Off {
+        return Ok(None);
+    }
+    let egress = match reach {
+        Reach::Held(policy) => {
+            Some(Egress { policy: Arc::new(policy), services: step.credentials_port.into_iter().collect() })
+        }
+        Reach::Open | Reach::Nothing => None,
+    };
     let declared = |key: &str| -> Result<Vec<PathBuf>, String> {
         let mut all = paths(wish(service, key), key)?;
         all.extend(paths(core(tree, key).as_ref(), key)?);
@@ -127,6 +202,7 @@ pub(crate) fn of_step(tree: &Tree, service: &Value, step: &Step<'_>) -> Result<O
     Ok(Some(Sandbox {
         profile,
         network: wish(service, "network").map(is_true),
+        egress,
         read: declared("read")?,
         write: declared("write")?,
         devices: declared("devices")?,
@@ -184,6 +260,38 @@ mod tests {
         }
     }
 
+    /// SEC-131, SEC-132: what is declared holds within what the core allows; what cannot hold stops the start.
+    #[test]
+    fn the_network_is_what_is_declared() {
+        let held = |rules: Value| Some(Reach::Held(Policy::parse(&rules).unwrap()));
+        let of = |sandbox: Value| json!({"configuration": {"marram": {"sandbox": sandbox}}});
+        let one = json!([{"host": "a.plant", "port": 8883}]);
+        for (core, sandbox, expected) in [
+            (json!({}), json!({}), Some(Reach::Open)),
+            (json!({}), json!({"profile": "strict"}), Some(Reach::Nothing)),
+            (json!({}), json!({"network": false}), Some(Reach::Nothing)),
+            (json!({}), json!({"egress": one}), held(one.clone())),
+            (json!({}), json!({"profile": "strict", "egress": one}), held(one.clone())),
+            (json!({}), json!({"profile": "off", "egress": one}), None),
+            (json!({}), json!({"network": false, "egress": one}), None),
+            (json!({}), json!({"egress": "all"}), None),
+            (json!({}), json!({"egress": "learn"}), held(json!("learn"))),
+            (json!({"egress": "declared"}), json!({}), held(json!([]))),
+            (json!({"egress": "declared"}), json!({"profile": "strict"}), Some(Reach::Nothing)),
+            (json!({"egress": "declared"}), json!({"network": true}), held(json!([]))),
+            (json!({"egress": "declared"}), json!({"egress": one}), held(one.clone())),
+            (json!({"egress": "declared"}), json!({"egress": "learn"}), None),
+            (json!({"egress": "learn"}), json!({}), held(json!("learn"))),
+            (json!({"egress": "learn"}), json!({"egress": one}), held(one.clone())),
+            (json!({"egress": [{"host": "*.plant", "port": 8883}]}), json!({}), held(json!([]))),
+            (json!({"egress": [{"host": "*.plant", "port": 8883}]}), json!({"egress": one}), held(one.clone())),
+            (json!({"egress": [{"host": "*.plant", "port": 443}]}), json!({"egress": one}), None),
+            (json!({"egress": "some"}), json!({}), None),
+        ] {
+            assert_eq!(reach(&tree(core.clone()), &of(sandbox.clone())).ok(), expected, "{core} {sandbox}");
+        }
+    }
+
     /// Core-runtime 9.3: an own user unless one is named; a default user counts unless the core says otherwise.
     #[test]
     fn a_named_user_wins_over_an_own_one() {
@@ -209,6 +317,7 @@ mod tests {
             own_user: true,
             root: Path::new("/r"),
             socket: Path::new("/r/ipc.socket"),
+            credentials_port: Some(4711),
         };
         let service = json!({
             "dependencies": ["b:HARD", "../c:SOFT"],
@@ -232,6 +341,9 @@ mod tests {
         assert_eq!(pids(&tree, &service), Some(7));
         assert_eq!(pids(&tree, &json!({})), Some(PIDS));
         assert_eq!(of_step(&tree, &service, &step(true)).unwrap(), None);
+        let held = json!({"configuration": {"marram": {"sandbox": {"egress": [{"host": "a.b", "port": 1}]}}}});
+        let held = of_step(&tree, &held, &step(false)).unwrap().unwrap();
+        assert_eq!(held.egress.unwrap().services, [4711]);
         let broken = json!({"configuration": {"marram": {"sandbox": {"read": "/data"}}}});
         assert!(of_step(&tree, &broken, &step(false)).is_err());
     }

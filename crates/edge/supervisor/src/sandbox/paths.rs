@@ -118,8 +118,11 @@ pub(super) fn fill(files: &mut Files, launch: &StepLaunch, sandbox: &Sandbox, ui
         Profile::Strict => {
             ETC.iter().chain(&PROC).for_each(|path| read(Path::new(path)));
             read(Path::new("/proc/self"));
-            if sandbox.network == Some(true) {
+            if sandbox.network == Some(true) || sandbox.egress.is_some() {
                 NAMES.iter().for_each(|path| read(Path::new(path)));
+                if let Ok(file) = fs::canonicalize("/etc/resolv.conf") {
+                    read(&file);
+                }
             }
         }
         Profile::Standard | Profile::Off => {
