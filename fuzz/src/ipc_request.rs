@@ -44,6 +44,7 @@ pub fn run(data: &[u8]) {
                     metrics: Some(core.clone()),
                     debug_passwords: Some(core),
                     checks: None,
+                    sandboxes: None,
                 };
                 fuzz_request(ports, &Caller { name: caller.into(), kind }, name, payload).await;
                 // Tasks that wait for a subscriber see that it is gone.

@@ -11,7 +11,7 @@ use rustix::net::{Shutdown, shutdown, sockopt};
 use smol_str::{SmolStr, ToSmolStr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -68,10 +68,12 @@ pub struct Sockets {
     pub attempts: Option<OwnedFd>,
 }
 
-/// The network of a component; dropping it closes its doors.
+/// The network of a component; dropping it closes its doors and its connections.
 #[derive(Debug)]
 pub struct Network {
     tasks: Vec<JoinHandle<()>>,
+    /// Its end ends the connections.
+    _open: watch::Sender<()>,
 }
 
 struct Inner {
@@ -81,6 +83,7 @@ struct Inner {
     local: Vec<Local>,
     ledger: Arc<Ledger>,
     slots: Arc<Semaphore>,
+    open: watch::Receiver<()>,
 }
 
 impl Network {
@@ -95,6 +98,7 @@ impl Network {
         local: Vec<Local>,
         ledger: Arc<Ledger>,
     ) -> io::Result<Self> {
+        let (sender, open) = watch::channel(());
         let inner = Arc::new(Inner {
             component: component.clone(),
             book: Mutex::new(Book::of(&policy)),
@@ -102,8 +106,9 @@ impl Network {
             local,
             ledger,
             slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            open,
         });
-        let mut network = Self { tasks: Vec::with_capacity(sockets.listeners.len() + 3) };
+        let mut network = Self { tasks: Vec::with_capacity(sockets.listeners.len() + 3), _open: sender };
         for listener in sockets.listeners {
             let listener = listening(listener)?;
             network.tasks.push(tokio::spawn(accept(Arc::clone(&inner), listener, carry)));
@@ -148,8 +153,13 @@ where
         match listener.accept().await {
             Ok((stream, _)) => {
                 let served = serve(Arc::clone(&inner), stream);
+                let mut open = inner.open.clone();
                 tokio::spawn(async move {
-                    served.await;
+                    // The other end may say nothing for as long as it likes, also after the component is gone.
+                    tokio::select! {
+                        () = served => {}
+                        _ = open.changed() => {}
+                    }
                     drop(slot);
                 });
             }

@@ -36,10 +36,9 @@ pub(super) fn cover(
     }
     // Who looks into the host's services may speak with them.
     let opened = || sandbox.read.iter().chain(&sandbox.write).chain(&sandbox.devices);
-    let own = sandbox.protected.iter().chain([&launch.work_dir]);
-    let is_open = own.chain(opened()).any(|path| path == Path::new(RUN))
-        || sandbox.protected.iter().any(|own| own.starts_with(RUN));
-    let covers_run = Path::new(RUN).is_dir() && !is_open;
+    let mut own = sandbox.protected.iter().chain([&launch.work_dir]);
+    let is_needed = opened().any(|path| path == Path::new(RUN)) || own.any(|own| own.starts_with(RUN));
+    let covers_run = Path::new(RUN).is_dir() && !is_needed;
     if covers_run {
         for path in opened().chain([&sandbox.socket]) {
             let Ok(real) = fs::canonicalize(path) else { continue };
