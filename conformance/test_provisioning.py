@@ -56,7 +56,9 @@ def template(client, role, name):
 
 
 def claim_statements(template):
-    topics = [CREATE, FROM_CSR, f"$aws/provisioning-templates/{template}/provision/json"]
+    topics = [f"$aws/certificates/create/{encoding}" for encoding in ("json", "cbor")]
+    topics += [f"$aws/certificates/create-from-csr/{encoding}" for encoding in ("json", "cbor")]
+    topics += [f"$aws/provisioning-templates/{template}/provision/{encoding}" for encoding in ("json", "cbor")]
     return lambda arn: [
         {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"},
         {"Effect": "Allow", "Action": ["iot:Publish", "iot:Receive"], "Resource": [f"{arn}:topic/{topic}*" for topic in topics]},
@@ -142,6 +144,63 @@ def test_a_device_provisions_itself(client, marram, claim, template, tmp_path):
         "certificateId": made["certificateId"], "certificatePem": made["certificatePem"], "keyPair": {"PrivateKey": made["privateKey"]}})
     with own.connect() as connection:
         connection.subscribe(f"{thing}/#")
+
+
+def test_a_device_that_speaks_cbor(client, marram, claim, template, tmp_path):
+    """CP 5.10: the same in CBOR, refusals too: keys, signing request, provisioning."""
+    import subprocess
+
+    import cbor2
+
+    create, from_csr = "$aws/certificates/create/cbor", "$aws/certificates/create-from-csr/cbor"
+    provision = f"$aws/provisioning-templates/{template}/provision/cbor"
+    subprocess.run(["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "cbor.key",
+                    "-subj", "/CN=device", "-out", tmp_path / "cbor.csr"], check=True, capture_output=True)
+
+    with claim.connect("factory-cbor") as connection:
+
+        def answered(topic):
+            found, payload = connection.messages.get(timeout=WAIT_SECONDS)
+            assert found == topic, (found, payload)
+            return cbor2.loads(payload)
+
+        connection.subscribe(f"{create}/accepted", f"{create}/rejected", f"{provision}/accepted", f"{provision}/rejected")
+        for request in (b"", cbor2.dumps({})):
+            connection.publish(create, request)
+            made = answered(f"{create}/accepted")
+            assert set(made) == {"certificateId", "certificatePem", "privateKey", "certificateOwnershipToken"}
+        connection.publish(from_csr, cbor2.dumps({"certificateSigningRequest": (tmp_path / "cbor.csr").read_text()}))
+        signed = answered(f"{from_csr}/accepted")
+        assert set(signed) == {"certificateId", "certificatePem", "certificateOwnershipToken"}
+
+        ask = {"certificateOwnershipToken": made["certificateOwnershipToken"], "parameters": {"Serial": "c7"}}
+        deep = {"parameters": [[[[[[[[]]]]]]]]}
+        for wrong, code in [
+            (b"{}", "InvalidParameters"),
+            (cbor2.dumps([]), "InvalidParameters"),
+            (cbor2.dumps(ask) + b"\0", "InvalidParameters"),
+            (cbor2.dumps(ask)[:-1], "InvalidParameters"),
+            (cbor2.dumps(deep), "InvalidParameters"),
+            (cbor2.dumps({**ask, "parameters": {"Serial": b"bytes"}}), "InvalidParameters"),
+            (cbor2.dumps({**ask, "parameters": {7: "Serial"}}), "InvalidParameters"),
+            (cbor2.dumps({"certificateOwnershipToken": "nonsense"}), "InvalidCertificateOwnershipToken"),
+        ]:
+            connection.publish(provision, wrong)
+            rejected = answered(f"{provision}/rejected")
+            assert (rejected["statusCode"], rejected["errorCode"]) == (400, code), (wrong, rejected)
+        connection.publish(provision, cbor2.dumps(ask))
+        accepted = {"deviceConfiguration": {"url": "https://c7.example"}, "thingName": f"{template}-c7"}
+        assert answered(f"{provision}/accepted") == accepted
+        # A certificate that was asked for in one encoding is provisioned in the other as well.
+        provision = f"$aws/provisioning-templates/{template}/provision/json"
+        ask = {"certificateOwnershipToken": signed["certificateOwnershipToken"], "parameters": {"Serial": "c8"}}
+        connection.publish(provision, ask)
+        assert connection.next(f"{provision}/accepted")["thingName"] == f"{template}-c8"
+
+    own = Device(marram, client("iot"), tmp_path, f"{template}-c7", None, thing=False, made={
+        "certificateId": made["certificateId"], "certificatePem": made["certificatePem"], "keyPair": {"PrivateKey": made["privateKey"]}})
+    with own.connect() as connection:
+        connection.subscribe(f"{template}-c7/#")
 
 
 def test_tokens_belong_to_the_claim_they_were_given_to(client, marram, claim, template, tmp_path):

@@ -28,6 +28,7 @@ mod passkey;
 mod payload;
 mod pki;
 mod policy;
+mod provisioning_cbor;
 mod provisioning_template;
 mod proxy;
 mod recipe;
@@ -78,6 +79,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "payload", run: payload::run },
     Target { name: "pki", run: pki::run },
     Target { name: "policy", run: policy::run },
+    Target { name: "provisioning_cbor", run: provisioning_cbor::run },
     Target { name: "provisioning_template", run: provisioning_template::run },
     Target { name: "proxy", run: proxy::run },
     Target { name: "recipe", run: recipe::run },

@@ -12,6 +12,7 @@
 //!   nothing that the role may not give, and every step is audited.
 
 mod apply;
+mod cbor;
 mod control;
 mod fleet;
 mod just_in_time;
@@ -21,6 +22,7 @@ mod schema;
 mod template;
 mod topics;
 
+pub use cbor::{CborError, from_cbor, to_cbor};
 pub use control::ProvisioningService;
 pub use just_in_time::JustInTime;
 pub use provisioning::Provisioning;
