@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use marram_job::{JobConfig, JobTopic, Request, client_token, fill_parameters};
+use marram_job::{JobConfig, JobTopic, Request, client_token, fill_parameters, presigned_urls, with_urls};
 
 /// One input, tried as each.
 pub fn run(data: &[u8]) {
@@ -19,6 +19,11 @@ pub fn run(data: &[u8]) {
     }
     let parameters = BTreeMap::from([("a".to_owned(), "\"".to_owned())]);
     let _ = fill_parameters(text, &parameters);
+    if let Ok(found) = presigned_urls(text, Some("plant.example:8443")) {
+        let urls = vec!["https://x"; found.len()];
+        let filled = with_urls(text, &found, urls.iter().copied());
+        assert!(found.is_empty() || filled.len() < text.len(), "each placeholder is longer than its URL here");
+    }
     if let Ok(config) = serde_json::from_str(text)
         && let Ok(config) = JobConfig::read(&config)
     {

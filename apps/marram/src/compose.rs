@@ -187,7 +187,9 @@ impl Stack {
         let messages = Arc::new(marram_registry::BrokerMessages::new(broker.clone()));
         let outbox = Outbox::start(messages.clone());
         let shadows = Shadows::new(identity.clone(), outbox.clone(), ShadowsOptions::default());
-        let jobs = Jobs::new(identity.clone(), outbox.clone());
+        let objects =
+            objects::open(settings, &data, &store, &identity, (&region, &clock), authority.key_pem().into_bytes())?;
+        let jobs = Jobs::new(identity.clone(), outbox.clone(), objects.clone());
         registry.watch_memberships(Arc::new(jobs.clone()));
         let clockwork = {
             let jobs = jobs.clone();
@@ -199,8 +201,6 @@ impl Stack {
             let provisioning = provisioning.clone();
             tokio::spawn(async move { provisioning.run().await })
         };
-        let objects =
-            objects::open(settings, &data, &store, &identity, (&region, &clock), authority.key_pem().into_bytes())?;
         let greengrass = greengrass::open(&data, &store, &identity, &jobs, &shadows, &objects).await?;
         let status = StatusTopics::start(greengrass.clone(), ShadowTopics::start(shadows.clone()));
         let flows = GreengrassFlows::new(identity.clone(), greengrass.clone(), objects.clone());

@@ -1,6 +1,7 @@
 //! The job operations of `iot` (CP 4.2, 4.7): the table from operation to function.
 
 mod create;
+mod document;
 mod execution;
 mod job;
 mod list;
@@ -16,8 +17,9 @@ use crate::jobs::Jobs;
 /// Items of a page when the caller names no number.
 const DEFAULT_PAGE: i64 = 50;
 /// Members of `CreateJob` that are kept as they are and shown by `DescribeJob`.
-const CONFIG: [&str; 9] = [
+const CONFIG: [&str; 10] = [
     "description",
+    "documentSource",
     "presignedUrlConfig",
     "jobExecutionsRolloutConfig",
     "abortConfig",

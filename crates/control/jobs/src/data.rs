@@ -39,7 +39,7 @@ impl JobsDataService {
         let (jobs, now) = (self.jobs.clone(), ctx.now);
         let namespace = Namespace::default_queue();
         let queue =
-            Queue { realm: &realm, thing: thing.as_str(), namespace: &namespace, document: DocumentAs::Text, now };
+            Queue { jobs: &jobs, realm: &realm, thing: thing.as_str(), namespace: &namespace, document: DocumentAs::Text, now };
         match name {
             "GetPendingJobExecutions" => {
                 drop(grant);
@@ -59,13 +59,14 @@ impl JobsDataService {
                 let (realm, thing) = (realm.clone(), thing.clone());
                 ctx.commit(grant, move |tx| {
                     let queue = Queue {
+                        jobs: &jobs,
                         realm: &realm,
                         thing: thing.as_str(),
                         namespace: &namespace,
                         document: DocumentAs::Text,
                         now,
                     };
-                    queue.start_next(&jobs, tx, asked).map_err(call_error)
+                    queue.start_next(tx, asked).map_err(call_error)
                 })
                 .await
             }
@@ -77,13 +78,14 @@ impl JobsDataService {
                 let (realm, thing) = (realm.clone(), thing.clone());
                 ctx.commit(grant, move |tx| {
                     let queue = Queue {
+                        jobs: &jobs,
                         realm: &realm,
                         thing: thing.as_str(),
                         namespace: &namespace,
                         document: DocumentAs::Text,
                         now,
                     };
-                    queue.update(&jobs, tx, id.as_str(), asked).map_err(call_error)
+                    queue.update(tx, id.as_str(), asked).map_err(call_error)
                 })
                 .await
             }

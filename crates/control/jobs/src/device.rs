@@ -48,18 +48,15 @@ pub(crate) enum DocumentAs {
     Text,
 }
 
-impl DocumentAs {
-    fn of(self, job: &JobRow) -> Value {
-        match self {
-            Self::Json => job.document_value(),
-            Self::Text => job.document.as_str().into(),
-        }
-    }
+/// A document as it stands in MQTT answers: the JSON value, or the text where it is none.
+pub(crate) fn json_of(document: &str) -> Value {
+    serde_json::from_str(document).unwrap_or_else(|_| Value::from(document))
 }
 
 /// Whose queue, and how to answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Queue<'q> {
+    pub(crate) jobs: &'q Jobs,
     pub(crate) realm: &'q Realm,
     pub(crate) thing: &'q str,
     pub(crate) namespace: &'q Namespace,
@@ -108,10 +105,12 @@ impl Queue<'_> {
     }
 
     /// `start-next`: the next execution, in progress from now on if it was queued.
-    pub(crate) fn start_next(&self, jobs: &Jobs, tx: &mut Tx<'_>, asked: StartNext) -> Result<Value, DeviceError> {
+    pub(crate) fn start_next(&self, tx: &mut Tx<'_>, asked: StartNext) -> Result<Value, DeviceError> {
         let Some(before) = next(tx, self.realm, self.thing, self.namespace)? else {
             return Ok(Value::Object(Map::new()));
         };
+        // Before anything changes: a document that cannot be made is a refusal.
+        let document = self.document_of(tx, &before.job)?;
         let mut after = before.clone();
         if before.status == ExecutionStatus::Queued {
             after.status = ExecutionStatus::InProgress;
@@ -119,18 +118,16 @@ impl Queue<'_> {
                 after.details = details;
             }
             self.set_timers(tx, &before, &mut after, asked.step_timeout_minutes)?;
-            let mut work = Work::begin(jobs, tx, self.realm, self.now);
+            let mut work = Work::begin(self.jobs, tx, self.realm, self.now);
             work.change(&before, &mut after)?;
             work.finish()?;
         }
-        let document = self.document_of(tx, &after.job)?;
         Ok(json!({"execution": after.execution(document, self.now)}))
     }
 
     /// `{id}/update`.
     pub(crate) fn update(
         &self,
-        jobs: &Jobs,
         tx: &mut Tx<'_>,
         id: &str,
         asked: UpdateExecution,
@@ -156,7 +153,11 @@ impl Queue<'_> {
             after.started_at = before.started_at.or(Some(self.now));
         }
         let job = find_job(tx, self.realm, id)?;
-        let mut work = Work::begin(jobs, tx, self.realm, self.now);
+        let document = match &job {
+            Some(job) if asked.include_document => Some(self.rendered(job)?),
+            _ => None,
+        };
+        let mut work = Work::begin(self.jobs, tx, self.realm, self.now);
         work.change(&before, &mut after)?;
         if let Some(job) = job.as_ref().filter(|_| after.status == ExecutionStatus::Failed) {
             work.retry(job, &after)?;
@@ -166,8 +167,8 @@ impl Queue<'_> {
         if asked.include_state {
             answer["executionState"] = after.state().to_json();
         }
-        if let Some(job) = job.filter(|_| asked.include_document) {
-            answer["jobDocument"] = self.document.of(&job);
+        if let Some(document) = document {
+            answer["jobDocument"] = document;
         }
         Ok(answer)
     }
@@ -182,7 +183,15 @@ impl Queue<'_> {
     }
 
     fn document_of(&self, snapshot: &Snapshot<'_>, job: &str) -> Result<Option<Value>, DeviceError> {
-        Ok(find_job(snapshot, self.realm, job)?.map(|job| self.document.of(&job)))
+        find_job(snapshot, self.realm, job)?.map(|job| self.rendered(&job)).transpose()
+    }
+
+    fn rendered(&self, job: &JobRow) -> Result<Value, DeviceError> {
+        let document = self.jobs.delivered(self.realm, job, self.now)?;
+        Ok(match self.document {
+            DocumentAs::Json => json_of(&document),
+            DocumentAs::Text => document.into(),
+        })
     }
 
     /// The job's timer starts when the execution is taken up; the step's when the device says so.

@@ -5,12 +5,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use marram_aws_api::ApiError;
 use marram_identity::{CallError, Identity, SystemContext};
 use marram_job::{Counts, JobConfig, JobStatus, MAX_DOCUMENT_CHARS, Namespace};
+use marram_objects::Objects;
 use marram_registry::{Outbox, Realm};
 use marram_store::{Snapshot, Tx, params};
 use marram_types::{JobId, Timestamp};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::delivery::Presigner;
 use crate::row::{self, ExecutionRow, JobRow};
 use crate::watch::JobWatch;
 use crate::work::Work;
@@ -35,6 +37,8 @@ pub struct NewJob {
     pub continuous: bool,
     /// What devices get: JSON text of at most 32,768 characters.
     pub document: String,
+    /// The document before its parameters were filled in, where that is another text.
+    pub unfilled: Option<String>,
     /// Members of `CreateJob` about its course: `jobExecutionsRolloutConfig`, `abortConfig`, `timeoutConfig`,
     /// `jobExecutionsRetryConfig`, `description`, .. as they stand there. An empty object for none.
     pub config: Value,
@@ -64,6 +68,7 @@ pub struct Jobs {
 struct Inner {
     identity: Identity,
     outbox: Outbox,
+    presigner: Presigner,
     watches: RwLock<Arc<[Arc<dyn JobWatch>]>>,
     /// Something may be due earlier than was known.
     pub(crate) wake: Notify,
@@ -76,11 +81,12 @@ impl std::fmt::Debug for Jobs {
 }
 
 impl Jobs {
-    /// Jobs whose messages go through `outbox`; the tables must have been migrated ([`crate::MIGRATIONS`]). Spawn
-    /// [`Jobs::run`] once.
-    pub fn new(identity: Identity, outbox: Outbox) -> Self {
+    /// Jobs whose messages go through `outbox` and whose documents may come from `objects` or name objects there; the tables
+    /// must have been migrated ([`crate::MIGRATIONS`]). Spawn [`Jobs::run`] once.
+    pub fn new(identity: Identity, outbox: Outbox, objects: Objects) -> Self {
         let watches = RwLock::new(Arc::from(Vec::new()));
-        Self { inner: Arc::new(Inner { identity, outbox, watches, wake: Notify::new() }) }
+        let presigner = Presigner::new(objects);
+        Self { inner: Arc::new(Inner { identity, outbox, presigner, watches, wake: Notify::new() }) }
     }
 
     /// From now on `watch` hears of every change, inside its transaction.
@@ -111,8 +117,8 @@ impl Jobs {
         let targets = serde_json::to_string(&job.targets).map_err(|_| ApiError::internal())?;
         let inserted = tx.execute(
             "INSERT INTO iot_job (account, region, id, namespace, status, continuous, targets, document, config,
-                 force_canceled, start_at, end_at, rolled_at, wake_at, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, $12, $12, $12)
+                 force_canceled, start_at, end_at, rolled_at, wake_at, created_at, updated_at, unfilled)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, $12, $12, $12, $13)
              ON CONFLICT (account, region, id) DO NOTHING",
             params![
                 realm.account,
@@ -126,7 +132,8 @@ impl Jobs {
                 job.config.to_string(),
                 job.start_at,
                 job.end_at,
-                now
+                now,
+                job.unfilled
             ],
         )?;
         if inserted == 0 {
@@ -272,6 +279,10 @@ impl Jobs {
 
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.inner.outbox
+    }
+
+    pub(crate) fn presigner(&self) -> &Presigner {
+        &self.inner.presigner
     }
 
     pub(crate) fn identity(&self) -> &Identity {

@@ -15,6 +15,7 @@
 mod change;
 mod control;
 mod data;
+mod delivery;
 mod device;
 mod jobs;
 mod membership;

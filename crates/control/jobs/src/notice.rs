@@ -9,6 +9,8 @@ use marram_store::Snapshot;
 use marram_types::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::device::json_of;
+use crate::jobs::Jobs;
 use crate::row::{ExecutionRow, find_job, next, pending};
 
 /// Executions a `notify` lists per status.
@@ -39,6 +41,7 @@ impl Touched {
     /// The notifications that follow from what became of the queue.
     pub(crate) fn messages(
         &self,
+        jobs: &Jobs,
         snapshot: &Snapshot<'_>,
         realm: &Realm,
         now: Timestamp,
@@ -52,7 +55,9 @@ impl Touched {
         if next.as_ref().map(|next| (next.job.clone(), next.number)) != self.next_before {
             let mut body = json!({"timestamp": now.as_secs()});
             if let Some(next) = next {
-                let document = find_job(snapshot, realm, &next.job)?.map(|job| job.document_value());
+                let job = find_job(snapshot, realm, &next.job)?;
+                // A document that cannot be made is left out: the device hears why when it asks for it.
+                let document = job.and_then(|job| Some(json_of(&jobs.delivered(realm, &job, now).ok()?)));
                 body["execution"] = next.execution(document, now);
             }
             messages.extend(self.message("notify-next", &body));

@@ -23,6 +23,8 @@ pub struct JobRow {
     pub targets: Vec<String>,
     /// What devices get.
     pub document: String,
+    /// As it was before its parameters were filled in, where that is another text.
+    pub unfilled: Option<String>,
     /// Members of `CreateJob` that only `DescribeJob` and the roll-out read.
     pub config: Value,
     /// Canceled with executions in progress.
@@ -79,7 +81,8 @@ pub struct ExecutionRow {
 }
 
 const JOB: &str = "SELECT id, namespace, status, continuous, targets, document, config, force_canceled, comment, \
-    reason_code, start_at, end_at, rolled_at, created_at, updated_at, completed_at FROM iot_job";
+    reason_code, start_at, end_at, rolled_at, created_at, updated_at, completed_at, unfilled \
+    FROM iot_job";
 
 const EXECUTION: &str = "SELECT job, thing, number, namespace, status, details, force_canceled, latest, queued_at, \
     started_at, updated_at, version, job_deadline, step_deadline FROM iot_job_execution";
@@ -114,12 +117,8 @@ impl JobRow {
             created_at: row.get(13)?,
             updated_at: row.get(14)?,
             completed_at: row.get(15)?,
+            unfilled: row.get(16)?,
         })
-    }
-
-    /// `document` as it stands in MQTT answers: the JSON value, or the text where it is none.
-    pub(crate) fn document_value(&self) -> Value {
-        serde_json::from_str(&self.document).unwrap_or_else(|_| Value::from(self.document.as_str()))
     }
 }
 

@@ -4,7 +4,10 @@
 use marram_store::Migration;
 
 /// The schema; hand it to `Store::migrate`.
-pub const MIGRATIONS: &[Migration] = &[Migration { component: "jobs", number: 1, sql: FIRST }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { component: "jobs", number: 1, sql: FIRST },
+    Migration { component: "jobs", number: 2, sql: "ALTER TABLE iot_job ADD COLUMN unfilled TEXT;" },
+];
 
 const FIRST: &str = "
 CREATE TABLE iot_job (

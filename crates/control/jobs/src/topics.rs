@@ -100,7 +100,7 @@ impl Request {
         let realm = self.realm.clone();
         let read = |ask: &dyn Fn(&Queue<'_>, &marram_store::Snapshot<'_>) -> Result<Value, DeviceError>| {
             let queue =
-                Queue { realm: &realm, thing: thing.as_str(), namespace: &namespace, document: DocumentAs::Json, now };
+                Queue { jobs, realm: &realm, thing: thing.as_str(), namespace: &namespace, document: DocumentAs::Json, now };
             // Refusals are values here: the store passes failures of its own only.
             system.read(|snapshot| match ask(&queue, snapshot) {
                 Err(DeviceError::Call(error)) => Err(error),
@@ -119,11 +119,11 @@ impl Request {
             }
             RequestKind::StartNext => {
                 let asked = request.start_next()?;
-                self.write(jobs, now, move |queue, jobs, tx| queue.start_next(jobs, tx, asked)).await
+                self.write(jobs, now, move |queue, tx| queue.start_next(tx, asked)).await
             }
             RequestKind::Update(id) => {
                 let asked = request.update()?;
-                self.write(jobs, now, move |queue, jobs, tx| queue.update(jobs, tx, id.as_str(), asked)).await
+                self.write(jobs, now, move |queue, tx| queue.update(tx, id.as_str(), asked)).await
             }
         }
     }
@@ -133,15 +133,15 @@ impl Request {
         &self,
         jobs: &Jobs,
         now: Timestamp,
-        change: impl FnOnce(&Queue<'_>, &Jobs, &mut marram_store::Tx<'_>) -> Result<Value, DeviceError> + Send + 'static,
+        change: impl FnOnce(&Queue<'_>, &mut marram_store::Tx<'_>) -> Result<Value, DeviceError> + Send + 'static,
     ) -> Result<Value, DeviceError> {
         let (realm, JobTopic { thing, namespace, .. }) = (self.realm.clone(), self.asked.clone());
         let (jobs, system) = (jobs.clone(), jobs.system(&self.realm));
         let decided = system.commit_unrecorded(move |tx| {
             let queue =
-                Queue { realm: &realm, thing: thing.as_str(), namespace: &namespace, document: DocumentAs::Json, now };
+                Queue { jobs: &jobs, realm: &realm, thing: thing.as_str(), namespace: &namespace, document: DocumentAs::Json, now };
             // A refusal comes before the first statement that changes something, so that nothing has to be undone.
-            match change(&queue, &jobs, tx) {
+            match change(&queue, tx) {
                 Err(DeviceError::Call(error)) => Err(error),
                 decided => Ok(decided),
             }

@@ -269,7 +269,7 @@ impl<'w, 'c> Work<'w, 'c> {
         }
         let mut messages = Vec::new();
         for touched in &self.touched {
-            messages.extend(touched.messages(self.tx, self.realm, self.now)?);
+            messages.extend(touched.messages(self.jobs, self.tx, self.realm, self.now)?);
         }
         self.jobs.outbox().publish_after(self.tx, self.realm, messages);
         Ok(())

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use marram_aws_api::ApiError;
 use marram_broker::Message;
-use marram_identity::{BoxFuture, Principal, Service};
+use marram_identity::{BoxFuture, IamService, Principal, Service};
 use marram_jobs::{Jobs, JobsDataService, JobsService};
+use marram_objects::{DEFAULT_MAX_OBJECT, Objects, ObjectsOptions};
 use marram_pki::{CertificateAuthority, Validity};
 use marram_registry::{Endpoints, MessagePort, Outbox, PublishError, Realm, Registry, RegistryOptions};
 use marram_testkit::Control;
@@ -61,7 +62,18 @@ impl Bench {
         let authority = CertificateAuthority::create("CA", Validity::starting(1_800_000_000, 86_400 * 3650)).unwrap();
         let registry = Registry::new(RegistryOptions::new(Arc::new(authority), Endpoints::single("localhost")));
         let published = Arc::new(Published::default());
-        let jobs = Jobs::new(control.identity.clone(), Outbox::start(published.clone()));
+        control.store.migrate(marram_objects::MIGRATIONS).unwrap();
+        let objects = ObjectsOptions {
+            root: dir.path().join("objects"),
+            region: Region::default_region(),
+            clock: control.clock.clone(),
+            hosts: Vec::new(),
+            max_object: DEFAULT_MAX_OBJECT,
+            secret: vec![7; 32],
+            base_url: "https://plant.example:8443".to_owned(),
+        };
+        let objects = Objects::open(control.identity.clone(), control.store.clone(), objects).unwrap();
+        let jobs = Jobs::new(control.identity.clone(), Outbox::start(published.clone()), objects);
         registry.watch_memberships(Arc::new(jobs.clone()));
         let clockwork = tokio::spawn({
             let jobs = jobs.clone();
@@ -190,4 +202,56 @@ async fn large_groups_are_handed_out_in_rounds() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(notified(), 2 * THINGS);
+}
+
+/// CP 4.7: a document with placeholders reaches devices with URLs signed as the job's role; a role that cannot be assumed any
+/// more is a refusal that changes nothing, and other jobs are as they were.
+#[tokio::test]
+async fn placeholders_become_presigned_urls() {
+    let bench = Bench::new();
+    let target = bench.thing("t").await;
+    bench.control.identity.create_account("first", Some(AccountId::first())).await.unwrap();
+    let iam = IamService::new(bench.control.identity.clone());
+    let trust = |service: &str| {
+        json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}]})
+        .to_string()
+    };
+    let role = json!({"RoleName": "Parts", "AssumeRolePolicyDocument": trust("iot.amazonaws.com")});
+    let role = bench.ok(&iam, "CreateRole", role).await["Role"]["Arn"].as_str().unwrap().to_owned();
+    let document = r#"{"get": "${aws:iot:s3-presigned-url:https://s3.eu-west-1.amazonaws.com/parts/a b}"}"#;
+    let job = |id: &str, document: &str, role: Option<&str>| {
+        let mut input = json!({"jobId": id, "targets": [target], "document": document});
+        if let Some(role) = role {
+            input["presignedUrlConfig"] = json!({"roleArn": role, "expiresInSec": 60});
+        }
+        input
+    };
+    let foreign = role.replace("role/Parts", "role/Absent");
+    for (document, role) in [
+        (document, None),
+        (document, Some(foreign.as_str())),
+        ("{\"a\": \"${aws:iot:s3-presigned-url:ftp://x}\"}", Some(role.as_str())),
+    ] {
+        let refused = bench.call(&bench.jobs, "CreateJob", job("j", document, role)).await.unwrap_err();
+        assert_eq!(refused.code, "InvalidRequestException", "{document} {role:?}");
+    }
+    bench.ok(&bench.jobs, "CreateJob", job("j", document, Some(&role))).await;
+    let describe = json!({"thingName": "t", "jobId": "j"});
+    let execution = bench.ok(&bench.data, "DescribeJobExecution", describe.clone()).await;
+    let delivered: Value = serde_json::from_str(execution["execution"]["jobDocument"].as_str().unwrap()).unwrap();
+    let url = delivered["get"].as_str().unwrap();
+    assert!(url.starts_with("https://plant.example:8443/parts/a%20b?X-Amz-Algorithm="), "{url}");
+    assert!(url.contains("X-Amz-Expires=60&") && url.contains("&X-Amz-Signature="), "{url}");
+
+    let untrusted = json!({"RoleName": "Parts", "PolicyDocument": trust("lambda.amazonaws.com")});
+    bench.ok(&iam, "UpdateAssumeRolePolicy", untrusted).await;
+    let start = json!({"thingName": "t"});
+    let refused = bench.call(&bench.data, "StartNextPendingJobExecution", start).await.unwrap_err();
+    assert_eq!(refused.code, "InvalidRequestException");
+    let without = json!({"thingName": "t", "jobId": "j", "includeJobDocument": false});
+    let execution = bench.ok(&bench.data, "DescribeJobExecution", without).await;
+    assert_eq!(execution["execution"]["status"], "QUEUED");
+    let kept = bench.ok(&bench.jobs, "GetJobDocument", json!({"jobId": "j"})).await;
+    assert_eq!(kept["document"], document);
 }

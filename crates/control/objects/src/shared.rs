@@ -152,7 +152,7 @@ impl Objects {
 
     /// A URL under which a shared content can be read until `expires`.
     pub fn shared_url(&self, account: &AccountId, id: &str, expires: Timestamp) -> String {
-        let base = self.inner.base_url.get().unwrap_or(&self.inner.options.base_url);
+        let base = self.base_url();
         let expires = expires.as_secs();
         let mac = self.mac(account.as_str(), id, expires);
         format!("{base}{SHARED_PREFIX}{account}/{id}?e={expires}&s={mac}")

@@ -52,6 +52,7 @@ pub(super) fn prepare(
         targets: vec![realm.arn(&deployment.target)],
         continuous: true,
         document,
+        unfilled: None,
         config: Value::Object(config),
         start_at: None,
         end_at: None,

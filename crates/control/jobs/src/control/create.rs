@@ -11,7 +11,7 @@ use marram_types::{JobId, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::template::find_template;
-use super::{authorize_job, authorize_new, config_of, job_arn, parse};
+use super::{document, authorize_job, authorize_new, config_of, job_arn, parse};
 use crate::jobs::{Jobs, NewJob, target_resource};
 use crate::row::get_job;
 use crate::work::Work;
@@ -29,7 +29,7 @@ pub(super) async fn create_job(jobs: &Jobs, ctx: &CallContext, input: Value) -> 
     let template = input["jobTemplateArn"].as_str();
     further.extend(template.map(str::to_owned));
     let grant = authorize_new(ctx, &realm, &format!("job/{id}"), &tags, &further)?;
-    let job = new_job(ctx, &realm, id, targets, &input)?;
+    let job = new_job(jobs, ctx, &realm, id, targets, &input).await?;
     let (jobs, now) = (jobs.clone(), ctx.now);
     ctx.commit(grant, move |tx| {
         let row = jobs.create_in(tx, &realm, &job, now)?;
@@ -43,7 +43,8 @@ pub(super) async fn create_job(jobs: &Jobs, ctx: &CallContext, input: Value) -> 
     .await
 }
 
-fn new_job(
+async fn new_job(
+    jobs: &Jobs,
     ctx: &CallContext,
     realm: &Realm,
     id: JobId,
@@ -51,14 +52,12 @@ fn new_job(
     input: &Value,
 ) -> Result<NewJob, ApiError> {
     let invalid = |text: &str| Err(ApiError::invalid_request(text));
-    if !input["documentSource"].is_null() {
-        return invalid("documentSource is not supported by this endpoint; send the document itself");
-    }
     if !input["schedulingConfig"]["maintenanceWindows"].is_null() {
         return invalid("maintenanceWindows are not supported by this endpoint");
     }
     let mut config = config_of(input);
-    let mut document = input["document"].as_str().map(str::to_owned);
+    let mut document = document::given(jobs, ctx, input).await?;
+    let own_document = document.is_some();
     if let Some(arn) = input["jobTemplateArn"].as_str() {
         let template = arn.strip_prefix(realm.arn("jobtemplate/").as_str()).unwrap_or_default();
         let row = ctx.read(|snapshot| find_template(snapshot, realm, template))?;
@@ -67,6 +66,9 @@ fn new_job(
         };
         // What the request says itself wins over its template.
         for (name, value) in row.config.as_object().into_iter().flatten() {
+            if own_document && name == "documentSource" {
+                continue;
+            }
             config.entry(name.clone()).or_insert_with(|| value.clone());
         }
         document = document.or(Some(row.document));
@@ -74,8 +76,10 @@ fn new_job(
     let Some(document) = document else { return invalid("A job needs a document") };
     let parameters: BTreeMap<String, String> =
         serde_json::from_value(input["documentParameters"].clone()).unwrap_or_default();
-    let document = fill_parameters(&document, &parameters)
+    let filled = fill_parameters(&document, &parameters)
         .map_err(|name| ApiError::invalid_request(format!("The document parameter {name} has no value")))?;
+    let config = Value::Object(config);
+    jobs.check_presigned(ctx, &job_arn(realm, id.as_str()), &filled, &config)?;
     let schedule = &input["schedulingConfig"];
     let (start_at, end_at) = (moment(schedule, "startTime")?, moment(schedule, "endTime")?);
     if end_at.is_some_and(|end| end <= start_at.unwrap_or(ctx.now)) {
@@ -89,8 +93,9 @@ fn new_job(
         },
         targets,
         continuous: input["targetSelection"].as_str() == Some("CONTINUOUS"),
-        document,
-        config: Value::Object(config),
+        unfilled: (filled != document).then_some(document),
+        document: filled,
+        config,
         start_at,
         end_at,
     })

@@ -21,6 +21,7 @@ pub(super) async fn describe_job(_: &Jobs, ctx: &CallContext, input: Value) -> R
         Ok((row, counts(snapshot, &realm, id.as_str())?))
     })?;
     let mut job = row.config.clone();
+    let source = job.as_object_mut().and_then(|job| job.remove("documentSource"));
     let selection = if row.continuous { "CONTINUOUS" } else { "SNAPSHOT" };
     job["jobArn"] = job_arn(&realm, &row.id).into();
     job["jobId"] = row.id.as_str().into();
@@ -45,7 +46,11 @@ pub(super) async fn describe_job(_: &Jobs, ctx: &CallContext, input: Value) -> R
             job[name] = value;
         }
     }
-    Ok(json!({"job": job}))
+    let mut answer = json!({"job": job});
+    if let Some(source) = source {
+        answer["documentSource"] = source;
+    }
+    Ok(answer)
 }
 
 pub(super) async fn get_job_document(_: &Jobs, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
@@ -53,7 +58,9 @@ pub(super) async fn get_job_document(_: &Jobs, ctx: &CallContext, input: Value) 
     let id: JobId = parse(&input, "jobId")?;
     drop(authorize_job(ctx, &realm, id.as_str(), &[])?);
     let row = ctx.read(|snapshot| get_job(snapshot, &realm, id.as_str()))?;
-    Ok(json!({"document": row.document}))
+    let before = input["beforeSubstitution"].as_bool() == Some(true);
+    let document = row.unfilled.filter(|_| before).unwrap_or(row.document);
+    Ok(json!({"document": document}))
 }
 
 /// Changes the course of a job in progress; members that are not given stay.
@@ -61,6 +68,11 @@ pub(super) async fn update_job(jobs: &Jobs, ctx: &CallContext, input: Value) -> 
     let realm = Realm::of(ctx);
     let id: JobId = parse(&input, "jobId")?;
     let grant = authorize_job(ctx, &realm, id.as_str(), &[])?;
+    if !input["presignedUrlConfig"].is_null() {
+        // A job's document never changes, so it can be looked at before the transaction.
+        let row = ctx.read(|snapshot| get_job(snapshot, &realm, id.as_str()))?;
+        jobs.check_presigned(ctx, &job_arn(&realm, id.as_str()), &row.document, &input)?;
+    }
     let (jobs, now) = (jobs.clone(), ctx.now);
     ctx.commit(grant, move |tx| {
         let row = get_job(tx, &realm, id.as_str())?;

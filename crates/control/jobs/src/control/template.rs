@@ -8,7 +8,7 @@ use marram_store::{Snapshot, params};
 use marram_types::{JobId, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Page, authorize_new, authorize_tagged, config_of, parse};
+use super::{Page, document, authorize_new, authorize_tagged, config_of, parse};
 use crate::jobs::Jobs;
 use crate::row::get_job;
 
@@ -44,33 +44,34 @@ fn arn(realm: &Realm, id: &str) -> String {
 }
 
 /// Makes a template of a document, or of an existing job.
-pub(super) async fn create_job_template(_: &Jobs, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
+pub(super) async fn create_job_template(jobs: &Jobs, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
     let realm = Realm::of(ctx);
     let id: JobId = parse(&input, "jobTemplateId")?;
     let tags = tags_from(input["tags"].as_array().map_or(&[], Vec::as_slice))?;
     let from = input["jobArn"].as_str().map(str::to_owned);
     let further: Vec<String> = from.iter().cloned().collect();
     let grant = authorize_new(ctx, &realm, &format!("jobtemplate/{id}"), &tags, &further)?;
-    if !input["documentSource"].is_null() {
-        return Err(ApiError::invalid_request(
-            "documentSource is not supported by this endpoint; send the document itself",
-        ));
-    }
     let mut config = config_of(&input);
-    let mut document = input["document"].as_str().map(str::to_owned);
+    let mut document = document::given(jobs, ctx, &input).await?;
+    let own_document = document.is_some();
     if let Some(from) = &from {
         let job = from.strip_prefix(realm.arn("job/").as_str()).unwrap_or_default();
         let row = ctx.read(|snapshot| get_job(snapshot, &realm, job))?;
         for (name, value) in row.config.as_object().into_iter().flatten() {
+            if own_document && name == "documentSource" {
+                continue;
+            }
             config.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        document = document.or(Some(row.document));
+        document = document.or(Some(row.unfilled.unwrap_or(row.document)));
     }
     let Some(document) = document.filter(|text| !text.is_empty() && text.chars().count() <= MAX_DOCUMENT_CHARS) else {
         return Err(ApiError::invalid_request("A job template needs a document"));
     };
     let config = Value::Object(config);
     JobConfig::read(&config).map_err(ApiError::invalid_request)?;
+    // Its placeholders are looked at when a job fills its parameters in.
+    jobs.check_role(ctx, &realm.arn("job/*"), &config)?;
     let now = ctx.now;
     ctx.commit(grant, move |tx| {
         let inserted = tx.execute(
