@@ -70,8 +70,6 @@ impl Default for Quotas {
 pub struct Network {
     /// Hosts (`host` or `host:port`) reachable although they are loopback, private or link-local.
     pub http_allow: Vec<SmolStr>,
-    /// `http:` URLs are allowed.
-    pub allow_insecure_http: bool,
 }
 
 /// The service; a cheap clone.

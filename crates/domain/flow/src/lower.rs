@@ -125,7 +125,8 @@ pub fn snapshot(
     region: &str,
     account: &str,
 ) -> Result<Snapshot, LowerError> {
-    let site = Site::new(region, account, deployment.id.as_str(), deployment.system.as_str());
+    let mut site = Site::new(region, account, deployment.id.as_str(), deployment.system.as_str());
+    site.allow_insecure_http = deployment.allow_insecure_http;
     let mut snapshot = place(lookup, site, flows, things)?;
     snapshot.triggers = deployment.triggers.iter().map(trigger).collect();
     Ok(snapshot)

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 pub use marram_expr::ClockUnit;
-use marram_expr::Expr;
+use marram_expr::{Expr, TemplatePart};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::program::{Device, EventSource, Flow, Program, Site};
+use crate::program::{Activity, Device, EventSource, Flow, Operation, Program, Site};
 
 /// A frozen deployment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,10 +104,34 @@ impl Snapshot {
         self.site.devices.get(usize::from(self.site.things.get(thing)?.device))
     }
 
+    /// Calls over `http:` that flows make: the role of the flow, the step, the service. What comes before `://` of a URL is
+    /// always written out (TG 4.8).
+    pub fn insecure_calls(&self) -> Vec<(&SmolStr, &SmolStr, &SmolStr)> {
+        let mut calls = Vec::new();
+        for flow in &self.flows {
+            for step in &flow.flow.steps {
+                let Activity::Service { service, call } = &step.activity else { continue };
+                let known = self.site.services.iter().find(|known| known.id.eq_ignore_ascii_case(service));
+                let spoken = known.into_iter().flat_map(|service| &service.actions);
+                let mut spoken = spoken.filter(|action| action.name.eq_ignore_ascii_case(&call.action));
+                if spoken.any(|action| is_insecure(&action.operation)) {
+                    calls.push((&flow.role, &step.name, service));
+                }
+            }
+        }
+        calls
+    }
+
     /// The event `event` of the thing in `role`, and that thing.
     pub fn event(&self, role: &str, event: &str) -> Option<(&SmolStr, &EventSource)> {
         let thing = self.thing(role)?;
         let source = self.device(thing)?.events.iter().find(|source| source.name.eq_ignore_ascii_case(event))?;
         Some((thing, source))
     }
+}
+
+fn is_insecure(operation: &Operation) -> bool {
+    let Operation::Http(http) = operation else { return false };
+    let Some(TemplatePart::Text(start)) = http.url.parts.first() else { return false };
+    start.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"))
 }

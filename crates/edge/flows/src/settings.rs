@@ -35,7 +35,7 @@ pub struct Settings {
     pub modbus_allow: Option<BTreeSet<SmolStr>>,
     /// Hosts HTTP steps may reach although they are not public.
     pub http_allow: Vec<SmolStr>,
-    /// `http:` URLs are allowed.
+    /// `http:` URLs are allowed, whatever a deployment says for itself.
     pub http_insecure: bool,
     /// Bytes of history that are kept.
     pub history_bytes: u64,
@@ -84,7 +84,7 @@ impl Settings {
         deployment.http_allow.clone_from(&self.http_allow);
         deployment.metrics_enabled = false;
         let site = Arc::make_mut(&mut deployment.snapshot.site);
-        site.allow_insecure_http = self.http_insecure;
+        site.allow_insecure_http |= self.http_insecure;
         for (name, thing) in &mut site.things {
             let device = site.devices.get(usize::from(thing.device));
             let is_modbus = device.is_some_and(|device| {

@@ -36,7 +36,7 @@ pub(crate) async fn deploy(service: &ThingsGraph, ctx: &CallContext, input: &Val
         let prepared =
             inner.store.read(|s| prepare(s, &inner.catalog, &*inner.things, &checked_realm, &text, is_cloud))?;
         Ok::<_, CallError>(prepared.and_then(|prepared| {
-            let frozen = prepared.freeze(&checked_realm, inner.network.allow_insecure_http)?;
+            let frozen = prepared.freeze(&checked_realm)?;
             Ok((prepared, frozen))
         }))
     })

@@ -88,7 +88,7 @@ pub(super) fn prepare(
 
 impl Prepared {
     /// The self-contained form the runtime runs (TG 7.6).
-    pub(super) fn freeze(&self, realm: &Realm, allow_insecure_http: bool) -> Result<Snapshot, Complaints> {
+    pub(super) fn freeze(&self, realm: &Realm) -> Result<Snapshot, Complaints> {
         let lookup = |id: &Urn| self.view.entity(id);
         let flows: Vec<BoundFlow> = self
             .flows
@@ -115,10 +115,25 @@ impl Prepared {
             })
             .collect();
         let (region, account) = (realm.region.as_str(), realm.account.as_str());
-        let mut snapshot = lower::snapshot(&lookup, &self.deployment, &flows, &things, region, account)
+        let snapshot = lower::snapshot(&lookup, &self.deployment, &flows, &things, region, account)
             .map_err(|error| vec![error.to_string()])?;
-        Arc::make_mut(&mut snapshot.site).allow_insecure_http = allow_insecure_http;
-        Ok(snapshot)
+        // A core may allow it by its own configuration; here nobody but the deployment does.
+        let insecure = match self.is_cloud && !self.deployment.allow_insecure_http {
+            true => snapshot.insecure_calls(),
+            false => Vec::new(),
+        };
+        if insecure.is_empty() {
+            return Ok(snapshot);
+        }
+        Err(insecure
+            .into_iter()
+            .map(|(flow, step, service)| {
+                format!(
+                    "TDM5006: the step {step} of the flow {flow} calls {service} over http://, which is not encrypted: \
+                     @deployment allows it with allowInsecureHttp: true"
+                )
+            })
+            .collect())
     }
 }
 

@@ -315,3 +315,51 @@ async fn modbus_needs_an_endpoint() {
     bench.ok("CreateSystemInstance", create(&deployment("right"))).await;
     bench.ok("DeploySystemInstance", json!({ "id": urn("Deployment", "D") })).await;
 }
+
+/// TG 10.4: a CLOUD deployment whose flow calls a service over `http:` is refused with the step's place unless it says
+/// `allowInsecureHttp`; private addresses stay refused all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unencrypted_services_need_leave() {
+    const SERVICE: &str = r#"
+type Ring @actionType(id: "NS:Action:Ring") { ignore: void }
+type Bell @capabilityType(id: "NS:Capability:Bell") { ring: Ring @action(id: "NS:Action:Ring") hum: Ring @action(id: "NS:Action:Ring") }
+query Bell @service(id: "NS:Service:Bell") { REST { Bell(id: "NS:Capability:Bell") {
+  Action(name: "ring") { HttpGet { Request(url: "http://127.0.0.1:9/ring") } }
+  Action(name: "hum") { HttpGet { Request(url: "https://127.0.0.1:9/hum") } } } } }
+"#;
+    const FLOW_RING: &str = r#"
+query Irrigate($valve: string!) @workflowType(id: "NS:Workflow:Irrigate") {
+  steps { step(name: "bell") { WebServiceActivity(webservice: "NS:Service:Bell") { ring } } } }
+"#;
+    let dir = tempfile::tempdir().unwrap();
+    let bench = prepared(dir.path()).await;
+    bench.accepted(&ns(SERVICE)).await;
+    let flow = |text: &str| json!({ "id": urn("Workflow", "Irrigate"), "definition": document(&ns(text)) });
+    bench.ok("UpdateFlowTemplate", flow(FLOW_RING)).await;
+    let refused = bench.refused("CreateSystemInstance", create(&ns(DEPLOYMENT)), "InvalidRequest").await;
+    for part in ["TDM5006", "step bell", "flow Irrigate", &urn("Service", "Bell"), "allowInsecureHttp"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    bench.ok("UpdateFlowTemplate", flow(&FLOW_RING.replace("{ ring }", "{ hum }"))).await;
+    bench.ok("CreateSystemInstance", create(&ns(DEPLOYMENT))).await;
+    bench.ok("UpdateFlowTemplate", flow(FLOW_RING)).await;
+    assert!(bench.refused("DeploySystemInstance", bed(), "InvalidRequest").await.contains("TDM5006"));
+    bench.ok("DeleteSystemInstance", bed()).await;
+
+    let said = |word: &str| ns(DEPLOYMENT).replace("systemId:", &format!("allowInsecureHttp: {word}, systemId:"));
+    assert!(bench.refused("CreateSystemInstance", create(&said("false")), "InvalidRequest").await.contains("TDM5006"));
+    assert!(bench.refused("CreateSystemInstance", create(&said("maybe")), "InvalidRequest").await.contains("TDM2001"));
+    bench.ok("CreateSystemInstance", create(&said("true"))).await;
+    bench.ok("DeploySystemInstance", bed()).await;
+    bench.wire.send("probe-1/reading", r#"{"m": 4}"#);
+    let search = json!({ "systemInstanceId": urn("Deployment", "Bed") });
+    let run = bench
+        .until(|| async {
+            let found = bench.ok("SearchFlowExecutions", search.clone()).await;
+            found["summaries"].as_array().unwrap().iter().find(|run| run["status"] == "FAILED").cloned()
+        })
+        .await;
+    let messages =
+        bench.pages("ListFlowExecutionMessages", json!({ "flowExecutionId": run["flowExecutionId"] }), "messages", 9).await;
+    assert!(messages.iter().any(|message| message.to_string().contains("TG.Permission")), "{messages:?}");
+}

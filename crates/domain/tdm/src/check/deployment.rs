@@ -35,7 +35,7 @@ pub fn check_deployment(
     let (parsed, found) = crate::syntax::parse(document);
     found.into_iter().for_each(|diagnostic| context.findings.push(diagnostic));
     let deployment = context.single(&parsed, Metatype::Deployment).and_then(|(definition, directive, id)| {
-        let known = ["id", "SemTypeId", "description", "name", "systemId", "namespaceVersion"];
+        let known = ["id", "SemTypeId", "description", "name", "systemId", "namespaceVersion", "allowInsecureHttp"];
         context.known_arguments(directive.arguments.as_ref(), &known);
         let Body::Query { selections, .. } = &definition.body else { return None };
         let argument = context.required(directive, "systemId")?;
@@ -44,12 +44,24 @@ pub fn check_deployment(
         let namespace_version = directive
             .argument("namespaceVersion")
             .and_then(|argument| context.integer(&argument.value, 1..=i64::MAX, TDM3010));
+        let allow_insecure_http = directive
+            .argument("allowInsecureHttp")
+            .is_some_and(|argument| context.boolean(&argument.value) == Some(true));
         let description = context.description(definition, directive);
         let flows = context.usable_flows(&system, templates, argument.value.span());
         let name = definition.name.text.clone();
         let checker = DeploymentChecker { context: &mut context, system: &system, flows, things, target };
         let (bindings, triggers) = checker.check(selections, definition.name.span());
-        Some(Deployment { id, name, description, system: system.id.clone(), namespace_version, bindings, triggers })
+        Some(Deployment {
+            id,
+            name,
+            description,
+            system: system.id.clone(),
+            namespace_version,
+            allow_insecure_http,
+            bindings,
+            triggers,
+        })
     });
     Outcome::new(deployment, context.findings.into_sorted())
 }

@@ -74,6 +74,10 @@ impl Context<'_> {
             self.error(TDM3017, value.span(), problem);
             return None;
         }
+        if is_unencrypted(&text) {
+            let message = "http:// is not encrypted: a deployment needs allowInsecureHttp: true to use it";
+            self.warning(TDM3017, value.span(), message);
+        }
         Some(template)
     }
 
@@ -139,6 +143,11 @@ fn topic_problem(text: &str, is_filter: bool) -> Option<String> {
         }
     }
     None
+}
+
+/// Whether a URL that [`url_problem`] has no complaint about is not https.
+fn is_unencrypted(text: &str) -> bool {
+    !text.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
 }
 
 fn url_problem(text: &str) -> Option<String> {

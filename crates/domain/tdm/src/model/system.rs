@@ -90,6 +90,9 @@ pub struct Deployment {
     /// Namespace version the document asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_version: Option<i64>,
+    /// Its flows may call web services over `http:` (TG 10.4).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_insecure_http: bool,
     /// One per thing role, in document order.
     pub bindings: Vec<Binding>,
     /// In document order.
