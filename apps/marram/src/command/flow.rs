@@ -1,7 +1,8 @@
 //! `marram flow simulate`: runs a flow document against scripted devices on virtual time and prints what happens.
 //!
 //! Nothing is deployed and nothing waits: a day of retries takes milliseconds. The script's lines are described in
-//! `marram_flow::simulate`. Exit codes: 0 every execution succeeded, 1 one did not, 2 a document or the script is wrong.
+//! `marram_flow::simulate`. Exit codes: 0 every execution succeeded, 1 one did not, 2 a document or the script is wrong: a line
+//! that is none, or one with a name that the flow, its things and services do not have. Answers that were never given are warnings.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use marram_diag::{Colour, Diagnostic};
 use marram_flow::lower::{BoundFlow, BoundThing, place};
-use marram_flow::simulate::{EPOCH, Script, Timeline, simulate};
+use marram_flow::simulate::{EPOCH, Script, Timeline, simulate, unknown_names};
 use marram_flow::{Site, Status};
 use marram_obs::{err, errln, outln};
 use marram_tdm::check::{CheckOptions, EntitySource, Layered, check, check_flow};
@@ -89,8 +90,20 @@ fn run_simulation(flags: &Simulate) -> anyhow::Result<Option<Timeline>> {
     );
     let flow = BoundFlow { role: flow.name.clone(), flow: Arc::new(flow), revision: 1 };
     let snapshot = place(&|id| source.entity(id), site, &[flow], &things)?;
+    let unknown = unknown_names(&snapshot, &script);
+    if !unknown.is_empty() {
+        for error in unknown {
+            errln!("marram: {}: {error}", flags.events.display());
+        }
+        return Ok(None);
+    }
     match simulate(&snapshot, &script) {
-        Ok(timeline) => Ok(Some(timeline)),
+        Ok(timeline) => {
+            for line in &timeline.unused {
+                errln!("marram: {}: warning: line {line}: no call was given this answer", flags.events.display());
+            }
+            Ok(Some(timeline))
+        }
         Err(fault) => {
             errln!("marram: {}: {}", flags.events.display(), fault.message);
             Ok(None)

@@ -17,6 +17,7 @@
 //! A call nobody scripted is acknowledged at once when the action declares no response, else it stays unanswered. `reply`
 //! is the payload (for Modbus a list of Booleans or registers, for HTTP the body, with `"status"` 200).
 
+mod names;
 mod script;
 
 use std::cmp::Reverse;
@@ -26,6 +27,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, value::RawValue};
 use smol_str::{SmolStr, format_smolstr};
 
+pub use names::unknown_names;
 pub use script::{Answer, Outcome, Script, ScriptError, ScriptThing, Stimulus};
 
 use crate::execution::{Effect, Execution, Input, Origin, Stage, Status, TaskId, Time, execution_id};
@@ -100,6 +102,8 @@ pub struct Timeline {
     pub executions: Vec<Ended>,
     /// What went wrong outside executions: trigger expressions, undecodable events, unknown roles.
     pub problems: Vec<(u64, String)>,
+    /// Lines of answers that no call was given.
+    pub unused: Vec<usize>,
     /// A bound ended the simulation, not the script.
     pub is_truncated: bool,
 }
@@ -123,6 +127,8 @@ struct Simulation<'a> {
     runs: Vec<(Execution, usize)>,
     /// Answers left per (action, thing or service) pattern.
     answers: Vec<u32>,
+    /// Which answers a call was given, by index.
+    used: Vec<bool>,
     /// Who waits for a response topic: the first is outstanding (TG 10.2).
     lanes: BTreeMap<SmolStr, VecDeque<(usize, TaskId)>>,
     timeline: Timeline,
@@ -156,6 +162,7 @@ pub fn simulate_within(snapshot: &Snapshot, script: &Script, bounds: Bounds) -> 
         order: 0,
         runs: Vec::new(),
         answers: script.answers.iter().map(|answer| answer.times).collect(),
+        used: vec![false; script.answers.len()],
         lanes: BTreeMap::new(),
         timeline: Timeline::default(),
         bounds,
@@ -207,6 +214,8 @@ impl Simulation<'_> {
                 Happening::Answer { execution, task, answer } => self.answer(execution, task, answer, now),
             }
         }
+        let answers = self.script.answers.iter().zip(&self.used);
+        self.timeline.unused = answers.filter(|(_, used)| !**used).map(|(answer, _)| answer.line).collect();
         self.timeline.executions = (self.runs.iter())
             .map(|(run, _)| Ended {
                 id: run.id().clone(),
@@ -345,6 +354,7 @@ impl Simulation<'_> {
         let after = match chosen {
             Some(index) => {
                 self.answers[index] = self.answers[index].saturating_sub(1);
+                self.used[index] = true;
                 match self.script.answers[index].outcome {
                     Outcome::Silent => None,
                     Outcome::Reply { .. } | Outcome::Fail(_) => Some(self.script.answers[index].after),

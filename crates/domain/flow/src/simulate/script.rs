@@ -18,6 +18,8 @@ pub struct Script {
     pub things: Vec<ScriptThing>,
     /// Triggers to arm.
     pub triggers: Vec<Trigger>,
+    /// Where the triggers stand, from 1, in their order.
+    pub trigger_lines: Vec<usize>,
     /// Starts and events.
     pub stimuli: Vec<Stimulus>,
     /// How calls are answered.
@@ -42,6 +44,8 @@ pub struct ScriptThing {
 pub enum Stimulus {
     /// A start by hand.
     Start {
+        /// Where it stands, from 1.
+        line: usize,
         /// Virtual milliseconds.
         at: u64,
         /// Flow role; `None`: the first.
@@ -51,6 +55,8 @@ pub enum Stimulus {
     },
     /// An event of a device.
     Event {
+        /// Where it stands, from 1.
+        line: usize,
         /// Virtual milliseconds.
         at: u64,
         /// Role of the device.
@@ -74,6 +80,8 @@ impl Stimulus {
 /// How calls of an action are answered.
 #[derive(Debug, Clone)]
 pub struct Answer {
+    /// Where it stands, from 1.
+    pub line: usize,
     /// Action name.
     pub action: SmolStr,
     /// Thing name or service URN; `None`: any.
@@ -198,13 +206,13 @@ impl Script {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            script.take(line).map_err(|message| ScriptError { line: index + 1, message })?;
+            script.take(index + 1, line).map_err(|message| ScriptError { line: index + 1, message })?;
         }
         Ok(script)
     }
 
-    fn take(&mut self, line: &str) -> Result<(), String> {
-        let json: Json = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+    fn take(&mut self, line: usize, text: &str) -> Result<(), String> {
+        let json: Json = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
         let row = serde_json::from_value(json)
             .map_err(|_| "not a thing, trigger, start, event, answer (`on`) or `until`".to_owned())?;
         match row {
@@ -213,19 +221,24 @@ impl Script {
                 let role = row.role.unwrap_or_else(|| row.thing.clone());
                 self.things.push(ScriptThing { thing: row.thing, device: row.device, role });
             }
-            Row::Start(row) => self.stimuli.push(Stimulus::Start { at: row.at, flow: row.flow, params: row.start }),
+            Row::Start(row) => {
+                self.stimuli.push(Stimulus::Start { line, at: row.at, flow: row.flow, params: row.start });
+            }
             Row::Event(row) => {
                 let EventRow { at, event, role, payload } = row;
-                self.stimuli.push(Stimulus::Event { at, role, event, payload });
+                self.stimuli.push(Stimulus::Event { line, at, role, event, payload });
             }
-            Row::Answer(row) => self.answers.push(answer(row)?),
-            Row::Trigger(row) => self.triggers.push(trigger(row)?),
+            Row::Answer(row) => self.answers.push(answer(line, row)?),
+            Row::Trigger(row) => {
+                self.triggers.push(trigger(row)?);
+                self.trigger_lines.push(line);
+            }
         }
         Ok(())
     }
 }
 
-fn answer(row: AnswerRow) -> Result<Answer, String> {
+fn answer(line: usize, row: AnswerRow) -> Result<Answer, String> {
     let outcome = match (row.reply, row.fail, row.silent) {
         (Some(payload), None, false) => Outcome::Reply { payload, status: row.status.unwrap_or(200) },
         (None, Some(name), false) => Outcome::Fail(Fault::new(name, row.message)),
@@ -236,7 +249,7 @@ fn answer(row: AnswerRow) -> Result<Answer, String> {
         _ => return Err("an answer has exactly one of `reply`, `fail`, `silent`".to_owned()),
     };
     let target = row.thing.or(row.service);
-    Ok(Answer { action: row.on, target, after: row.after, times: row.times.unwrap_or(1), outcome })
+    Ok(Answer { line, action: row.on, target, after: row.after, times: row.times.unwrap_or(1), outcome })
 }
 
 fn trigger(row: TriggerRow) -> Result<Trigger, String> {

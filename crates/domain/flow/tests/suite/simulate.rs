@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use marram_flow::lower::{BoundFlow, BoundThing, place};
-use marram_flow::simulate::{Script, Timeline, simulate};
+use marram_flow::simulate::{Script, Timeline, simulate, unknown_names};
+use marram_flow::snapshot::Snapshot;
 use marram_flow::{Site, Status};
 use marram_tdm::check::{CheckOptions, EntitySource, check_flow};
 use marram_tdm::library;
@@ -37,6 +38,13 @@ const THINGS: &str = r#"
 "#;
 
 fn timeline(script: &str) -> Timeline {
+    let (snapshot, script) = world(script);
+    assert_eq!(unknown_names(&snapshot, &script), []);
+    simulate(&snapshot, &script).unwrap()
+}
+
+/// The flow with its things, and the script; its first line follows four of ours.
+fn world(script: &str) -> (Snapshot, Script) {
     let things = format!(
         "{}{}",
         THINGS.trim_end(),
@@ -59,7 +67,7 @@ fn timeline(script: &str) -> Timeline {
     let site = Site::new("eu-local-1", "100200300400", "urn:tdm:x:Deployment:D", "urn:tdm:x:System:S");
     let flow = BoundFlow { role: "SecurityFlow".into(), flow: Arc::new(flow), revision: 1 };
     let snapshot = place(&|id| public.entity(id), site, &[flow], &things).unwrap();
-    simulate(&snapshot, &script).unwrap()
+    (snapshot, script)
 }
 
 /// What left for devices: time, topic, payload.
@@ -115,4 +123,70 @@ fn a_silent_camera_is_retried_then_caught() {
     let timeline_of_lost: Vec<&str> = lost.lines.iter().map(|line| line.event_type).collect();
     assert_eq!(timeline_of_lost.iter().filter(|event| **event == "STEP_FAILED").count(), 1);
     assert_eq!(lost.executions[0].status, Status::Succeeded, "the failure was caught");
+}
+
+/// TG 7.9: names that neither the flow nor its things have are told with their line and with what there is.
+#[test]
+fn unknown_names_are_told() {
+    for (line, wanted) in [
+        (r#"{"on": "captur", "reply": {}}"#, Some("there is no action `captur`: the flow calls `capture`, `display`")),
+        (
+            r#"{"on": "capture", "thing": "cam-2", "reply": {}}"#,
+            Some("there is no thing or service `cam-2`: there is `cam-1`, `motion-1`, `screen-1`"),
+        ),
+        (
+            r#"{"start": {"camera": "cam-1", "x": 1}}"#,
+            Some("the flow has no parameter `x`: it has `camera`, `screen`"),
+        ),
+        (r#"{"start": {}, "flow": "Other"}"#, Some("no such flow: there is `SecurityFlow`")),
+        (
+            r#"{"event": "StateChanged", "role": "motion"}"#,
+            Some("no thing has the role `motion`: there is `motionSensor`, `camera`, `screen`"),
+        ),
+        (
+            r#"{"event": "Changed", "role": "motionSensor"}"#,
+            Some("the device of `motionSensor` has no event `Changed`: it has `StateChanged`"),
+        ),
+        (
+            r#"{"trigger": "T", "condition": "every 1 hour", "actions": ["ThingsGraph.startFlow('Other')"]}"#,
+            Some("no such flow: there is `SecurityFlow`"),
+        ),
+        (
+            r#"{"trigger": "T", "condition": "every 1 hour", "actions": ["ThingsGraph.startFlow('securityflow', 1, 2, 3)"]}"#,
+            Some("the flow `securityflow` has 2 parameters, not 3"),
+        ),
+        (
+            r#"{"trigger": "T", "condition": "devices[name == 'camera'].events[name == 'Moved'].lastEvent.x", "actions": ["ThingsGraph.startFlow('SecurityFlow')"]}"#,
+            Some("the device of `camera` has no event `Moved`"),
+        ),
+        (r#"{"on": "CAPTURE", "thing": "Cam-1", "silent": true}"#, None),
+        (r#"{"start": {"$Camera": "cam-1"}}"#, None),
+    ] {
+        let (snapshot, script) = world(&format!("# a remark\n{line}"));
+        let found = unknown_names(&snapshot, &script);
+        match wanted {
+            None => assert_eq!(found, [], "{line}"),
+            Some(wanted) => {
+                assert_eq!(found.len(), 1, "{line}: {found:?}");
+                assert!(found[0].message.starts_with(wanted), "{line}: {}", found[0].message);
+                assert_eq!(found[0].line, THINGS.lines().count() + 2, "{line}");
+            }
+        }
+    }
+}
+
+/// TG 7.9: answers that no call was given are listed.
+#[test]
+fn unused_answers_are_listed() {
+    let at = THINGS.lines().count();
+    let timeline = timeline(concat!(
+        r#"{"start": {"camera": "cam-1", "screen": "screen-1"}}"#,
+        "\n",
+        r#"{"on": "capture", "reply": {"lastClickedImage": "u"}}"#,
+        "\n",
+        r#"{"on": "capture", "reply": {"lastClickedImage": "v"}}"#,
+        "\n",
+        r#"{"on": "display", "thing": "motion-1", "silent": true}"#,
+    ));
+    assert_eq!(timeline.unused, [at + 3, at + 4]);
 }
