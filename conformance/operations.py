@@ -43,6 +43,7 @@ ListManagedJobTemplates
 CreateProvisioningTemplate DescribeProvisioningTemplate UpdateProvisioningTemplate DeleteProvisioningTemplate
 ListProvisioningTemplates CreateProvisioningTemplateVersion DescribeProvisioningTemplateVersion
 DeleteProvisioningTemplateVersion ListProvisioningTemplateVersions CreateProvisioningClaim RegisterThing
+DescribeEventConfigurations UpdateEventConfigurations
 """.split()
 
 IAM = """
@@ -106,6 +107,7 @@ WITHOUT_REFUSAL = {
     ("iam", "GetAccountSummary"): "takes no input",
     ("iot", "GetRegistrationCode"): "takes no input",
     ("iot", "DeleteRegistrationCode"): "takes no input",
+    ("iot", "DescribeEventConfigurations"): "takes no input",
     ("iot", "CreateKeysAndCertificate"): "a Boolean is all it takes",
     ("greengrassv2", "DisassociateServiceRoleFromAccount"): "takes no input",
 }
@@ -192,6 +194,7 @@ def _iot():
         invalid,
     )
     rows["CreateProvisioningTemplateVersion"] = ({"templateName": "absent", "templateBody": "{"}, invalid)
+    rows["UpdateEventConfigurations"] = ({"eventConfigurations": {"THING": {"Enabled": True}}}, invalid)
     rows["RegisterThing"] = ({"templateBody": "{"}, invalid)
     # What is not there is deleted or detached already (CP 4.4, 4.5): only nonsense is refused.
     rows["DeleteThing"] = ({"thingName": "not a name"}, invalid)

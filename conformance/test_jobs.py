@@ -324,3 +324,50 @@ def test_device_sdk(client, device):
     assert kinds == {"UpdateJobExecutionResponse", "NextJobExecutionChangedEvent"}
     eventually(status_of(client, device.name), "COMPLETED")
     connection.disconnect().result(WAIT_SECONDS)
+
+
+def test_events(marram, client, device, tmp_path):
+    """CP 4.9: `$aws/events/..` for jobs and executions, once the account asked for them."""
+    iot, name = client("iot"), device.name
+    kinds = iot.describe_event_configurations()["eventConfigurations"]
+    assert kinds["THING"] == {"Enabled": False} and len(kinds) == 11
+    listener = Device(marram, iot, tmp_path, f"{name}-listener", everything)
+    with listener.connect() as connection:
+        connection.subscribe(f"$aws/events/job/{name}/#", f"$aws/events/jobExecution/{name}/#")
+        iot.update_event_configurations(eventConfigurations={"JOB": {"Enabled": True}, "JOB_EXECUTION": {"Enabled": True}})
+        try:
+            assert iot.describe_event_configurations()["eventConfigurations"]["JOB"] == {"Enabled": True}
+            iot.create_job(jobId=name, targets=[device.arn], document=DOCUMENT, description="d")
+            data = client("iot-jobs-data")
+            data.update_job_execution(jobId=name, thingName=name, status="FAILED", statusDetails={"why": "x"})
+        finally:
+            iot.update_event_configurations(eventConfigurations={"JOB": {"Enabled": False}, "JOB_EXECUTION": {"Enabled": False}})
+        execution = connection.next(f"$aws/events/jobExecution/{name}/failed")
+        assert (execution["eventType"], execution["operation"], execution["status"]) == ("JOB_EXECUTION", "failed", "FAILED")
+        assert (execution["thingArn"], execution["statusDetails"], execution["accountId"]) == (
+            device.arn, {"why": "x"}, marram.account)
+        job = connection.next(f"$aws/events/job/{name}/completed")
+        assert (job["eventType"], job["jobId"], job["status"], job["description"]) == ("JOB", name, "COMPLETED", "d")
+        assert job["jobProcessDetails"]["numberOfFailedThings"] == 1 and job["targets"] == [device.arn]
+        assert job["createdAt"] <= job["completedAt"] <= time.time() * 1000 + 60_000
+
+
+def test_maintenance_windows(client, device):
+    """CP 4.7: a job with windows waits for the next one and says when it opens; a template passes its windows on."""
+    iot, name = client("iot"), device.name
+    # In ten hours at the earliest, whenever this runs.
+    hour = (time.gmtime().tm_hour + 12) % 24
+    windows = [{"startTime": f"cron(0 {hour} ? * * *)", "durationInMinutes": 30}]
+    job = {"targets": [device.arn], "document": DOCUMENT, "targetSelection": "CONTINUOUS"}
+    for wrong in ({"startTime": "soon", "durationInMinutes": 30}, {"startTime": windows[0]["startTime"], "durationInMinutes": 1431}):
+        assert refused(iot.create_job, jobId=name, **job, schedulingConfig={"maintenanceWindows": [wrong]}) == (
+            400, "InvalidRequestException")
+    iot.create_job_template(jobTemplateId=name, description="d", document=DOCUMENT, maintenanceWindows=windows)
+    template = iot.describe_job_template(jobTemplateId=name)
+    assert template["maintenanceWindows"] == windows
+    iot.create_job(jobId=name, targets=[device.arn], targetSelection="CONTINUOUS", jobTemplateArn=template["jobTemplateArn"])
+    described = iot.describe_job(jobId=name)["job"]
+    assert (described["status"], described["schedulingConfig"]["maintenanceWindows"]) == ("SCHEDULED", windows)
+    assert described["scheduledJobRollouts"][0]["startTime"].endswith(f"T{hour:02}:00")
+    assert client("iot-jobs-data").get_pending_job_executions(thingName=name)["queuedJobs"] == []
+    iot.cancel_job(jobId=name)

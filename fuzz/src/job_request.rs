@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use marram_job::{JobConfig, JobTopic, Request, client_token, fill_parameters, presigned_urls, with_urls};
+use marram_job::{Cron, JobConfig, JobTopic, Request, client_token, fill_parameters, presigned_urls, with_urls};
+use marram_types::Timestamp;
 
 /// One input, tried as each.
 pub fn run(data: &[u8]) {
@@ -23,6 +24,10 @@ pub fn run(data: &[u8]) {
         let urls = vec!["https://x"; found.len()];
         let filled = with_urls(text, &found, urls.iter().copied());
         assert!(found.is_empty() || filled.len() < text.len(), "each placeholder is longer than its URL here");
+    }
+    if let Ok(cron) = Cron::parse(text) {
+        let now = Timestamp::from_secs(1_800_000_000);
+        assert!(cron.next_after(now).is_none_or(|next| next > now));
     }
     if let Ok(config) = serde_json::from_str(text)
         && let Ok(config) = JobConfig::read(&config)

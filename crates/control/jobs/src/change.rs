@@ -2,7 +2,7 @@
 
 use marram_aws_api::ApiError;
 use marram_identity::CallError;
-use marram_job::{EndBehavior, JobConfig, JobStatus, Rollout};
+use marram_job::{EndBehavior, JobConfig, JobStatus, Rollout, Window};
 use marram_registry::Realm;
 use marram_store::params;
 use marram_types::Timestamp;
@@ -63,9 +63,17 @@ impl Work<'_, '_> {
     pub(crate) fn advance(&mut self, job: &JobRow) -> Result<(), CallError> {
         let now = self.now;
         let mut job = job.clone();
+        let config = JobConfig::read(&job.config).map_err(ApiError::invalid_request)?;
+        let closed = !config.windows.is_empty() && !config.windows.iter().any(|window| window.is_open(now));
+        // Closed windows: the roll-out looks again at the next opening, or at its end if that comes first.
+        let end_at = job.end_at;
+        let opening = || [Window::next_opening(&config.windows, now), end_at].into_iter().flatten().min();
         if job.status == JobStatus::Scheduled {
             if let Some(start) = job.start_at.filter(|start| *start > now) {
                 return self.wake_at(&job, Some(start), job.rolled_at);
+            }
+            if closed && job.end_at.is_none_or(|end| end > now) {
+                return self.wake_at(&job, opening(), job.rolled_at);
             }
             self.set_status(&job, JobStatus::InProgress)?;
             job.status = JobStatus::InProgress;
@@ -77,7 +85,9 @@ impl Work<'_, '_> {
         if job.end_at.is_some_and(|end| end <= now) {
             return self.end_of_schedule(&job);
         }
-        let config = JobConfig::read(&job.config).map_err(ApiError::invalid_request)?;
+        if closed {
+            return self.wake_at(&job, opening(), now);
+        }
         let counts = counts(self.tx, self.realm, &job.id)?;
         let (allowed, rolled_at) =
             allowance(&config.rollout, config.rollout.rate(&counts), &job, now, counts.notified());

@@ -2,6 +2,7 @@
 
 mod create;
 mod document;
+mod event;
 mod execution;
 mod job;
 mod list;
@@ -58,6 +59,8 @@ marram_identity::operations! {
     "DescribeJobExecution" => execution::describe_job_execution,
     "CancelJobExecution" => execution::cancel_job_execution,
     "DeleteJobExecution" => execution::delete_job_execution,
+    "DescribeEventConfigurations" => event::describe_event_configurations,
+    "UpdateEventConfigurations" => event::update_event_configurations,
     "CreateJobTemplate" => template::create_job_template,
     "DescribeJobTemplate" => template::describe_job_template,
     "ListJobTemplates" => template::list_job_templates,

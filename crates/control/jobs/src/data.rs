@@ -38,8 +38,14 @@ impl JobsDataService {
         let request = Request::of(&input);
         let (jobs, now) = (self.jobs.clone(), ctx.now);
         let namespace = Namespace::default_queue();
-        let queue =
-            Queue { jobs: &jobs, realm: &realm, thing: thing.as_str(), namespace: &namespace, document: DocumentAs::Text, now };
+        let queue = Queue {
+            jobs: &jobs,
+            realm: &realm,
+            thing: thing.as_str(),
+            namespace: &namespace,
+            document: DocumentAs::Text,
+            now,
+        };
         match name {
             "GetPendingJobExecutions" => {
                 drop(grant);

@@ -163,6 +163,9 @@ impl Jobs {
         if self.identity().service_may_assume(&asked(&Realm::of(ctx), role, source_arn)) {
             return Ok(());
         }
-        Err(ApiError::invalid_request(format!("The role {} cannot be assumed by {ACTOR}.", marram_registry::shown(role))))
+        Err(ApiError::invalid_request(format!(
+            "The role {} cannot be assumed by {ACTOR}.",
+            marram_registry::shown(role)
+        )))
     }
 }

@@ -126,12 +126,7 @@ impl Queue<'_> {
     }
 
     /// `{id}/update`.
-    pub(crate) fn update(
-        &self,
-        tx: &mut Tx<'_>,
-        id: &str,
-        asked: UpdateExecution,
-    ) -> Result<Value, DeviceError> {
+    pub(crate) fn update(&self, tx: &mut Tx<'_>, id: &str, asked: UpdateExecution) -> Result<Value, DeviceError> {
         let before = self.execution(tx, id, asked.number)?;
         device_transition(before.status, asked.status).map_err(|error| match error {
             JobError::InvalidStateTransition { message, .. } => {

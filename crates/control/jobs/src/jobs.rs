@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use marram_aws_api::ApiError;
 use marram_identity::{CallError, Identity, SystemContext};
-use marram_job::{Counts, JobConfig, JobStatus, MAX_DOCUMENT_CHARS, Namespace};
+use marram_job::{Counts, JobConfig, JobStatus, MAX_DOCUMENT_CHARS, Namespace, Window};
 use marram_objects::Objects;
 use marram_registry::{Outbox, Realm};
 use marram_store::{Snapshot, Tx, params};
@@ -110,8 +110,14 @@ impl Jobs {
     /// As [`Jobs::create`].
     pub fn create_in(&self, tx: &mut Tx<'_>, realm: &Realm, job: &NewJob, now: Timestamp) -> Result<JobRow, CallError> {
         check(realm, job)?;
+        let windows = JobConfig::read(&job.config).map_err(ApiError::invalid_request)?.windows;
+        let closed = !windows.is_empty() && !windows.iter().any(|window| window.is_open(now));
+        if closed && Window::next_opening(&windows, now).is_none() {
+            return Err(ApiError::invalid_request("The maintenance windows never open.").into());
+        }
         let status = match job.start_at {
             Some(start) if start > now => JobStatus::Scheduled,
+            _ if closed => JobStatus::Scheduled,
             _ => JobStatus::InProgress,
         };
         let targets = serde_json::to_string(&job.targets).map_err(|_| ApiError::internal())?;
@@ -189,6 +195,8 @@ impl Jobs {
              WHERE account = $1 AND region = $2 AND id = $3",
             params![realm.account, realm.region, id, how.force, how.reason_code, how.comment],
         )?;
+        // With what was just said about it.
+        let job = row::get_job(tx, realm, id)?;
         let mut work = Work::begin(self, tx, realm, now);
         work.cancel(&job, how.force)?;
         work.finish()
@@ -231,6 +239,7 @@ impl Jobs {
         work.end_open(id, true)?;
         work.set_status(&job, JobStatus::DeletionInProgress)?;
         work.forget_targets(id)?;
+        work.announce(&job, "deleted")?;
         work.finish()?;
         for table in ["iot_job_execution", "iot_job_count", "iot_job_waiting"] {
             let sql = format!("DELETE FROM {table} WHERE account = $1 AND region = $2 AND job = $3");

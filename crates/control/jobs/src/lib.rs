@@ -10,6 +10,7 @@
 //! * [`Jobs`] is the handle: what other services call, each call also as `.._in` inside a transaction of theirs.
 //! * [`JobsService`] answers the job operations of `iot`; [`JobsDataService`] those of `iot-jobs-data`.
 //! * [`JobTopics`] answers publishes on job topics. Executions of a namespace stand in a queue of their own.
+//! * Whoever asked by `UpdateEventConfigurations` hears of jobs and executions on `$aws/events/..`.
 //! * [`Jobs::run`] hands out executions at the configured rate and ends what timed out.
 
 mod change;
@@ -17,6 +18,7 @@ mod control;
 mod data;
 mod delivery;
 mod device;
+mod event;
 mod jobs;
 mod membership;
 mod notice;

@@ -7,7 +7,16 @@ use marram_store::Migration;
 pub const MIGRATIONS: &[Migration] = &[
     Migration { component: "jobs", number: 1, sql: FIRST },
     Migration { component: "jobs", number: 2, sql: "ALTER TABLE iot_job ADD COLUMN unfilled TEXT;" },
+    Migration { component: "jobs", number: 3, sql: EVENTS },
 ];
+
+const EVENTS: &str = "
+CREATE TABLE iot_job_event (
+    account TEXT NOT NULL, region TEXT NOT NULL, jobs BIGINT NOT NULL, executions BIGINT NOT NULL,
+    created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL,
+    PRIMARY KEY (account, region)
+) WITHOUT ROWID;
+";
 
 const FIRST: &str = "
 CREATE TABLE iot_job (

@@ -99,8 +99,14 @@ impl Request {
         let JobTopic { thing, namespace, kind } = self.asked.clone();
         let realm = self.realm.clone();
         let read = |ask: &dyn Fn(&Queue<'_>, &marram_store::Snapshot<'_>) -> Result<Value, DeviceError>| {
-            let queue =
-                Queue { jobs, realm: &realm, thing: thing.as_str(), namespace: &namespace, document: DocumentAs::Json, now };
+            let queue = Queue {
+                jobs,
+                realm: &realm,
+                thing: thing.as_str(),
+                namespace: &namespace,
+                document: DocumentAs::Json,
+                now,
+            };
             // Refusals are values here: the store passes failures of its own only.
             system.read(|snapshot| match ask(&queue, snapshot) {
                 Err(DeviceError::Call(error)) => Err(error),
@@ -138,8 +144,14 @@ impl Request {
         let (realm, JobTopic { thing, namespace, .. }) = (self.realm.clone(), self.asked.clone());
         let (jobs, system) = (jobs.clone(), jobs.system(&self.realm));
         let decided = system.commit_unrecorded(move |tx| {
-            let queue =
-                Queue { jobs: &jobs, realm: &realm, thing: thing.as_str(), namespace: &namespace, document: DocumentAs::Json, now };
+            let queue = Queue {
+                jobs: &jobs,
+                realm: &realm,
+                thing: thing.as_str(),
+                namespace: &namespace,
+                document: DocumentAs::Json,
+                now,
+            };
             // A refusal comes before the first statement that changes something, so that nothing has to be undone.
             match change(&queue, tx) {
                 Err(DeviceError::Call(error)) => Err(error),

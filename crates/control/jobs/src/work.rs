@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use marram_broker::Message;
 use marram_identity::CallError;
 use marram_job::{Counts, ExecutionStatus, JobConfig, JobStatus, Namespace, StatusDetails};
 use marram_registry::Realm;
 use marram_store::{Tx, params};
 use marram_types::Timestamp;
 
+use crate::event::{self, Asked};
 use crate::jobs::Jobs;
 use crate::notice::Touched;
 use crate::row::{ExecutionRow, JobRow, counts, find_job, open_executions};
@@ -28,11 +30,14 @@ pub(crate) struct Work<'w, 'c> {
     touched: Vec<Touched>,
     /// Jobs whose executions ended: looked at once, at the end.
     ended: BTreeSet<String>,
+    /// Which events the account asked for, once something happened.
+    asked: Option<Asked>,
+    events: Vec<Message>,
 }
 
 impl<'w, 'c> Work<'w, 'c> {
     pub(crate) fn begin(jobs: &'w Jobs, tx: &'w mut Tx<'c>, realm: &'w Realm, now: Timestamp) -> Self {
-        Self { tx, realm, now, jobs, touched: Vec::new(), ended: BTreeSet::new() }
+        Self { tx, realm, now, jobs, touched: Vec::new(), ended: BTreeSet::new(), asked: None, events: Vec::new() }
     }
 
     /// Remembers how a queue looked before its first change.
@@ -202,6 +207,7 @@ impl<'w, 'c> Work<'w, 'c> {
     /// Calls a job off: things that wait are forgotten, queued executions end, with `force` those in progress too.
     pub(crate) fn cancel(&mut self, job: &JobRow, force: bool) -> Result<(), CallError> {
         self.forget_waiting(&job.id)?;
+        self.announce(job, "cancellation_in_progress")?;
         self.end_open(&job.id, force)?;
         self.set_status(job, JobStatus::Canceled)
     }
@@ -247,6 +253,12 @@ impl<'w, 'c> Work<'w, 'c> {
         if over {
             self.forget_targets(&job.id)?;
         }
+        match status {
+            JobStatus::Completed => self.announce(job, "completed")?,
+            JobStatus::Canceled => self.announce(job, "canceled")?,
+            JobStatus::DeletionInProgress => self.announce(job, "deletion_in_progress")?,
+            JobStatus::Scheduled | JobStatus::InProgress => {}
+        }
         let change = JobChange { job: &job.id, namespace: &job.namespace, status, at: self.now };
         let watches = self.jobs.watches();
         watches.iter().try_for_each(|watch| watch.on_job_changed(self.tx, self.realm, &change))
@@ -267,7 +279,7 @@ impl<'w, 'c> Work<'w, 'c> {
         while let Some(id) = self.ended.pop_first() {
             self.conclude(&id)?;
         }
-        let mut messages = Vec::new();
+        let mut messages = std::mem::take(&mut self.events);
         for touched in &self.touched {
             messages.extend(touched.messages(self.jobs, self.tx, self.realm, self.now)?);
         }
@@ -291,7 +303,45 @@ impl<'w, 'c> Work<'w, 'c> {
         Ok(())
     }
 
+    /// An event of a job, if the account asked for them.
+    pub(crate) fn announce(&mut self, job: &JobRow, operation: &str) -> Result<(), CallError> {
+        if self.asked()?.jobs {
+            self.events.extend(event::of_job(self.tx, self.realm, job, operation, self.now)?);
+        }
+        Ok(())
+    }
+
+    /// The event of an execution that is deleted.
+    pub(crate) fn announce_deleted(&mut self, execution: &ExecutionRow) -> Result<(), CallError> {
+        if self.asked()?.executions {
+            let change = ExecutionChange {
+                job: &execution.job,
+                thing: &execution.thing,
+                number: execution.number,
+                namespace: &execution.namespace,
+                status: execution.status,
+                details: &execution.details,
+                at: self.now,
+            };
+            self.events.extend(event::of_deleted_execution(self.realm, &change));
+        }
+        Ok(())
+    }
+
+    fn asked(&mut self) -> Result<Asked, CallError> {
+        if let Some(asked) = self.asked {
+            return Ok(asked);
+        }
+        let found = event::configuration(self.tx, self.realm)?;
+        let asked = found.map_or_else(Asked::default, |found| found.asked);
+        self.asked = Some(asked);
+        Ok(asked)
+    }
+
     fn tell(&mut self, change: &ExecutionChange<'_>) -> Result<(), CallError> {
+        if change.status.is_terminal() && self.asked()?.executions {
+            self.events.extend(event::of_execution(self.realm, change));
+        }
         let watches = self.jobs.watches();
         watches.iter().try_for_each(|watch| watch.on_execution_changed(self.tx, self.realm, change))
     }

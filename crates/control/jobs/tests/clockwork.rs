@@ -255,3 +255,95 @@ async fn placeholders_become_presigned_urls() {
     let kept = bench.ok(&bench.jobs, "GetJobDocument", json!({"jobId": "j"})).await;
     assert_eq!(kept["document"], document);
 }
+
+/// CP 4.7: executions are handed out while a maintenance window is open; things that come later wait for the next one.
+#[tokio::test]
+async fn windows_bound_the_roll_out() {
+    let bench = Bench::new();
+    let group = bench.ok(&bench.registry, "CreateThingGroup", json!({"thingGroupName": "g"})).await;
+    let join = async |name: &str| {
+        bench.thing(name).await;
+        bench.ok(&bench.registry, "AddThingToThingGroup", json!({"thingGroupName": "g", "thingName": name})).await;
+    };
+    join("a").await;
+    let opens = marram_types::Timestamp::from_secs(bench.control.identity.now().as_secs() + 7200).rfc3339();
+    let cron = format!("cron({} {} * * ? *)", &opens[14..16], &opens[11..13]);
+    let windows = json!([{"startTime": cron, "durationInMinutes": 60}]);
+    let input = |id: &str, windows: &Value| {
+        json!({"jobId": id, "targets": [group["thingGroupArn"]], "document": "{}", "targetSelection": "CONTINUOUS",
+               "schedulingConfig": {"maintenanceWindows": windows}})
+    };
+    for cron in ["at noon", "cron(0 0 1 1 ? 2001)"] {
+        let never = json!([{"startTime": cron, "durationInMinutes": 60}]);
+        let refused = bench.call(&bench.jobs, "CreateJob", input("never", &never)).await.unwrap_err();
+        assert_eq!(refused.code, "InvalidRequestException", "{cron}");
+    }
+    bench.ok(&bench.jobs, "CreateJob", input("j", &windows)).await;
+    let job = bench.job("j").await;
+    assert_eq!(job["status"], "SCHEDULED");
+    assert_eq!(job["scheduledJobRollouts"], json!([{"startTime": opens[..16]}]));
+    bench.advance(7200);
+    bench.until("j", |job| job["jobProcessDetails"]["numberOfQueuedThings"] == 1).await;
+    bench.advance(3600);
+    join("b").await;
+    bench.advance(60);
+    // Another job shows that the clockwork has looked at everything due.
+    let open = bench.thing("c").await;
+    bench.ok(&bench.jobs, "CreateJob", json!({"jobId": "other", "targets": [open], "document": "{}"})).await;
+    bench.until("other", |job| job["jobProcessDetails"]["numberOfQueuedThings"] == 1).await;
+    assert_eq!(bench.job("j").await["jobProcessDetails"]["numberOfQueuedThings"], 1, "the window is closed");
+    bench.advance(23 * 3600);
+    bench.until("j", |job| job["jobProcessDetails"]["numberOfQueuedThings"] == 2).await;
+}
+
+/// CP 4.9: events of jobs and of executions, to an account that asked for them and for what it asked.
+#[tokio::test]
+async fn accounts_hear_what_they_asked_for() {
+    let bench = Bench::new();
+    let target = bench.thing("t").await;
+    let ask = async |kind: &str, enabled: bool| {
+        let input = json!({"eventConfigurations": {kind: {"Enabled": enabled}}});
+        bench.call(&bench.jobs, "UpdateEventConfigurations", input).await
+    };
+    let run = async |id: &str| {
+        bench.ok(&bench.jobs, "CreateJob", json!({"jobId": id, "targets": [target], "document": "{}"})).await;
+        let done = json!({"thingName": "t", "jobId": id, "status": "SUCCEEDED"});
+        bench.ok(&bench.data, "UpdateJobExecution", done).await;
+    };
+    let events = || -> Vec<String> {
+        let topics = std::mem::take(&mut *bench.published.0.lock().unwrap());
+        topics.into_iter().filter_map(|topic| Some(topic.strip_prefix("$aws/events/")?.to_owned())).collect()
+    };
+    run("quiet").await;
+    ask("JOB", true).await.unwrap();
+    run("jobs").await;
+    ask("JOB", false).await.unwrap();
+    ask("JOB_EXECUTION", true).await.unwrap();
+    run("executions").await;
+    ask("JOB", true).await.unwrap();
+    bench.ok(&bench.jobs, "CreateJob", json!({"jobId": "both", "targets": [target], "document": "{}"})).await;
+    bench.ok(&bench.jobs, "CancelJob", json!({"jobId": "both"})).await;
+    bench.ok(&bench.jobs, "DeleteJob", json!({"jobId": "both"})).await;
+    let wanted = [
+        "job/jobs/completed",
+        "jobExecution/executions/succeeded",
+        "job/both/cancellation_in_progress",
+        "jobExecution/both/canceled",
+        "job/both/canceled",
+        "job/both/deletion_in_progress",
+        "job/both/deleted",
+    ];
+    let mut found = Vec::new();
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    while found.len() < wanted.len() {
+        assert!(tokio::time::Instant::now() < deadline, "{found:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        found.extend(events());
+    }
+    assert_eq!(found, wanted);
+    assert_eq!(ask("THING", true).await.unwrap_err().code, "InvalidRequestException");
+    ask("THING", false).await.unwrap();
+    let described = bench.ok(&bench.jobs, "DescribeEventConfigurations", json!({})).await;
+    assert_eq!(described["eventConfigurations"]["JOB"]["Enabled"], true);
+    assert_eq!(described["eventConfigurations"]["THING"]["Enabled"], false);
+}

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::status::ExecutionStatus;
+use crate::window::Window;
 
 /// Rate of an exponential roll-out, and of a schedule's minutes: the largest a job may ask for, per minute.
 const MAX_RATE: i64 = 1000;
@@ -98,6 +99,8 @@ pub struct JobConfig {
     pub timeout_minutes: Option<i64>,
     /// Further attempts after `FAILED`, after `TIMED_OUT`.
     pub retries: [i64; 2],
+    /// When executions are handed out; at any time when there are none.
+    pub windows: Vec<Window>,
 }
 
 impl JobConfig {
@@ -119,6 +122,7 @@ impl JobConfig {
                 ),
             },
             retries: retries(&input["jobExecutionsRetryConfig"]["criteriaList"])?,
+            windows: Window::read(&input["schedulingConfig"]["maintenanceWindows"])?,
         })
     }
 

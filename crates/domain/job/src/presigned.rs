@@ -145,9 +145,7 @@ fn is_label(text: &str) -> bool {
 /// 3 to 63 of `a-z0-9.-` (CP 9.1); the object store knows the finer rules.
 fn is_bucket(name: &str) -> bool {
     (3..=63).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-'))
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-'))
 }
 
 /// `%41` is `A`; a `%` that begins no escape stands for itself. Nothing when the bytes are no UTF-8.

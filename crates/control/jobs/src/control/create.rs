@@ -11,7 +11,7 @@ use marram_types::{JobId, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::template::find_template;
-use super::{document, authorize_job, authorize_new, config_of, job_arn, parse};
+use super::{authorize_job, authorize_new, config_of, document, job_arn, parse};
 use crate::jobs::{Jobs, NewJob, target_resource};
 use crate::row::get_job;
 use crate::work::Work;
@@ -52,9 +52,6 @@ async fn new_job(
     input: &Value,
 ) -> Result<NewJob, ApiError> {
     let invalid = |text: &str| Err(ApiError::invalid_request(text));
-    if !input["schedulingConfig"]["maintenanceWindows"].is_null() {
-        return invalid("maintenanceWindows are not supported by this endpoint");
-    }
     let mut config = config_of(input);
     let mut document = document::given(jobs, ctx, input).await?;
     let own_document = document.is_some();
@@ -72,6 +69,13 @@ async fn new_job(
             config.entry(name.clone()).or_insert_with(|| value.clone());
         }
         document = document.or(Some(row.document));
+    }
+    // A template's windows stand beside its schedule, a job's inside.
+    if let Some(windows) = config.remove("maintenanceWindows") {
+        let schedule = config.entry("schedulingConfig").or_insert_with(|| json!({}));
+        if schedule["maintenanceWindows"].is_null() {
+            schedule["maintenanceWindows"] = windows;
+        }
     }
     let Some(document) = document else { return invalid("A job needs a document") };
     let parameters: BTreeMap<String, String> =

@@ -107,6 +107,7 @@ pub(super) async fn delete_job_execution(jobs: &Jobs, ctx: &CallContext, input: 
         if !row.status.is_terminal() {
             work.end(&row, ExecutionStatus::Canceled)?;
         }
+        work.announce_deleted(&row)?;
         work.finish()?;
         tx.execute(
             "DELETE FROM iot_job_execution

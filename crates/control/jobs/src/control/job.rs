@@ -2,7 +2,7 @@
 
 use marram_aws_api::ApiError;
 use marram_identity::CallContext;
-use marram_job::{JobConfig, JobStatus};
+use marram_job::{JobConfig, JobStatus, Window};
 use marram_registry::{Realm, delete_tags};
 use marram_store::params;
 use marram_types::JobId;
@@ -22,6 +22,7 @@ pub(super) async fn describe_job(_: &Jobs, ctx: &CallContext, input: Value) -> R
     })?;
     let mut job = row.config.clone();
     let source = job.as_object_mut().and_then(|job| job.remove("documentSource"));
+    let ongoing = matches!(row.status, JobStatus::Scheduled | JobStatus::InProgress);
     let selection = if row.continuous { "CONTINUOUS" } else { "SNAPSHOT" };
     job["jobArn"] = job_arn(&realm, &row.id).into();
     job["jobId"] = row.id.as_str().into();
@@ -45,6 +46,12 @@ pub(super) async fn describe_job(_: &Jobs, ctx: &CallContext, input: Value) -> R
         if let Some(value) = value {
             job[name] = value;
         }
+    }
+    let windows = JobConfig::read(&row.config).map_err(ApiError::invalid_request)?.windows;
+    if let Some(opening) = Window::next_opening(&windows, ctx.now).filter(|_| ongoing) {
+        let text = opening.rfc3339();
+        let minute = text.get(.."2026-01-31T10:00".len()).unwrap_or_default();
+        job["scheduledJobRollouts"] = json!([{"startTime": minute}]);
     }
     let mut answer = json!({"job": job});
     if let Some(source) = source {

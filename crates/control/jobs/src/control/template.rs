@@ -2,13 +2,13 @@
 
 use marram_aws_api::ApiError;
 use marram_identity::{CallContext, CallError};
-use marram_job::{JobConfig, MAX_DOCUMENT_CHARS};
+use marram_job::{JobConfig, MAX_DOCUMENT_CHARS, Window};
 use marram_registry::{Realm, delete_tags, insert_tags, tags_from};
 use marram_store::{Snapshot, params};
 use marram_types::{JobId, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Page, document, authorize_new, authorize_tagged, config_of, parse};
+use super::{Page, authorize_new, authorize_tagged, config_of, document, parse};
 use crate::jobs::Jobs;
 use crate::row::get_job;
 
@@ -52,6 +52,10 @@ pub(super) async fn create_job_template(jobs: &Jobs, ctx: &CallContext, input: V
     let further: Vec<String> = from.iter().cloned().collect();
     let grant = authorize_new(ctx, &realm, &format!("jobtemplate/{id}"), &tags, &further)?;
     let mut config = config_of(&input);
+    if let Some(windows) = input.get("maintenanceWindows").filter(|windows| !windows.is_null()) {
+        Window::read(windows).map_err(ApiError::invalid_request)?;
+        config.insert("maintenanceWindows".to_owned(), windows.clone());
+    }
     let mut document = document::given(jobs, ctx, &input).await?;
     let own_document = document.is_some();
     if let Some(from) = &from {

@@ -89,8 +89,7 @@ pub(crate) async fn create(service: &ThingsGraph, ctx: &CallContext, input: &Val
         let prepared =
             inner.store.read(|s| prepare(s, &inner.catalog, &*inner.things, &checked_realm, &text, is_cloud))?;
         // What cannot be frozen could never be deployed.
-        let prepared = prepared
-            .and_then(|prepared| prepared.freeze(&checked_realm).map(|_| prepared));
+        let prepared = prepared.and_then(|prepared| prepared.freeze(&checked_realm).map(|_| prepared));
         Ok::<_, CallError>((text, prepared))
     })
     .await

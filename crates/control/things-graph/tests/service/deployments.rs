@@ -359,7 +359,8 @@ query Irrigate($valve: string!) @workflowType(id: "NS:Workflow:Irrigate") {
             found["summaries"].as_array().unwrap().iter().find(|run| run["status"] == "FAILED").cloned()
         })
         .await;
-    let messages =
-        bench.pages("ListFlowExecutionMessages", json!({ "flowExecutionId": run["flowExecutionId"] }), "messages", 9).await;
+    let messages = bench
+        .pages("ListFlowExecutionMessages", json!({ "flowExecutionId": run["flowExecutionId"] }), "messages", 9)
+        .await;
     assert!(messages.iter().any(|message| message.to_string().contains("TG.Permission")), "{messages:?}");
 }

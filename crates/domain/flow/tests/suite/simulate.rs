@@ -134,10 +134,7 @@ fn unknown_names_are_told() {
             r#"{"on": "capture", "thing": "cam-2", "reply": {}}"#,
             Some("there is no thing or service `cam-2`: there is `cam-1`, `motion-1`, `screen-1`"),
         ),
-        (
-            r#"{"start": {"camera": "cam-1", "x": 1}}"#,
-            Some("the flow has no parameter `x`: it has `camera`, `screen`"),
-        ),
+        (r#"{"start": {"camera": "cam-1", "x": 1}}"#, Some("the flow has no parameter `x`: it has `camera`, `screen`")),
         (r#"{"start": {}, "flow": "Other"}"#, Some("no such flow: there is `SecurityFlow`")),
         (
             r#"{"event": "StateChanged", "role": "motion"}"#,
