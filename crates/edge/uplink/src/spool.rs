@@ -3,23 +3,25 @@
 //! Append-only segment files; one thread writes what gathered since its last `fdatasync` and syncs once for all of it. A
 //! record is `u32 length, u32 CRC-32, CBOR body`, little endian. What the control plane took is marked by a later record that
 //! needs no sync of its own: after a power cut such a message may be sent again, which QoS 1 allows. Segments go once nothing
-//! in them or before them is wanted.
+//! in them or before them is wanted. What an earlier run left is read by that thread too: a start takes as long with a hundred
+//! thousand messages as with none, and new messages wait for it.
 
 mod file;
 mod record;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use marram_edge_ports::CloudPublish;
 use smol_str::SmolStr;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use self::file::Segments;
-use self::record::Record;
 pub use self::record::fuzz_spool_record;
+use self::record::{MessageOutline, Record};
 
 /// Payload bytes kept in memory beside the disk, so that a line that is up does not read back.
 const CACHE_BYTES: usize = 128 * 1024;
@@ -27,6 +29,10 @@ const CACHE_BYTES: usize = 128 * 1024;
 const WRITER_STACK: usize = 64 * 1024;
 /// A component may fill at most this share of the spool (3/4), so that one cannot silence the others.
 const OWNER_SHARE: (u64, u64) = (3, 4);
+/// A disk that does not let the spool be read is asked again after this long.
+const READ_AGAIN: Duration = Duration::from_secs(10);
+/// Names of components and topics that waiting messages share, at most.
+const NAMES_MAX: usize = 1024;
 /// What a message costs beside its topic and payload.
 const OVERHEAD_BYTES: u64 = 64;
 
@@ -84,8 +90,16 @@ struct Entry {
     expires: Option<i64>,
     attempts: u32,
     cost: u64,
-    place: file::Place,
-    cached: Option<CloudPublish>,
+    cached: Option<Box<CloudPublish>>,
+}
+
+/// How far the spool is with what an earlier run left.
+#[derive(Debug)]
+enum Stage {
+    Reading,
+    Open,
+    /// Why it cannot be read; it is tried again.
+    Refused(io::ErrorKind, String),
 }
 
 #[derive(Default)]
@@ -106,6 +120,7 @@ struct State {
 }
 
 struct Shared {
+    stage: watch::Sender<Stage>,
     state: Mutex<State>,
     work: Condvar,
     news: Notify,
@@ -140,46 +155,56 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Spool {
-    /// Opens the spool and reads what is left in it. A torn tail is cut.
+    /// Opens the spool; what is left in it is read behind, see [`Spool::opened`].
     ///
     /// # Errors
-    /// The directory cannot be read or written.
+    /// The directory cannot be listed or written.
     pub fn open(options: SpoolOptions) -> io::Result<Self> {
-        let (segments, found, next_id) = Segments::open(&options.dir, options.max_bytes)?;
-        let mut state = State { next_id, max_bytes: options.max_bytes, ..State::default() };
-        for (record, place) in found {
-            let mut entry = Entry::of(&record, place);
-            entry.cached = None;
-            state.bytes += entry.cost;
-            *state.owners.entry(entry.owner.clone()).or_default() += entry.cost;
-            state.queue.push_back(entry);
-        }
+        let segments = Segments::open(&options.dir, options.max_bytes)?;
         let shared = Arc::new(Shared {
-            state: Mutex::new(state),
+            stage: watch::Sender::new(Stage::Reading),
+            state: Mutex::new(State { max_bytes: options.max_bytes, ..State::default() }),
             work: Condvar::new(),
             news: Notify::new(),
             segments: Mutex::new(segments),
         });
         let thread = {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new()
-                .name("spool".to_owned())
-                .stack_size(WRITER_STACK)
-                .spawn(move || write_batches(&shared))?
+            std::thread::Builder::new().name("spool".to_owned()).stack_size(WRITER_STACK).spawn(move || {
+                if read_left(&shared) {
+                    write_batches(&shared);
+                }
+            })?
         };
         let writer = Arc::new(Writer { shared: Arc::clone(&shared), thread: Mutex::new(Some(thread)) });
         Ok(Self { shared, _writer: writer })
     }
 
-    /// Takes a message in; durable when it returns.
+    /// Resolves when what an earlier run left has been read.
+    ///
+    /// # Errors
+    /// The disk does not give it back; it is asked again meanwhile.
+    pub async fn opened(&self) -> io::Result<()> {
+        let mut stage = self.shared.stage.subscribe();
+        let read = stage.wait_for(|stage| !matches!(stage, Stage::Reading)).await.map_err(io::Error::other)?;
+        match &*read {
+            Stage::Refused(kind, text) => Err(io::Error::new(*kind, text.clone())),
+            Stage::Reading | Stage::Open => Ok(()),
+        }
+    }
+
+    /// Takes a message in; durable when it returns. Waits for [`Spool::opened`].
     ///
     /// # Errors
     /// [`SpoolError`]; then nothing was taken.
     pub async fn append(&self, owner: &str, message: CloudPublish, now: i64) -> Result<u64, SpoolError> {
+        if !matches!(*self.shared.stage.borrow(), Stage::Open) {
+            self.opened().await?;
+        }
         let (done, durable) = oneshot::channel();
         let id = {
             let mut state = lock(&self.shared.state);
-            let cost = cost_of(&message);
+            let cost = cost_of(message.topic.len(), message.payload.len());
             state.make_room(owner, cost)?;
             let id = state.next_id;
             state.next_id += 1;
@@ -196,7 +221,8 @@ impl Spool {
         }
     }
 
-    /// The oldest message that `wanted` accepts, taken out until [`Spool::settle`] or [`Spool::put_back`]. Expired ones are dropped on the way.
+    /// The oldest message that `wanted` accepts, taken out until [`Spool::settle`] or [`Spool::put_back`]; none before
+    /// [`Spool::opened`]. Expired ones are dropped on the way.
     ///
     /// # Errors
     /// The disk does not give it back.
@@ -218,8 +244,8 @@ impl Spool {
                 continue;
             }
             let message = match entry.cached {
-                Some(message) => message,
-                None => match self.shared.read_back(&entry)? {
+                Some(message) => *message,
+                None => match lock(&self.shared.segments).read(entry.id)? {
                     Some(Record::Message { message, .. }) => message,
                     _ => {
                         tracing::error!(id = entry.id, "a spooled message cannot be read back and is dropped");
@@ -270,23 +296,15 @@ impl Spool {
         self.shared.news.notified().await;
     }
 
-    /// Messages waiting or under way, and their bytes.
+    /// Messages waiting or under way, and their bytes; those of an earlier run count after [`Spool::opened`].
     pub fn load(&self) -> (usize, u64) {
         let state = lock(&self.shared.state);
         (state.queue.len() + state.taken.len(), state.bytes)
     }
 }
 
-impl Shared {
-    /// The record from the disk; a compaction may have moved it.
-    fn read_back(&self, entry: &Entry) -> io::Result<Option<Record>> {
-        let segments = lock(&self.segments);
-        segments.read(segments.place(entry.id).unwrap_or(entry.place))
-    }
-}
-
 impl Entry {
-    fn of(record: &Record, place: file::Place) -> Self {
+    fn of(record: &Record) -> Self {
         let Record::Message { id, owner, at, message } = record else { unreachable!("only messages have entries") };
         Entry {
             id: *id,
@@ -294,16 +312,47 @@ impl Entry {
             topic: message.topic.as_str().into(),
             at: *at,
             qos: message.qos,
-            expires: message.message_expiry_seconds.map(|seconds| at + i64::from(seconds) * 1000),
+            expires: end_of(*at, message.message_expiry_seconds),
             attempts: 0,
-            cost: cost_of(message),
-            place,
+            cost: cost_of(message.topic.len(), message.payload.len()),
+            cached: None,
+        }
+    }
+
+    fn of_left(message: &MessageOutline<'_>, names: &mut Names) -> Self {
+        Entry {
+            id: message.id,
+            owner: names.shared(message.owner),
+            topic: names.shared(message.topic),
+            at: message.at,
+            qos: message.qos,
+            expires: end_of(message.at, message.expiry),
+            attempts: 0,
+            cost: cost_of(message.topic.len(), message.payload.len()),
             cached: None,
         }
     }
 
     fn is_over(&self, now: i64) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// Names that many messages bear, each once in memory.
+#[derive(Default)]
+struct Names(HashSet<SmolStr>);
+
+impl Names {
+    fn shared(&mut self, name: &str) -> SmolStr {
+        if let Some(known) = self.0.get(name) {
+            return known.clone();
+        }
+        if self.0.len() >= NAMES_MAX {
+            self.0.clear();
+        }
+        let name = SmolStr::new(name);
+        self.0.insert(name.clone());
+        name
     }
 }
 
@@ -341,8 +390,43 @@ impl State {
     }
 }
 
-fn cost_of(message: &CloudPublish) -> u64 {
-    (message.topic.len() + message.payload.len()) as u64 + OVERHEAD_BYTES
+fn cost_of(topic_bytes: usize, payload_bytes: usize) -> u64 {
+    (topic_bytes + payload_bytes) as u64 + OVERHEAD_BYTES
+}
+
+fn end_of(at: i64, expiry_seconds: Option<u32>) -> Option<i64> {
+    expiry_seconds.map(|seconds| at.saturating_add(i64::from(seconds) * 1000))
+}
+
+/// Fills the queue with what an earlier run left; false when the spool was dropped before that worked.
+fn read_left(shared: &Shared) -> bool {
+    loop {
+        let mut names = Names::default();
+        let outcome = lock(&shared.segments).read_left(|message| Entry::of_left(message, &mut names));
+        let error = match outcome {
+            Ok((entries, next_id)) => {
+                let mut state = lock(&shared.state);
+                state.next_id = next_id;
+                for entry in entries {
+                    state.bytes += entry.cost;
+                    *state.owners.entry(entry.owner.clone()).or_default() += entry.cost;
+                    state.queue.push_back(entry);
+                }
+                drop(state);
+                shared.stage.send_replace(Stage::Open);
+                shared.news.notify_one();
+                return true;
+            }
+            Err(error) => error,
+        };
+        tracing::error!(%error, "the spool cannot be read");
+        shared.stage.send_replace(Stage::Refused(error.kind(), error.to_string()));
+        let state = lock(&shared.state);
+        let waited = shared.work.wait_timeout_while(state, READ_AGAIN, |state| !state.stopping);
+        if waited.unwrap_or_else(PoisonError::into_inner).0.stopping {
+            return false;
+        }
+    }
 }
 
 /// The writer: everything that gathered is one write and one sync.
@@ -366,15 +450,15 @@ fn write_batches(shared: &Shared) {
         let outcome = lock(&shared.segments).write(batch.iter().map(|(record, _)| record), &settled, !batch.is_empty());
         let mut state = lock(&shared.state);
         match outcome {
-            Ok(places) => {
+            Ok(()) => {
                 let mut waiters = Vec::with_capacity(batch.len());
-                for ((record, waiter), place) in batch.into_iter().zip(places) {
-                    let mut entry = Entry::of(&record, place);
+                for (record, waiter) in batch {
+                    let mut entry = Entry::of(&record);
                     if let Record::Message { message, .. } = record
                         && state.cached + message.payload.len() <= CACHE_BYTES
                     {
                         state.cached += message.payload.len();
-                        entry.cached = Some(message);
+                        entry.cached = Some(Box::new(message));
                     }
                     state.queue.push_back(entry);
                     waiters.extend(waiter);
@@ -390,7 +474,7 @@ fn write_batches(shared: &Shared) {
                 tracing::error!(%error, "the spool cannot be written");
                 owed = settled;
                 for (record, waiter) in batch {
-                    let entry = Entry::of(&record, file::Place::default());
+                    let entry = Entry::of(&record);
                     state.forget(&entry);
                     if let Some(waiter) = waiter {
                         let _ = waiter.send(Err(io::Error::new(error.kind(), error.to_string())));

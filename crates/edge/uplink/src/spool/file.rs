@@ -1,21 +1,23 @@
 //! Segment files of the spool: written at the end, read at random, removed from the front.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::record::{RECORD_MAX, Record};
+use super::record::{HEAD_BYTES, MessageOutline, Outline, RECORD_MAX, Record, body_of};
 
 /// Smallest segment, bytes.
 const SEGMENT_MIN: u64 = 256 * 1024;
 /// Buffers larger than this are given back after a write.
 const BUFFER_KEPT: usize = 64 * 1024;
+/// A segment of an earlier run is read in pieces of this size, bytes.
+const READ_BYTES: usize = 32 * 1024;
 
 /// Where a record stands.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Place {
+#[derive(Debug, Clone, Copy)]
+struct Place {
     segment: u64,
     offset: u64,
     length: u32,
@@ -30,69 +32,79 @@ pub(super) struct Segments {
     is_named: bool,
     number: u64,
     length: u64,
-    /// Ids of messages still wanted, by segment.
-    live: BTreeMap<u64, HashMap<u64, Place>>,
-    home: HashMap<u64, u64>,
+    /// Segments of earlier runs, in order, until they are read.
+    unread: Vec<u64>,
+    /// Messages still wanted, by id.
+    places: BTreeMap<u64, Place>,
+    /// How many of them stand in each segment; a segment that was not read yet has no number here and is never removed.
+    live: BTreeMap<u64, usize>,
     buffer: Vec<u8>,
 }
 
 impl Segments {
-    /// Opens a directory: the messages in it in order of id, and the next free id.
-    pub(super) fn open(dir: &Path, max_bytes: u64) -> io::Result<(Self, Vec<(Record, Place)>, u64)> {
+    /// Opens a directory for writing. What is in it takes [`Segments::read_left`], before the first [`Segments::write`].
+    pub(super) fn open(dir: &Path, max_bytes: u64) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        let mut numbers: Vec<u64> = fs::read_dir(dir)?
+        let mut unread: Vec<u64> = fs::read_dir(dir)?
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".spool")?.parse().ok())
             .collect();
-        numbers.sort_unstable();
-        let mut found: BTreeMap<u64, (Record, Place)> = BTreeMap::new();
-        let mut next_id = 1;
-        for (nth, number) in numbers.iter().enumerate() {
-            let path = path_of(dir, *number);
-            let bytes = fs::read(&path)?;
-            let mut offset = 0;
-            while let Some((record, length)) = Record::decode(&bytes[offset..]) {
-                match record {
-                    Record::Settled(ids) => ids.iter().for_each(|id| drop(found.remove(id))),
-                    Record::Message { id, .. } => {
-                        let place = Place {
-                            segment: *number,
-                            offset: offset as u64,
-                            length: u32::try_from(length).unwrap_or(0),
-                        };
-                        next_id = next_id.max(id + 1);
-                        found.insert(id, (record, place));
-                    }
-                }
-                offset += length;
-            }
-            if offset < bytes.len() {
-                if nth + 1 < numbers.len() {
-                    tracing::error!(path = %path.display(), lost = bytes.len() - offset, "a spool segment is damaged");
-                } else {
-                    tracing::info!(path = %path.display(), cut = bytes.len() - offset, "a torn record is cut");
-                }
-                let file = OpenOptions::new().write(true).open(&path)?;
-                file.set_len(offset as u64)?;
-                file.sync_all()?;
-            }
-        }
-        let number = numbers.last().map_or(1, |last| last + 1);
-        let active = create(dir, number)?;
-        let mut segments = Segments {
+        unread.sort_unstable();
+        let number = unread.last().map_or(1, |last| last + 1);
+        Ok(Segments {
             dir: dir.to_owned(),
             size: (max_bytes / 4).max(SEGMENT_MIN),
-            active,
+            active: create(dir, number)?,
             is_named: false,
             number,
             length: 0,
-            live: numbers.iter().chain([&number]).map(|number| (*number, HashMap::new())).collect(),
-            home: HashMap::new(),
+            unread,
+            places: BTreeMap::new(),
+            live: BTreeMap::from([(number, 0)]),
             buffer: Vec::new(),
-        };
-        for (id, (_, place)) in &found {
-            segments.keep(*id, *place);
+        })
+    }
+
+    /// Reads what earlier runs left: what `entry_of` makes of the messages that are still wanted, in order of id, and the next
+    /// free id. A torn tail is cut. After an error it can be tried again.
+    pub(super) fn read_left<T>(
+        &mut self,
+        mut entry_of: impl FnMut(&MessageOutline<'_>) -> T,
+    ) -> io::Result<(Vec<T>, u64)> {
+        let mut found: BTreeMap<u64, (T, Place)> = BTreeMap::new();
+        let mut next_id = 1;
+        let mut damaged = Vec::new();
+        let mut last_written = None;
+        for &segment in &self.unread {
+            let path = path_of(&self.dir, segment);
+            let (whole, bytes) = scan(&path, |outline, offset, length| match outline {
+                Outline::Settled(ids) => ids.iter().for_each(|id| drop(found.remove(id))),
+                Outline::Message(message) => {
+                    next_id = next_id.max(message.id.saturating_add(1));
+                    found.insert(message.id, (entry_of(&message), Place { segment, offset, length }));
+                }
+            })?;
+            if bytes > 0 {
+                last_written = Some(segment);
+            }
+            if whole < bytes {
+                damaged.push((segment, path, whole, bytes));
+            }
         }
-        Ok((segments, found.into_values().collect(), next_id))
+        for (segment, path, whole, bytes) in damaged {
+            if Some(segment) == last_written {
+                tracing::info!(path = %path.display(), cut = bytes - whole, "a torn record is cut");
+            } else {
+                tracing::error!(path = %path.display(), lost = bytes - whole, "a spool segment is damaged");
+            }
+            let file = OpenOptions::new().write(true).open(&path)?;
+            file.set_len(whole)?;
+            file.sync_all()?;
+        }
+        self.live.extend(std::mem::take(&mut self.unread).into_iter().map(|segment| (segment, 0)));
+        for (id, (_, place)) in &found {
+            self.keep(*id, *place);
+        }
+        Ok((found.into_values().map(|(entry, _)| entry).collect(), next_id))
     }
 
     /// Appends records and marks; with `sync` they are durable when it returns. After an error the file is as before.
@@ -101,20 +113,18 @@ impl Segments {
         records: impl Iterator<Item = &'a Record>,
         settled: &[u64],
         sync: bool,
-    ) -> io::Result<Vec<Place>> {
+    ) -> io::Result<()> {
         if self.length >= self.size {
             self.rotate()?;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         let mut places = Vec::new();
-        let mut ids = Vec::new();
         for record in records {
             let offset = self.length + buffer.len() as u64;
             let length = record.encode(&mut buffer);
-            places.push(Place { segment: self.number, offset, length });
             if let Record::Message { id, .. } = record {
-                ids.push(*id);
+                places.push((*id, Place { segment: self.number, offset, length }));
             }
         }
         if !settled.is_empty() {
@@ -130,27 +140,30 @@ impl Segments {
             return Err(error);
         }
         self.length += length;
-        for (id, place) in ids.into_iter().zip(&places) {
-            self.keep(id, *place);
+        for (id, place) in places {
+            self.keep(id, place);
         }
         for id in settled {
-            if let Some(segment) = self.home.remove(id)
-                && let Some(live) = self.live.get_mut(&segment)
-            {
-                live.remove(id);
-            }
+            self.release(*id);
         }
         self.drop_front();
         if let Err(error) = self.compact() {
             // What the caller asked for is durable; the disk is only fuller than it need be.
             tracing::warn!(%error, "an old spool segment cannot be written anew");
         }
-        Ok(places)
+        Ok(())
     }
 
-    /// A record by its place; none when it is damaged.
-    pub(super) fn read(&self, place: Place) -> io::Result<Option<Record>> {
-        let mut bytes = vec![0; (place.length as usize).min(RECORD_MAX + 8)];
+    /// The record of a message that is still wanted; none when it is damaged.
+    pub(super) fn read(&self, id: u64) -> io::Result<Option<Record>> {
+        match self.places.get(&id) {
+            Some(place) => self.read_at(*place),
+            None => Ok(None),
+        }
+    }
+
+    fn read_at(&self, place: Place) -> io::Result<Option<Record>> {
+        let mut bytes = vec![0; (place.length as usize).min(RECORD_MAX + HEAD_BYTES)];
         let file = File::open(path_of(&self.dir, place.segment))?;
         file.read_exact_at(&mut bytes, place.offset)?;
         Ok(Record::decode(&bytes).map(|(record, _)| record))
@@ -166,22 +179,30 @@ impl Segments {
     }
 
     fn keep(&mut self, id: u64, place: Place) {
-        self.home.insert(id, place.segment);
-        self.live.entry(place.segment).or_default().insert(id, place);
+        self.release(id);
+        self.places.insert(id, place);
+        *self.live.entry(place.segment).or_default() += 1;
+    }
+
+    fn release(&mut self, id: u64) {
+        if let Some(place) = self.places.remove(&id)
+            && let Some(live) = self.live.get_mut(&place.segment)
+        {
+            *live -= 1;
+        }
     }
 
     fn rotate(&mut self) -> io::Result<()> {
         let number = self.number + 1;
         self.active = create(&self.dir, number)?;
         (self.number, self.length, self.is_named) = (number, 0, false);
-        self.live.insert(number, HashMap::new());
+        self.live.insert(number, 0);
         Ok(())
     }
 
     /// Marks of settled messages stand in their own or a later segment, so only the front may go.
     pub(super) fn drop_front(&mut self) {
-        while let Some((&number, live)) = self.live.first_key_value()
-            && live.is_empty()
+        while let Some((&number, 0)) = self.live.first_key_value()
             && number != self.number
         {
             if let Err(error) = fs::remove_file(path_of(&self.dir, number)) {
@@ -197,13 +218,13 @@ impl Segments {
         if self.live.len() <= SEGMENTS_MAX {
             return Ok(());
         }
-        let Some((&front, live)) = self.live.first_key_value() else { return Ok(()) };
-        let mut moving: Vec<(u64, Place)> = live.iter().map(|(id, place)| (*id, *place)).collect();
-        moving.sort_unstable_by_key(|(id, _)| *id);
+        let Some((&front, _)) = self.live.first_key_value() else { return Ok(()) };
+        let moving: Vec<(u64, Place)> =
+            self.places.iter().filter(|(_, place)| place.segment == front).map(|(id, place)| (*id, *place)).collect();
         let mut buffer = Vec::new();
         let mut places = Vec::new();
         for (id, place) in moving {
-            let Some(record) = self.read(place)? else { continue };
+            let Some(record) = self.read_at(place)? else { continue };
             let offset = self.length + buffer.len() as u64;
             let length = record.encode(&mut buffer);
             places.push((id, Place { segment: self.number, offset, length }));
@@ -214,18 +235,34 @@ impl Segments {
         }
         self.length += buffer.len() as u64;
         for (id, place) in places {
-            if let Some(live) = self.live.get_mut(&front) {
-                live.remove(&id);
-            }
             self.keep(id, place);
         }
         Ok(())
     }
+}
 
-    /// Where a message stands now.
-    pub(super) fn place(&self, id: u64) -> Option<Place> {
-        self.live.get(self.home.get(&id)?)?.get(&id).copied()
+/// Shows the whole records of a segment with their offsets and lengths; answers where they end and how long the file is.
+fn scan(path: &Path, mut each: impl FnMut(Outline<'_>, u64, u32)) -> io::Result<(u64, u64)> {
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let mut reader = BufReader::with_capacity(READ_BYTES, file);
+    let mut body = Vec::new();
+    let mut whole = 0;
+    while bytes - whole >= HEAD_BYTES as u64 {
+        let mut head = [0; HEAD_BYTES];
+        reader.read_exact(&mut head)?;
+        let Some((length, crc)) = body_of(head) else { break };
+        let end = whole + (HEAD_BYTES + length) as u64;
+        if end > bytes {
+            break;
+        }
+        body.resize(length, 0);
+        reader.read_exact(&mut body)?;
+        let Some(outline) = Outline::decode(&body, crc) else { break };
+        each(outline, whole, (HEAD_BYTES + length) as u32);
+        whole = end;
     }
+    Ok((whole, bytes))
 }
 
 fn path_of(dir: &Path, number: u64) -> PathBuf {

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use marram_edge_ports::CloudPublish;
-use minicbor::bytes::ByteVec;
+use minicbor::bytes::{ByteSlice, ByteVec};
 use minicbor::{Decode, Encode};
 use smol_str::SmolStr;
 
 /// Largest record that is read back, bytes: the largest MQTT message and room for its properties.
 pub(super) const RECORD_MAX: usize = 4 * 1024 * 1024;
+/// What stands before a record's body: its length and its checksum.
+pub(super) const HEAD_BYTES: usize = 8;
 
 /// One record.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +58,51 @@ enum Body {
     Settled(#[n(0)] Vec<u64>),
 }
 
+/// What the queue must know of a record that lies in a segment; nothing is copied.
+#[derive(Decode)]
+pub(super) enum Outline<'b> {
+    #[n(0)]
+    Message(#[b(0)] MessageOutline<'b>),
+    #[n(1)]
+    Settled(#[n(0)] Vec<u64>),
+}
+
+/// The members of [`Stored`] that the queue goes by.
+#[derive(Decode)]
+pub(super) struct MessageOutline<'b> {
+    #[n(0)]
+    pub(super) id: u64,
+    #[b(1)]
+    pub(super) owner: &'b str,
+    #[n(2)]
+    pub(super) at: i64,
+    #[b(3)]
+    pub(super) topic: &'b str,
+    #[n(4)]
+    pub(super) qos: u8,
+    #[b(5)]
+    pub(super) payload: &'b ByteSlice,
+    #[n(8)]
+    pub(super) expiry: Option<u32>,
+}
+
+/// Length and checksum of the body that follows; none when it cannot be one.
+pub(super) fn body_of(head: [u8; HEAD_BYTES]) -> Option<(usize, u32)> {
+    let [a, b, c, d, crc @ ..] = head;
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    (length > 0 && length <= RECORD_MAX).then_some((length, u32::from_le_bytes(crc)))
+}
+
+impl<'b> Outline<'b> {
+    /// Of a body; none when it is damaged.
+    pub(super) fn decode(body: &'b [u8], crc: u32) -> Option<Self> {
+        if crc32fast::hash(body) != crc {
+            return None;
+        }
+        minicbor::decode(body).ok()
+    }
+}
+
 impl Record {
     /// Appends `length, CRC, body`; answers the length of the whole.
     pub(super) fn encode(&self, out: &mut Vec<u8>) -> u32 {
@@ -78,24 +125,21 @@ impl Record {
             }),
         };
         let start = out.len();
-        out.extend_from_slice(&[0; 8]);
+        out.extend_from_slice(&[0; HEAD_BYTES]);
         minicbor::encode(&body, &mut *out).expect("a vector takes every write");
-        let length = out.len() - start - 8;
-        let crc = crc32fast::hash(&out[start + 8..]);
+        let length = out.len() - start - HEAD_BYTES;
+        let crc = crc32fast::hash(&out[start + HEAD_BYTES..]);
         let length = u32::try_from(length).expect("messages are far below 4 GiB");
         out[start..start + 4].copy_from_slice(&length.to_le_bytes());
         out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
-        length + 8
+        length + HEAD_BYTES as u32
     }
 
     /// The record at the front of `bytes` and its whole length; none when it is torn or damaged.
     pub(super) fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
-        let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
-        let crc = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
-        if length == 0 || length > RECORD_MAX {
-            return None;
-        }
-        let body = bytes.get(8..8 + length)?;
+        let (head, rest) = bytes.split_first_chunk()?;
+        let (length, crc) = body_of(*head)?;
+        let body = rest.get(..length)?;
         if crc32fast::hash(body) != crc {
             return None;
         }
@@ -119,16 +163,29 @@ impl Record {
                 },
             },
         };
-        Some((record, length + 8))
+        Some((record, length + HEAD_BYTES))
     }
 }
 
-/// Entry of the fuzz target: a record of any text whose checksum is right; what can be read is written and read again.
+/// Entry of the fuzz target: a record of any text whose checksum is right; what can be read is written and read again, and its
+/// outline says the same.
 pub fn fuzz_spool_record(body: &[u8]) {
     let framed =
         |body: &[u8]| [&(body.len() as u32).to_le_bytes(), &crc32fast::hash(body).to_le_bytes(), body].concat();
     let Some((record, _)) = Record::decode(&framed(body)) else { return };
     let mut written = Vec::new();
     let length = record.encode(&mut written) as usize;
+    match (&record, Outline::decode(body, crc32fast::hash(body))) {
+        (Record::Settled(ids), Some(Outline::Settled(outlined))) => assert_eq!(*ids, outlined),
+        (Record::Message { id, owner, at, message }, Some(Outline::Message(outlined))) => {
+            assert_eq!((*id, owner.as_str(), *at), (outlined.id, outlined.owner, outlined.at));
+            assert_eq!((message.topic.as_str(), message.qos), (outlined.topic, outlined.qos));
+            assert_eq!(
+                (&message.payload[..], message.message_expiry_seconds),
+                (&outlined.payload[..], outlined.expiry)
+            );
+        }
+        _ => panic!("a record has no outline"),
+    }
     assert!(Record::decode(&written).is_some_and(|(_, read)| read == length), "a record that is written is read");
 }
