@@ -44,6 +44,8 @@ pub struct LeanStream {
     established: bool,
     peer_closed: bool,
     said_goodbye: bool,
+    /// The peer broke the protocol: rustls is not asked again.
+    failed: bool,
 }
 
 impl std::fmt::Debug for LeanStream {
@@ -69,6 +71,7 @@ impl LeanStream {
             established: false,
             peer_closed: false,
             said_goodbye: false,
+            failed: false,
         })
     }
 
@@ -127,8 +130,9 @@ impl LeanStream {
         if !self.said_goodbye {
             self.said_goodbye = true;
             let mut goodbye = [0; 128];
-            if let UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } =
-                self.tls.process_tls_records(&mut [])
+            if !self.failed
+                && let UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } =
+                    self.tls.process_tls_records(&mut [])
                 && let Ok(count) = traffic.queue_close_notify(&mut goodbye)
             {
                 self.unsent.extend_from_slice(&goodbye[..count]);
@@ -166,6 +170,9 @@ impl LeanStream {
 
     /// Hands ciphertext to rustls, keeps what is not yet a whole record.
     fn feed(&mut self, ciphertext: &mut [u8], mut into: Option<&mut BytesMut>) -> io::Result<()> {
+        if self.failed {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         let mut at = 0;
         let mut failed = None;
         loop {
@@ -204,18 +211,20 @@ impl LeanStream {
                 }
                 Ok(_) => idle = true,
                 Err(error) => {
-                    // Once more with nothing: rustls has an alert to send.
+                    // Once more with nothing: rustls may have an alert to send.
                     at = ciphertext.len();
                     discard = 0;
                     idle = failed.replace(error).is_some();
                 }
             }
             at += discard;
-            if idle {
+            // Once the alert is out: messages that rustls still holds lie in bytes that it is not given again, and it would panic.
+            if idle || (failed.is_some() && !self.tls.wants_write()) {
                 break;
             }
         }
         if let Some(error) = failed {
+            self.failed = true;
             return Err(broken(error));
         }
         let rest = &ciphertext[at..];
@@ -229,6 +238,9 @@ impl LeanStream {
     }
 
     fn encrypt(&mut self, plaintext: &[u8]) -> io::Result<()> {
+        if self.failed {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         loop {
             match self.tls.process_tls_records(&mut []).state.map_err(broken)? {
                 ConnectionState::WriteTraffic(mut traffic) => {

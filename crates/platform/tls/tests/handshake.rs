@@ -171,8 +171,25 @@ async fn devices_without_proof_are_refused() {
         ("not yet valid", issue(now() + DAY, now() + 2 * DAY, pair.private_pem())),
     ];
     for (name, identity) in cases {
-        let answer = bench.shake(&acceptor, bench.connector(Some(identity), &[]), "localhost").await;
+        let (chain_pem, key_pem) = (identity.chain_pem, identity.key_pem);
+        let connector = || {
+            let identity = ClientIdentity { chain_pem: chain_pem.clone(), key_pem: key_pem.clone() };
+            bench.connector(Some(identity), &[])
+        };
+        let answer = bench.shake(&acceptor, connector(), "localhost").await;
         assert!(matches!(answer, Err(AcceptError::Handshake(_))), "{name}: {answer:?}");
+        // The listener of devices: rustls holds the rest of the client's flight when it refuses the certificate.
+        let (listener, address) = listen().await;
+        let client = async {
+            let socket = TcpStream::connect(address).await.unwrap();
+            let mut stream = connector().connect("localhost", socket).await.unwrap();
+            stream.read_u8().await.unwrap_err().to_string()
+        };
+        let server = async { acceptor.accept_lean(listener.accept().await.unwrap().0).await };
+        let both = async { tokio::join!(client, server) };
+        let (told, answer) = tokio::time::timeout(PATIENCE, both).await.expect("a handshake hangs");
+        assert!(matches!(answer, Err(AcceptError::Handshake(_))), "{name}: {answer:?}");
+        assert!(told.contains("alert"), "{name}: the client is told: {told}");
     }
     let answer = bench.shake(&acceptor, bench.connector(None, &[]), "localhost").await;
     assert!(matches!(answer, Err(AcceptError::Handshake(_))), "no certificate: {answer:?}");
