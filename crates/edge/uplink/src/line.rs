@@ -165,7 +165,10 @@ impl Line {
                         pause = Duration::ZERO;
                     }
                 }
-                Err(error) => tracing::info!(%error, host = %settings.host, "cannot connect to the control plane"),
+                Err(error) => {
+                    let error = causes(&error);
+                    tracing::info!(error, host = %settings.host, "cannot connect to the control plane");
+                }
             }
             let (shortest, longest) = settings.backoff;
             pause = (pause * 2).clamp(shortest, longest);
@@ -613,6 +616,20 @@ fn message_of(publish: Publish) -> Option<CloudMessage> {
         payload_is_text: properties.payload_is_utf8,
         content_type: properties.content_type.map(|kind| kind.to_string()),
     })
+}
+
+/// An error with what is behind it: whose certificate is not valid, and since when, stands there.
+fn causes(error: &ConnectError) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 pub(crate) async fn connect(settings: &LineSettings, fresh: bool) -> Result<(Wire, ConnAck), ConnectError> {
