@@ -3,6 +3,7 @@
 //! [`Upstream`] asks the credentials provider with the device's certificate, one request at a time, and keeps the answer
 //! ([CR 8.2]). [`Server`] hands credentials to components over the HTTP contract that AWS SDKs know ([CR 8.1]).
 
+mod peer;
 mod server;
 mod upstream;
 

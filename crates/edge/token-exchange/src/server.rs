@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::peer::{NOBODY, holders};
+
 /// The one path.
 const PATH: &str = "/2016-11-01/credentialprovider/";
 /// A component waits no longer than this.
@@ -44,7 +46,7 @@ impl Inside {
     /// Serves a connection that `component` made: only its own token is good here (SEC-134).
     pub async fn serve(&self, component: SmolStr, socket: TcpStream) {
         let Ok(slot) = self.slots.acquire().await else { return };
-        let endpoint = Endpoint { only: Some(component), ..self.endpoint.clone() };
+        let endpoint = Endpoint { from: Way::Network(component), ..self.endpoint.clone() };
         serve(socket, Arc::new(endpoint), &limits(), std::future::pending()).await;
         drop(slot);
     }
@@ -67,16 +69,16 @@ impl Server {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        let endpoint = Endpoint { identities, permission, credentials, only: None };
+        let endpoint = Endpoint { identities, permission, credentials, from: Way::Loopback(address, address) };
         let inside = Inside { endpoint: endpoint.clone(), slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
-        let handler = Arc::new(endpoint);
         let task = tokio::spawn(async move {
             let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
             loop {
                 let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
                 match listener.accept().await {
-                    Ok((socket, _)) => {
-                        let handler = Arc::clone(&handler);
+                    Ok((socket, theirs)) => {
+                        let from = Way::Loopback(theirs, address);
+                        let handler = Arc::new(Endpoint { from, ..endpoint.clone() });
                         tokio::spawn(async move {
                             serve(socket, handler, &limits(), std::future::pending()).await;
                             drop(slot);
@@ -119,8 +121,32 @@ struct Endpoint {
     identities: Arc<dyn Identities>,
     permission: Permission,
     credentials: Arc<dyn Credentials>,
-    /// The one component whose network this is.
-    only: Option<SmolStr>,
+    from: Way,
+}
+
+/// Where a connection comes from.
+#[derive(Clone)]
+enum Way {
+    /// The network of this component, which nobody else is in.
+    Network(SmolStr),
+    /// Any process of the machine: the peer's end of the connection, and ours.
+    Loopback(SocketAddr, SocketAddr),
+}
+
+impl Endpoint {
+    /// Whose token it is, when that component shows it (SEC-133): a token alone is worth nothing to another.
+    async fn caller(&self, token: &str) -> Option<Caller> {
+        // Only a token that is one is worth the work.
+        let owner = self.identities.owner_of(token).filter(|caller| (self.permission)(caller))?;
+        match self.from.clone() {
+            Way::Network(component) => (component == owner.name).then_some(owner),
+            Way::Loopback(theirs, ours) => {
+                let found = tokio::task::spawn_blocking(move || holders(theirs, ours)).await.unwrap_or_default();
+                // Components that no check ties to a process are known by their token alone, as at the IPC door.
+                found.into_iter().chain([NOBODY]).find_map(|peer| self.identities.authenticate(token, peer))
+            }
+        }
+    }
 }
 
 impl Handler for Endpoint {
@@ -136,9 +162,7 @@ impl Handler for Endpoint {
             return answer(StatusCode::BAD_REQUEST, Bytes::new());
         }
         let token = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let is_here = |caller: &Caller| self.only.as_ref().is_none_or(|only| *only == caller.name);
-        let caller = self.identities.owner_of(token).filter(|caller| is_here(caller) && (self.permission)(caller));
-        let Some(caller) = caller else {
+        let Some(caller) = self.caller(token).await else {
             tracing::warn!(target: "audit", decision = "deny", operation = "getCredentials", "credentials refused");
             return answer(StatusCode::FORBIDDEN, Bytes::new());
         };

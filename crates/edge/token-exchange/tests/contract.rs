@@ -116,6 +116,28 @@ async fn inside_a_network_a_stolen_token_is_worth_nothing() {
     }
 }
 
+/// Tokens of one process.
+struct Of(u32);
+
+impl Identities for Of {
+    fn authenticate(&self, token: &str, peer: Peer) -> Option<Caller> {
+        (peer.pid == self.0).then(|| self.owner_of(token)).flatten()
+    }
+    fn owner_of(&self, token: &str) -> Option<Caller> {
+        Tokens.owner_of(token)
+    }
+}
+
+/// SEC-133: a token is good in the processes that it was given to; process 0 stands for those that nobody can name.
+#[tokio::test]
+async fn a_token_is_worth_nothing_to_another() {
+    for (process, status) in [(std::process::id(), 200), (std::process::id() + 1, 403), (0, 200)] {
+        let permission = Arc::new(|_: &Caller| true);
+        let server = Server::start(0, Arc::new(Of(process)), permission, Arc::new(Fixed(Ok(some())))).await.unwrap();
+        assert_eq!(ask(&server, Method::GET, PATH, Some("token-of-a")).await.status.as_u16(), status, "{process}");
+    }
+}
+
 /// A credentials provider whose answers are told by the test.
 struct Provider {
     asked: AtomicUsize,
