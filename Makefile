@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 DATA ?= var
 ARGS ?=
 
-.PHONY: help up package build edge edge-order console test test-rust conformance console-test lint bench fuzz soak codegen
+.PHONY: help up package build edge edge-order console test test-rust conformance console-test peers-test lint bench fuzz soak codegen
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -69,6 +69,16 @@ conformance: tools/ready console ## foreign clients (boto3, AWS CLI, device SDKs
 	@$(MAKE) --no-print-directory codegen CHECK=--check
 	MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) MARRAM_CORE_BIN=$(abspath $(TARGET_DIR)/debug/marram-core) \
 	  $(PY) -m pytest conformance -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/conformance.xml
+
+PEER ?= build/peers/lite
+
+peers-test: tools/ready ## the original nucleus lite, installed below PEER (default build/peers/lite), against the built binary; needs root and systemd
+	@test -x $(PEER)/bin/ggdeploymentd || { echo "peers-test: no nucleus lite is installed below $(PEER): docs/book/src/original-cores.md" >&2; exit 1; }
+	@test "$$(id -u)" = 0 || { echo "peers-test: its systemd needs root" >&2; exit 1; }
+	$(CARGO) build --locked -p marram
+	MARRAM_NUCLEUS_LITE=$(abspath $(PEER)) MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) \
+	  unshare --net sh -c 'ip link set lo up && exec "$$@"' - \
+	  $(PY) -m pytest conformance/test_nucleus_lite.py -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/peers.xml
 
 console-test: tools/ready console ## the console: types, lint, unit tests, and a browser against a scripted server and against marram itself
 	$(CARGO) nextest run --locked --workspace --no-run

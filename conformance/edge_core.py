@@ -30,11 +30,12 @@ def recipe(name, lifecycle, version="1.0.0", **more):
 class Plane:
     """`marram up` without core and demo, on ports that stay the same across restarts."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, ports=None):
+        """`ports`: of API, device API and MQTT, where a client takes no others than its own."""
         self.data = folder / "data"
         self.log = open(folder / "marram.log", "ab")
         LOGS["the control plane"] = folder / "marram.log"
-        self.ports = [free_port() for _ in range(3)]
+        self.ports = ports or [free_port() for _ in range(3)]
         self.process = None
         self.start()
         self.env = json.loads((self.data / "env.json").read_text())

@@ -1,14 +1,17 @@
 //! Components: a recipe each version, with its artifacts kept beside it (control-plane-api 7.2).
 
 mod create;
+mod lite;
 mod read;
 mod remove;
 mod resolve;
+mod within;
 
 pub(crate) use create::create;
 pub(crate) use read::{artifact, describe, get, list, list_versions};
 pub(crate) use remove::delete;
 pub(crate) use resolve::resolve;
+pub(crate) use within::NUCLEUS_LITE;
 
 use marram_aws_api::ApiError;
 use marram_identity::{CallContext, CallError};

@@ -29,6 +29,9 @@ pub(crate) struct Core {
     updated_at: Timestamp,
 }
 
+/// The runtime that takes deployments from jobs alone, also those to itself (control-plane-api 7.3).
+pub(crate) const LISTENS_TO_JOBS: &str = "aws_nucleus_lite";
+
 const COLUMNS: &str = "SELECT thing, version, platform, architecture, runtime, status, updated_at FROM gg_core";
 
 impl Core {
@@ -42,6 +45,16 @@ impl Core {
             status: row.get(5)?,
             updated_at: row.get(6)?,
         })
+    }
+
+    /// Whether a deployment to this core must come as a job: it has no eye for its shadow.
+    pub(crate) fn listens_to_jobs(&self) -> bool {
+        self.runtime == LISTENS_TO_JOBS
+    }
+
+    /// The version that the nucleus says it has.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
     }
 
     fn summary(&self) -> Value {

@@ -7,7 +7,7 @@ mod read;
 mod remove;
 
 pub(crate) use create::create;
-pub(crate) use deliver::recover;
+pub(crate) use deliver::{hand_over, recover};
 pub(crate) use document::SHADOW as SHADOW_NAME;
 pub(crate) use read::{configuration, get, list};
 pub(crate) use remove::{cancel, delete};
@@ -101,6 +101,16 @@ pub(crate) fn find_by_job(snapshot: &Snapshot<'_>, realm: &Realm, job: &str) -> 
         params![realm.account, realm.region, job],
         Deployment::read,
     )
+}
+
+/// Whether the thing's last deployment of its own went to it as a job.
+pub(crate) fn came_as_job(snapshot: &Snapshot<'_>, realm: &Realm, thing: &str) -> Result<bool, CallError> {
+    let found = snapshot.query_opt(
+        "SELECT 1 FROM gg_deployment WHERE account = $1 AND region = $2 AND target = $3 AND latest = 1 AND job IS NOT NULL",
+        params![realm.account, realm.region, format!("thing/{thing}")],
+        |row| Ok::<_, CallError>(row.get::<i64>(0)?),
+    )?;
+    Ok(found.is_some())
 }
 
 /// The deployment of a configuration ARN, as devices report it.

@@ -14,7 +14,8 @@ use marram_store::params;
 use serde_json::Value;
 
 use crate::Greengrass;
-use crate::deployment::SHADOW_NAME;
+use crate::core::find;
+use crate::deployment::{SHADOW_NAME, hand_over};
 use crate::service::ACTOR;
 
 /// `runtime` of a core that tells all when it is asked.
@@ -119,8 +120,16 @@ impl Report {
                 let Some(status) = whole else { return };
                 // Originals do not know the question; they tell all when they start, and once a day.
                 let answers = status["runtime"] == RUNTIME;
-                let done =
-                    system.commit_unrecorded(move |tx| apply::fleet_status(tx, &realm, &thing, &status, now)).await;
+                let service = greengrass.clone();
+                let done = system
+                    .commit_unrecorded(move |tx| {
+                        let standing = apply::fleet_status(tx, &realm, &thing, &status, now)?;
+                        if find(tx, &realm, &thing)?.is_some_and(|core| core.listens_to_jobs()) {
+                            hand_over(&service, tx, &realm, &thing, now)?;
+                        }
+                        Ok(standing)
+                    })
+                    .await;
                 if answers && matches!(done, Ok(apply::Standing::Partial)) {
                     let topic = format!("$aws/things/{}/greengrassv2/health/json/request", self.thing);
                     if let Ok(topic) = Topic::new(&topic) {

@@ -7,7 +7,8 @@ use marram_store::{Tx, params};
 use marram_types::Timestamp;
 use serde_json::{Value, json};
 
-use crate::deployment::{NAMESPACE, find_by_job};
+use crate::deployment::{Deployment, NAMESPACE, find_by_job};
+use crate::place::Target;
 
 /// How a deployment fares on a core.
 #[derive(Debug)]
@@ -43,6 +44,39 @@ pub(crate) fn record(tx: &mut Tx<'_>, realm: &Realm, report: &Report<'_>) -> Res
     Ok(())
 }
 
+/// The word for how a deployment fares: one to a thing ends COMPLETED, one to a group SUCCEEDED (control-plane-api 7.4).
+pub(crate) fn word_for<'a>(deployment: &Deployment, status: &'a str) -> &'a str {
+    match (status, deployment.target()) {
+        ("SUCCEEDED", Target::Thing(_)) => "COMPLETED",
+        _ => status,
+    }
+}
+
+/// A deployment to a thing ends with what the thing says of it.
+pub(crate) fn end(
+    tx: &mut Tx<'_>,
+    realm: &Realm,
+    deployment: &Deployment,
+    thing: &str,
+    status: &str,
+) -> Result<(), CallError> {
+    let Target::Thing(name) = deployment.target() else { return Ok(()) };
+    let ended = match status {
+        "COMPLETED" => "COMPLETED",
+        "FAILED" | "REJECTED" | "TIMED_OUT" => "FAILED",
+        "CANCELED" => "CANCELED",
+        _ => return Ok(()),
+    };
+    if name == thing {
+        tx.execute(
+            "UPDATE gg_deployment SET status = $4
+             WHERE account = $1 AND region = $2 AND id = $3 AND status = 'ACTIVE'",
+            params![realm.account, realm.region, deployment.id, ended],
+        )?;
+    }
+    Ok(())
+}
+
 /// Follows the executions of deployment jobs.
 pub(crate) struct ExecutionWatch;
 
@@ -75,19 +109,18 @@ impl JobWatch for ExecutionWatch {
         }
         let detail = |name: &str| change.details.get(name).map(String::as_str);
         let reason = detail("deployment-failure-cause").or_else(|| detail("detailed-deployment-status")).unwrap_or("");
-        record(
-            tx,
-            realm,
-            &Report {
-                thing: change.thing,
-                deployment: &deployment.id,
-                status: change.status.as_str(),
-                reason,
-                stack: list(detail("deployment-error-stack")),
-                types: list(detail("deployment-error-types")),
-                at: change.at,
-            },
-        )
+        let status = word_for(&deployment, change.status.as_str());
+        let report = Report {
+            thing: change.thing,
+            deployment: &deployment.id,
+            status,
+            reason,
+            stack: list(detail("deployment-error-stack")),
+            types: list(detail("deployment-error-types")),
+            at: change.at,
+        };
+        record(tx, realm, &report)?;
+        end(tx, realm, &deployment, change.thing, status)
     }
 
     fn on_job_changed(&self, tx: &mut Tx<'_>, realm: &Realm, change: &JobChange<'_>) -> Result<(), CallError> {

@@ -12,8 +12,10 @@ use marram_registry::{Realm, shown};
 use marram_store::Snapshot;
 use marram_version::{Requirement, Version};
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 
-use super::{Component, versions};
+use super::within::within;
+use super::{Component, lite, versions};
 use crate::{Greengrass, fault, place};
 
 /// Why a candidate has no version.
@@ -28,6 +30,7 @@ enum Unresolved {
 pub(crate) async fn resolve(greengrass: &Greengrass, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
     let realm = place::realm(ctx);
     let is_device = ctx.principal.device_things().is_some();
+    let things = ctx.principal.device_things().unwrap_or_default();
     if is_device {
         drop(ctx.authorize(ctx.operation.iam_action, "*", |_| {})?);
     }
@@ -47,7 +50,7 @@ pub(crate) async fn resolve(greengrass: &Greengrass, ctx: &CallContext, input: V
         let name = candidate["componentName"].as_str().unwrap_or_default();
         let ranges = requirements(candidate);
         let found = match &ranges {
-            Ok(ranges) => ctx.read(|snapshot| choose(snapshot, &realm, name, ranges, &attributes))?,
+            Ok(ranges) => ctx.read(|snapshot| choose(snapshot, &realm, name, ranges, &attributes, things))?,
             Err(_) => Err(Unresolved::Versions),
         };
         if !is_device {
@@ -56,7 +59,10 @@ pub(crate) async fn resolve(greengrass: &Greengrass, ctx: &CallContext, input: V
             drop(ctx.authorize(ctx.operation.iam_action, &arn, |_| {})?);
         }
         ranges?;
-        let component = found.map_err(|why| refusal(name, candidate, &why))?;
+        let mut component = found.map_err(|why| refusal(name, candidate, &why))?;
+        if lite::is_lite(&attributes) {
+            component.recipe = lite::shaped(&component.recipe);
+        }
         let arn = component.arn(&realm);
         let signature =
             greengrass.parts.key.sign_recipe(&arn, &component.name, &component.version, component.recipe.as_bytes());
@@ -92,6 +98,7 @@ fn choose(
     name: &str,
     ranges: &[Requirement],
     attributes: &BTreeMap<String, String>,
+    things: &[SmolStr],
 ) -> Result<Result<Component, Unresolved>, CallError> {
     let mut why = Unresolved::Versions;
     for component in versions(snapshot, realm, name)? {
@@ -99,15 +106,17 @@ fn choose(
         if !component.is_deployable() || !ranges.iter().all(|range| range.matches(&version)) {
             continue;
         }
-        let fits = read(component.recipe.as_bytes())
-            .recipe
-            .is_some_and(|recipe| recipe.manifests.is_empty() || recipe.manifest_for(attributes).is_some());
+        let fits = read(component.recipe.as_bytes()).recipe.is_some_and(|recipe| match lite::is_lite(attributes) {
+            false => recipe.manifests.is_empty() || recipe.manifest_for(attributes).is_some(),
+            true => recipe.manifests.iter().any(|one| lite::takes(one, attributes)),
+        });
         if fits {
             return Ok(Ok(component));
         }
         why = Unresolved::Platform;
     }
-    Ok(Err(why))
+    let own = within(snapshot, realm, name, ranges, attributes, things)?;
+    Ok(own.ok_or(why))
 }
 
 /// Both nuclei choose the error they show by words in the message (control-plane-api 6.3).

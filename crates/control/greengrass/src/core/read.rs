@@ -192,7 +192,18 @@ pub(crate) async fn thing_groups(_: &Greengrass, ctx: &CallContext, input: Value
     drop(ctx.authorize(ctx.operation.iam_action, &realm.arn(format_args!("thing/{thing}")), |_| {})?);
     own_thing(ctx, thing, ctx.operation.iam_action)?;
     let page = Page::of(ctx, &input, &[thing])?;
-    let lines = ctx.read(|snapshot| groups_of(snapshot, &realm, thing))?;
+    let lines = ctx.read(|snapshot| {
+        let mut lines = groups_of(snapshot, &realm, thing)?;
+        // A core that listens to jobs keeps what its groups gave it, each under its name, and drops what no group in this
+        // list gave it. What a deployment to itself gave it stands there under its own name.
+        if super::find(snapshot, &realm, thing)?.is_some_and(|core| core.listens_to_jobs())
+            && deployment::came_as_job(snapshot, &realm, thing)?
+            && !lines.iter().any(|line| line.last().is_some_and(|group| group == thing))
+        {
+            lines.push(vec![thing.to_owned()]);
+        }
+        Ok::<_, CallError>(lines)
+    })?;
     let items = lines
         .into_iter()
         .filter_map(|mut line| {

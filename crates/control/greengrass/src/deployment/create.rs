@@ -24,7 +24,14 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
     let target_arn = input["targetArn"].as_str().unwrap_or_default();
     let target = Target::parse(&realm, target_arn);
     let id = uuid::Uuid::new_v4().to_string();
-    let grant = authorize(ctx, &realm, target_arn, target.as_ref(), &id, &tags)?;
+    let by_job = match &target {
+        Some(Target::Thing(thing)) => {
+            ctx.read(|snapshot| crate::core::find(snapshot, &realm, thing))?.is_some_and(|core| core.listens_to_jobs())
+        }
+        Some(Target::Group(_)) => true,
+        None => false,
+    };
+    let grant = authorize(ctx, &realm, target_arn, target.as_ref(), by_job, &id, &tags)?;
     let target = target
         .ok_or_else(|| fault::field("targetArn", "The target must be a thing or a thing group of this account."))?;
     let parent = parent(&realm, &input, &target)?;
@@ -40,8 +47,7 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
         }
         components_exist(snapshot, &realm, &request)
     })?;
-    let is_group = matches!(target, Target::Group(_));
-    let job = is_group.then(|| uuid::Uuid::new_v4().to_string());
+    let job = by_job.then(|| uuid::Uuid::new_v4().to_string());
     let mut answer = json!({"deploymentId": id});
     if let Some(job) = &job {
         answer["iotJobId"] = json!(job);
@@ -73,7 +79,7 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
         })
         .await?;
     // A job is on its way already. A shadow is written now; a crash in between is made good at the next start.
-    if !is_group {
+    if !by_job {
         deliver(greengrass, &realm, &deployment).await?;
     }
     Ok(answer)
@@ -85,6 +91,7 @@ fn authorize(
     realm: &Realm,
     target_arn: &str,
     target: Option<&Target>,
+    by_job: bool,
     id: &str,
     tags: &tag::Tags,
 ) -> Result<marram_identity::Grant, ApiError> {
@@ -100,14 +107,18 @@ fn authorize(
     match target {
         Some(Target::Group(_)) => {
             needs.push(Need { action: "iot:DescribeThingGroup", resource: target_arn, conditions: called() });
-            needs.push(Need { action: "iot:CreateJob", resource: &job, conditions: called() });
-            needs.push(Need { action: "iot:CreateJob", resource: target_arn, conditions: called() });
         }
         Some(Target::Thing(_)) => {
             needs.push(Need { action: "iot:DescribeThing", resource: target_arn, conditions: called() });
-            needs.push(Need { action: "iot:UpdateThingShadow", resource: target_arn, conditions: called() });
+            if !by_job {
+                needs.push(Need { action: "iot:UpdateThingShadow", resource: target_arn, conditions: called() });
+            }
         }
         None => {}
+    }
+    if by_job {
+        needs.push(Need { action: "iot:CreateJob", resource: &job, conditions: called() });
+        needs.push(Need { action: "iot:CreateJob", resource: target_arn, conditions: called() });
     }
     ctx.authorize_all(needs)
 }
@@ -214,7 +225,7 @@ fn components_exist(snapshot: &Snapshot<'_>, realm: &Realm, request: &Value) -> 
                 let message = format!("Component {name} {version} is {}, so it cannot be deployed.", found.state);
                 return Err(fault::field(&format!("components.{name}"), message).into());
             }
-            None if marram_deploy::builtin(name).is_some() => {}
+            None if marram_deploy::builtin(name).is_some() || name == component::NUCLEUS_LITE => {}
             None if is_not_built(name) => {
                 let message = format!(
                     "Component {name} is not supported by this endpoint: no core has it, and it was not published."
@@ -228,7 +239,7 @@ fn components_exist(snapshot: &Snapshot<'_>, realm: &Realm, request: &Value) -> 
 }
 
 fn is_not_built(name: &str) -> bool {
-    marram_deploy::is_vendor_name(name) && marram_deploy::builtin(name).is_none()
+    marram_deploy::is_vendor_name(name) && marram_deploy::builtin(name).is_none() && name != component::NUCLEUS_LITE
 }
 
 /// Ends what is in force on a target; answers the next revision.

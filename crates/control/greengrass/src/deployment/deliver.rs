@@ -1,4 +1,5 @@
-//! The ways of a document to its devices: a continuous job for a group, a named shadow for a thing (control-plane-api 7.3).
+//! The ways of a document to its devices: a continuous job for a group, a named shadow for a thing, a job of its own for a thing
+//! whose core listens to nothing else (control-plane-api 7.3).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,18 +31,30 @@ pub(super) fn prepare(
 ) -> Result<(), CallError> {
     let key = &greengrass.parts.key;
     let full = whole(realm, key, deployment).to_string();
-    let too_large = match deployment.target() {
-        Target::Group(_) => full.chars().count() > MAX_IN_JOB,
+    let too_large = match deployment.job {
+        Some(_) => full.chars().count() > MAX_IN_JOB,
         // As a text inside JSON its quotes are escaped.
-        Target::Thing(_) => Value::from(full.as_str()).to_string().len() > MAX_IN_SHADOW,
+        None => Value::from(full.as_str()).to_string().len() > MAX_IN_SHADOW,
     };
     if too_large {
         let (shared, sha256) = greengrass.parts.objects.share_text(tx, &realm.account, &full, now)?;
         deployment.large = Some(shared);
         deployment.large_sha256 = Some(STANDARD.encode(sha256));
     }
-    let Some(job) = &deployment.job else { return Ok(()) };
     let document = if too_large { reference(realm, key, deployment).to_string() } else { full };
+    make_job(greengrass, tx, realm, deployment, document, now)
+}
+
+/// The job of a deployment that has one: its devices find it in the queue for deployments.
+fn make_job(
+    greengrass: &Greengrass,
+    tx: &mut Tx<'_>,
+    realm: &Realm,
+    deployment: &Deployment,
+    document: String,
+    now: Timestamp,
+) -> Result<(), CallError> {
+    let Some(job) = &deployment.job else { return Ok(()) };
     let mut config = Map::new();
     for (name, value) in deployment.request["iotJobConfiguration"].as_object().into_iter().flatten() {
         config.insert(name.clone(), value.clone());
@@ -50,7 +63,7 @@ pub(super) fn prepare(
         id: job.parse().map_err(|_| ApiError::internal())?,
         namespace: NAMESPACE.parse().map_err(|_| ApiError::internal())?,
         targets: vec![realm.arn(&deployment.target)],
-        continuous: true,
+        continuous: matches!(deployment.target(), Target::Group(_)),
         document,
         unfilled: None,
         config: Value::Object(config),
@@ -59,6 +72,38 @@ pub(super) fn prepare(
     };
     greengrass.parts.jobs.create_in(tx, realm, &new, now)?;
     Ok(())
+}
+
+/// A core has said that it listens to jobs alone: a deployment that waits for it in its shadow goes to it as a job.
+pub(crate) fn hand_over(
+    greengrass: &Greengrass,
+    tx: &mut Tx<'_>,
+    realm: &Realm,
+    thing: &str,
+    now: Timestamp,
+) -> Result<(), CallError> {
+    let waiting = tx.query_opt(
+        &format!(
+            "{COLUMNS} WHERE account = $1 AND region = $2 AND target = $3 AND latest = 1 AND status = 'ACTIVE' AND job IS NULL"
+        ),
+        params![realm.account, realm.region, format!("thing/{thing}")],
+        Deployment::read,
+    )?;
+    let Some(mut deployment) = waiting else { return Ok(()) };
+    let job = uuid::Uuid::new_v4().to_string();
+    tx.execute(
+        "UPDATE gg_deployment SET job = $4, delivered = 1 WHERE account = $1 AND region = $2 AND id = $3",
+        params![realm.account, realm.region, deployment.id, job],
+    )?;
+    deployment.job = Some(job);
+    let key = &greengrass.parts.key;
+    let full = whole(realm, key, &deployment).to_string();
+    let document = if deployment.large.is_some() && full.chars().count() > MAX_IN_JOB {
+        reference(realm, key, &deployment).to_string()
+    } else {
+        full
+    };
+    make_job(greengrass, tx, realm, &deployment, document, now)
 }
 
 /// Writes a thing's deployment into its shadow.

@@ -40,7 +40,9 @@ pub(crate) async fn cancel(greengrass: &Greengrass, ctx: &CallContext, input: Va
         Ok(())
     })
     .await?;
-    if let Target::Thing(thing) = deployment.target() {
+    if deployment.job.is_none()
+        && let Target::Thing(thing) = deployment.target()
+    {
         let desired = json!({"state": {"desired": {"desiredStatus": "CANCELED"}}});
         shadow(greengrass, &realm, &thing, desired).await?;
     }

@@ -7,8 +7,7 @@ use marram_types::Timestamp;
 use serde_json::{Value, json};
 
 use crate::deployment::{Deployment, find, find_by_configuration};
-use crate::place::Target;
-use crate::watch::{Report, record, texts};
+use crate::watch::{Report, end, record, texts, word_for};
 
 /// States a component can be in (control-plane-api 7.4).
 const STATES: [&str; 8] = ["NEW", "INSTALLED", "STARTING", "RUNNING", "STOPPING", "ERRORED", "BROKEN", "FINISHED"];
@@ -195,12 +194,12 @@ fn settle(
     now: Timestamp,
 ) -> Result<(), CallError> {
     let status = text(report, "status");
-    let status = match (status, deployment.target()) {
-        ("SUCCEEDED", Target::Thing(_)) => "COMPLETED",
-        ("IN_PROGRESS" | "QUEUED" | "SUCCEEDED" | "FAILED" | "CANCELED" | "REJECTED" | "TIMED_OUT", _) => status,
-        ("COMPLETED", _) => "COMPLETED",
-        _ => return Ok(()),
-    };
+    let known = ["IN_PROGRESS", "QUEUED", "SUCCEEDED", "FAILED", "CANCELED", "REJECTED", "TIMED_OUT", "COMPLETED"]
+        .contains(&status);
+    if !known {
+        return Ok(());
+    }
+    let status = word_for(deployment, status);
     let details = &report["statusDetails"];
     let reason = match text(details, "failureCause") {
         "" => text(details, "detailedStatus"),
@@ -217,19 +216,5 @@ fn settle(
         at: now,
     };
     record(tx, realm, &entry)?;
-    let Target::Thing(name) = deployment.target() else { return Ok(()) };
-    let ended = match status {
-        "COMPLETED" => "COMPLETED",
-        "FAILED" | "REJECTED" | "TIMED_OUT" => "FAILED",
-        "CANCELED" => "CANCELED",
-        _ => return Ok(()),
-    };
-    if name == thing {
-        tx.execute(
-            "UPDATE gg_deployment SET status = $4
-             WHERE account = $1 AND region = $2 AND id = $3 AND status = 'ACTIVE'",
-            params![realm.account, realm.region, deployment.id, ended],
-        )?;
-    }
-    Ok(())
+    end(tx, realm, deployment, thing, status)
 }
