@@ -46,7 +46,7 @@ edge: apps/marram-core/src/main.rs ## marram-core and marram-jail as gateways ge
 	$(CARGO) build --locked --profile edge -p marram-jail
 
 edge-order: edge tools/ready ## write anew which functions a resting core needs side by side; then commit packaging/edge-order
-	$(CARGO) build --locked -p marram
+	$(CARGO) build --locked -p marram -p marram-core -p marram-jail
 	$(PY) tools/edge-order $(TARGET_DIR)/debug/marram $(TARGET_DIR)/edge/marram-core packaging/edge-order
 
 package: tools/ready edge ## a Debian package of marram-core with its systemd unit, in $(TARGET_DIR)/package
@@ -75,7 +75,7 @@ PEER ?= build/peers/lite
 peers-test: tools/ready ## the original nucleus lite, installed below PEER (default build/peers/lite), against the built binary; needs root and systemd
 	@test -x $(PEER)/bin/ggdeploymentd || { echo "peers-test: no nucleus lite is installed below $(PEER): docs/book/src/original-cores.md" >&2; exit 1; }
 	@test "$$(id -u)" = 0 || { echo "peers-test: its systemd needs root" >&2; exit 1; }
-	$(CARGO) build --locked -p marram
+	$(CARGO) build --locked -p marram -p marram-core -p marram-jail
 	MARRAM_NUCLEUS_LITE=$(abspath $(PEER)) MARRAM_BIN=$(abspath $(TARGET_DIR)/debug/marram) \
 	  unshare --net sh -c 'ip link set lo up && exec "$$@"' - \
 	  $(PY) -m pytest conformance/test_nucleus_lite.py -q -p no:cacheprovider --junitxml=$(abspath $(TARGET_DIR))/peers.xml

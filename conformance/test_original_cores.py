@@ -162,7 +162,7 @@ def test_recipes_as_a_nucleus_lite_reads_them(gg, core, name):
     assert resolve(core, lite, component, "*", "requirements", got) == "1.0.0"
     manifest = got["Manifests"][0]
     assert manifest["Artifacts"] == [] and manifest["Lifecycle"] == {
-        "install": {"Script": "true", "Setenv": {"run": "kept"}}, "run": {"Script": "sleep 1", "RequiresPrivilege": "true"}}
+        "install": {"Script": "true", "Setenv": {"run": "kept"}}, "run": {"Script": "sleep 1", "RequiresPrivilege": True}}
     assert resolve(core, lite, component, ">=1.1.0", "requirements") == (404, "ResourceNotFoundException")
 
 
