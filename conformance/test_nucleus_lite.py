@@ -102,7 +102,8 @@ class Site:
             "RecipeFormatVersion": "2020-01-25", "ComponentName": name, "ComponentVersion": version,
             "ComponentDependencies": {TES: {"VersionRequirement": ">=0.0.0", "DependencyType": "HARD"}},
             "ComponentConfiguration": {"DefaultConfiguration": {"accessControl": rights, "word": "default"}},
-            "Manifests": [{"Platform": {"os": "linux", "runtime": "*"}, "Lifecycle": {**lifecycle, "run": run.replace("exec ", f"export {exports}; exec ", 1)},
+            "Manifests": [{"Platform": {"os": "linux", "runtime": "*"},
+                           "Lifecycle": {**lifecycle, "run": run.replace("exec ", f"export {exports}; exec ", 1)},
                            "Artifacts": [{"Uri": f"s3://{BUCKET}/{SCRIPT.name}"}]}]}))["arn"]
         until(f"{name} {version}", lambda: self.gg.describe_component(arn=arn)["status"]["componentState"] == "DEPLOYABLE")
 
