@@ -511,8 +511,11 @@ async fn what_a_component_tries_ends_as_its_profile_says() {
             ] {
                 let got = found.get(what).map(String::as_str);
                 let is_skipped = got.is_none() && !held && ONLY_HELD.contains(&what);
-                let is_absent =
-                    got == Some("absent") && expected != "done" && (what != "run-socket" || fort.run_socket.is_none());
+                let is_absent = got == Some("absent")
+                    && match what {
+                        "run-socket" => fort.run_socket.is_none(),
+                        _ => expected != "done",
+                    };
                 let case = format!("{what}, {profile:?}, held {held}, own user {own_user}, {offer:?}");
                 if !(is_skipped || is_absent || got == Some(expected)) {
                     wrong.push(format!("{case}: {got:?}, not {expected}"));
