@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marram_deployer::{EndpointError, Endpoints};
-use marram_edge_ports::{CloudPublish, Credentials, Later};
+use marram_edge_ports::{CloudPublish, Credentials, DataPlane, DataPlaneError, Later};
 use marram_nucleus::NucleusHandle;
 use marram_token_exchange::Upstream;
 use marram_types::SharedClock;
-use marram_uplink::{LineSettings, standalone};
+use marram_uplink::{Greengrass, LineSettings, standalone};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -53,15 +53,27 @@ impl Endpoints for Planes {
         Box::pin(async move {
             let (all, limit) = self.endpoints(configuration)?;
             connect(&all.line, None, limit).await?;
-            if all.credentials.role_alias.is_empty() {
-                return Ok(());
-            }
             let endpoint = all.credentials.endpoint.clone();
-            let failed = |why: String| EndpointError::Credentials(format!("{endpoint}: {why}"));
+            let has_role = !all.credentials.role_alias.is_empty();
             let upstream: Arc<Upstream> = Upstream::new(Some(all.credentials), self.clock.clone());
-            let asked = timeout(limit, upstream.credentials(None)).await;
-            asked.map_err(|_| failed("no answer in time".to_owned()))?.map_err(|error| failed(error.to_string()))?;
-            Ok(())
+            if has_role {
+                let failed = |why: String| EndpointError::Credentials(format!("{endpoint}: {why}"));
+                let asked = timeout(limit, upstream.credentials(None)).await;
+                asked
+                    .map_err(|_| failed("no answer in time".to_owned()))?
+                    .map_err(|error| failed(error.to_string()))?;
+            }
+            // Without the data plane no further deployment could be prepared, not even the one that sets it right.
+            let place = format!("{}:{}", all.data_plane.host, all.data_plane.port);
+            let failed = |why: &str| EndpointError::DataPlane(format!("{place}: {why}"));
+            let data_plane = Greengrass::new(Some(all.data_plane), upstream, self.clock.clone());
+            match timeout(limit, data_plane.thing_groups()).await {
+                Err(_) => Err(failed("no answer in time")),
+                Ok(Err(error @ (DataPlaneError::Unreachable(_) | DataPlaneError::Malformed(_)))) => {
+                    Err(failed(&error.to_string()))
+                }
+                Ok(_) => Ok(()),
+            }
         })
     }
 

@@ -8,6 +8,7 @@
 //! resolve    which version of each component fits them all    (CR 4.7)
 //! builtin    components that are part of this runtime
 //! plan       what is new, changed, gone; in which order       (CR 4.8, 4.9)
+//! settings   what may stand in the nucleus' configuration    (CR 7.5)
 //! service    the configuration tree of each component         (CR 3.2, 3.3, 1.8)
 //! session    what narrows the credentials of a component      (SEC-134)
 //! signature  what is signed of documents and recipes          (SEC-154)
@@ -23,6 +24,7 @@ mod resolve;
 mod roots;
 mod service;
 mod session;
+mod settings;
 mod signature;
 mod status;
 
@@ -37,5 +39,6 @@ pub use resolve::{Ask, Local, Resolution, Resolved, Resolver, Wanted};
 pub use roots::{GroupRoot, Groups, LOCAL_GROUP, Staleness};
 pub use service::{Paths, ServiceInput, Unsafe, service_tree, unsafe_interpolations};
 pub use session::{SESSION_POLICY_MAX_CHARS, SessionPolicyError, session_policy};
+pub use settings::{SettingFault, check_component, check_floor, check_nucleus, setting};
 pub use signature::{DOCUMENT_TYPE, RECIPE_TYPE, SIGNATURE_MEMBER, canonical, pre_authentication, recipe_statement};
 pub use status::{DeploymentStatus, DetailedStatus, StatusDetails, status_details};

@@ -228,8 +228,8 @@ async fn activate(inner: &Inner, record: &Record, activation: &Activation) -> Re
                     nucleus.reinstall(name).await?;
                 }
             }
-            if activation.switch.is_some()
-                && let Err(failure) = endpoints::settle(inner).await
+            if let Some(switch) = &activation.switch
+                && let Err(failure) = endpoints::settle(inner, switch).await
             {
                 return fail(inner, record, &always_back(activation), &failure).await;
             }

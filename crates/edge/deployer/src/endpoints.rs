@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use marram_deploy::{ErrorCode, Failure, NUCLEUS};
+use marram_deploy::{ErrorCode, Failure, NUCLEUS, setting};
 use marram_edge_ports::CloudPublish;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,6 +16,15 @@ use crate::{Inner, lock};
 
 /// Settings of the nucleus that name a control plane.
 const KEYS: [&str; 3] = ["iotDataEndpoint", "iotCredEndpoint", "awsRegion"];
+/// Others that the way to it is made of. They are tried while the line is up: without one there is nothing to lose.
+const WAY: [&[&str]; 6] = [
+    &["iotRoleAlias"],
+    &["greengrassDataPlaneEndpoint"],
+    &["greengrassDataPlanePort"],
+    &["networkProxy"],
+    &["mqtt", "port"],
+    &["mqtt", "version"],
+];
 /// Where the old one is kept until it was told: `services/DeploymentService/runtime`.
 const PLACE: [&str; 3] = ["services", "DeploymentService", "runtime"];
 /// Where the last change stands, below `PLACE`.
@@ -23,11 +32,13 @@ const STANDING: &str = "endpointSwitch";
 /// How long the line may take to come up at the new control plane, unless `mqtt.standaloneMqttTimeoutMs` says otherwise.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// The old control plane's settings.
+/// Settings that were tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Switch {
     /// The nucleus' configuration before.
     pub before: Value,
+    /// It is another control plane, and not another way to the same.
+    pub moves: bool,
 }
 
 /// How a change of the control plane stands.
@@ -74,16 +85,18 @@ pub(crate) async fn made(inner: &Inner) {
     note(inner, None).await;
 }
 
-fn trouble(error: &EndpointError) -> Failure {
+fn trouble(error: &EndpointError, moves: bool) -> Failure {
     let (code, cause) = match error {
         EndpointError::Settings(cause) => (ErrorCode::IotDataEndpointFormatNotValid, cause),
         EndpointError::Messages(cause) => (ErrorCode::MqttConnectionFailed, cause),
         EndpointError::Credentials(cause) => (ErrorCode::CredentialEndpointAuthFailure, cause),
+        EndpointError::DataPlane(cause) => (ErrorCode::NetworkError, cause),
     };
-    Failure::of(&[code], format!("the new control plane cannot be used: {cause}"))
+    let what = if moves { "the new control plane cannot be used" } else { "the control plane is out of reach so" };
+    Failure::of(&[code], format!("{what}: {cause}"))
 }
 
-/// Whether the deployment changes the control plane. One that cannot be connected to fails it here.
+/// Whether the deployment changes the control plane or the way to it. One that cannot be connected to fails it here.
 pub(crate) async fn attempt(
     inner: &Inner,
     id: &str,
@@ -96,25 +109,33 @@ pub(crate) async fn attempt(
     else {
         return Ok(None);
     };
-    let named = KEYS.iter().any(|key| before.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty()));
-    if !named || KEYS.iter().all(|key| before.get(key) == new.get(key)) {
+    let is_named = |key: &&str| setting(&before, &[key]).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    let differs = |path: &[&str]| setting(&before, path) != setting(&new, path);
+    let moves = KEYS.iter().any(|key| differs(&[key]));
+    let is_up = || *inner.ports.messages.connection().borrow();
+    if !KEYS.iter().any(is_named) || !(moves || WAY.iter().any(|path| differs(path)) && is_up()) {
         return Ok(None);
     }
-    let host = |all: &Value| all.get(KEYS[0]).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let switching = Switching { deployment: id.to_owned(), from: host(&before), to: host(&new), failure: None };
-    note(inner, Some(&switching)).await;
-    inner.waiting("the new control plane to answer");
+    if moves {
+        let host = |all: &Value| setting(all, &KEYS[..1]).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let switching = Switching { deployment: id.to_owned(), from: host(&before), to: host(&new), failure: None };
+        note(inner, Some(&switching)).await;
+    }
+    inner.waiting("the control plane to answer with the new settings");
     if let Err(error) = port.attempt(new).await {
-        let failure = trouble(&error);
+        let failure = trouble(&error, moves);
         gave_up(inner, &failure).await;
         return Err(failure);
     }
     inner.waiting_over();
-    Ok(Some(Switch { before }))
+    Ok(Some(Switch { before, moves }))
 }
 
-/// Remembers whom to tell, before the new settings take effect.
+/// Remembers whom to tell, before the new settings take effect. Another way to the same control plane needs no memory.
 pub(crate) async fn remember(inner: &Inner, id: &str, switch: &Switch) -> Result<(), marram_edge_ports::PortError> {
+    if !switch.moves {
+        return Ok(());
+    }
     let host = switch.before.get("iotDataEndpoint").cloned().unwrap_or_default();
     for (key, value) in [
         ("sourceConfiguration", Value::String(switch.before.to_string())),
@@ -128,12 +149,12 @@ pub(crate) async fn remember(inner: &Inner, id: &str, switch: &Switch) -> Result
 }
 
 /// Waits until the line is up with the new settings.
-pub(crate) async fn settle(inner: &Inner) -> Result<(), Failure> {
+pub(crate) async fn settle(inner: &Inner, switch: &Switch) -> Result<(), Failure> {
     let Some(port) = &inner.ports.endpoints else { return Ok(()) };
-    inner.waiting("the line to the new control plane");
+    inner.waiting("the line with the new settings");
     let limit = inner.setting(&["mqtt", "standaloneMqttTimeoutMs"]).and_then(|value| value.as_f64());
     let limit = limit.filter(|millis| *millis > 0.0).map_or(SETTLE, |millis| Duration::from_millis(millis as u64));
-    let settled = port.settle(limit).await.map_err(|error| trouble(&error));
+    let settled = port.settle(limit).await.map_err(|error| trouble(&error, switch.moves));
     inner.waiting_over();
     settled
 }

@@ -12,7 +12,8 @@
 //! listeners   components' say: defer, validate                             (CR 3.6, 4.8)
 //! activate    bootstrap, apply, wait, remove, roll back                    (CR 4.9, 4.10)
 //! patience    what ends the wait for components                            (CR 10.3)
-//! endpoints   another control plane: tried, settled, the old one told          (CR 4.10)
+//! check       settings that cannot be what was meant                       (CR 6.9, 7.5)
+//! endpoints   another control plane, another way to it: tried, settled        (CR 4.10)
 //! update      the program of the runtime itself                           (CR 4.10)
 //! report      status to jobs and shadow until it is acknowledged           (CR 4.1)
 //! scrub       were deployed artifacts changed?                             (SEC-157)
@@ -20,6 +21,7 @@
 //! ```
 
 mod activate;
+mod check;
 mod disk;
 mod endpoints;
 mod fault;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
 
+use crate::check;
 use crate::endpoints::{self, Switch};
 use crate::fault::{self, Call};
 use crate::record::{Record, Source, folder_of};
@@ -124,6 +125,7 @@ pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation
     let trees = trees(inner, &set, document, &platform)?;
     check_sessions(&trees)?;
     let now = deployed(inner);
+    check::settings(&now, &trees)?;
     let plan = Plan::new(PlanInput { now: &now, new: &trees })
         .map_err(|cycle| Failure::new(ErrorCode::ComponentCircularDependency, cycle.to_string()))?;
     let update = update::wanted(inner, &set).await?;
@@ -426,37 +428,10 @@ fn trees(
         if !unresolved.is_empty() {
             tracing::warn!(component = %name, ?unresolved, "variables without a value stay as written");
         }
-        check_rights(name, &tree)?;
+        check::rights(name, &tree)?;
         trees.insert(name.clone(), tree);
     }
     Ok(trees)
-}
-
-/// A malformed `accessControl` would silently take all rights away (CR 6.9): it fails the deployment instead.
-fn check_rights(name: &str, tree: &Value) -> Result<(), Failure> {
-    let rights = tree.pointer("/configuration/accessControl").filter(|value| !value.is_null());
-    let parsed = match rights {
-        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
-        Some(value) => value.clone(),
-        None => return Ok(()),
-    };
-    let policy_is_good = |policy: &Value| {
-        let texts = |key: &str| match policy.get(key) {
-            // one word without its list is a common short form
-            None | Some(Value::Null | Value::String(_)) => true,
-            Some(Value::Array(all)) => all.iter().all(Value::is_string),
-            Some(_) => false,
-        };
-        policy.is_object() && texts("operations") && texts("resources")
-    };
-    let good = parsed.as_object().is_some_and(|services| {
-        services.values().all(|policies| policies.as_object().is_some_and(|all| all.values().all(policy_is_good)))
-    });
-    if good {
-        return Ok(());
-    }
-    let cause = format!("the accessControl of {name} cannot be read");
-    Err(Failure::new(ErrorCode::ComponentConfigurationNotValid, cause))
 }
 
 /// Components whose configuration changes at the same version: those are asked for their verdict (CR 3.6).

@@ -99,6 +99,9 @@ pub enum EndpointError {
     /// The credentials provider.
     #[error("{0}")]
     Credentials(String),
+    /// The Greengrass data plane.
+    #[error("{0}")]
+    DataPlane(String),
 }
 
 /// Control planes other than the one in use (CR 4.10, endpoint switch).

@@ -39,6 +39,7 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
         findings.extend(publication_findings(bytes.len(), recipe));
         findings.extend(part_of_the_core(recipe));
         findings.extend(wrong_session(recipe));
+        findings.extend(settings_findings(recipe));
     }
     let Some(mut recipe) = reading.recipe.filter(|_| findings.is_empty()) else {
         return Err(invalid(&findings));
@@ -126,6 +127,18 @@ fn wrong_session(recipe: &Recipe) -> Option<Finding> {
         place: None,
         message: error.reason,
         remedy: error.remedy.to_owned(),
+    })
+}
+
+/// What the core reads of a component's own configuration must be what the core knows.
+fn settings_findings(recipe: &Recipe) -> impl Iterator<Item = Finding> {
+    let faults = recipe.default_configuration.as_ref().map(marram_deploy::check_component).unwrap_or_default();
+    faults.into_iter().map(|fault| Finding {
+        severity: Severity::Error,
+        field: format!("ComponentConfiguration.DefaultConfiguration.{}", fault.path),
+        place: None,
+        message: fault.problem,
+        remedy: "write one of the settings that the book's page on cores names, or leave it out".to_owned(),
     })
 }
 

@@ -148,15 +148,20 @@ fn checked(input: &Value) -> Result<Value, ApiError> {
             return Err(fault::field(&at("componentVersion"), format!("The version of {name} is not a version.")));
         }
         if let Some(merge) = entry["configurationUpdate"]["merge"].as_str() {
-            let parsed = serde_json::from_str::<Value>(merge);
-            let Some(parsed) = parsed.ok().filter(Value::is_object) else {
-                return Err(fault::field(
-                    &at("configurationUpdate.merge"),
-                    format!("The merge of {name} is not a JSON object."),
-                ));
+            let place = at("configurationUpdate.merge");
+            let parsed = serde_json::from_str::<Value>(merge).ok().filter(Value::is_object);
+            let merge =
+                parsed.ok_or_else(|| fault::field(&place, format!("The merge of {name} is not a JSON object.")))?;
+            let faults = if name == marram_deploy::NUCLEUS {
+                marram_deploy::check_nucleus(&merge)
+            } else {
+                marram_deploy::check_component(&merge)
             };
-            if let Err(error) = marram_deploy::session_policy(&parsed) {
-                return Err(fault::field(&at("configurationUpdate.merge"), format!("The merge of {name}: {error}.")));
+            if let Some(first) = faults.first() {
+                return Err(fault::field(&place, format!("The merge of {name} has a setting that cannot be: {first}.")));
+            }
+            if let Err(error) = marram_deploy::session_policy(&merge) {
+                return Err(fault::field(&place, format!("The merge of {name}: {error}.")));
             }
         }
         for pointer in entry["configurationUpdate"]["reset"].as_array().into_iter().flatten() {

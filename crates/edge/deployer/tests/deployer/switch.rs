@@ -87,3 +87,53 @@ async fn the_old_control_plane_is_told() {
         assert_eq!(message.topic, "$aws/things/core/jobs/job-bb/namespace-aws-gg-deployment/update", "{crash:?}");
     }
 }
+
+/// CR 4.10, 7.5: another way to the same control plane is tried while the line is up, held afterwards, and nobody has to be told twice.
+#[tokio::test]
+async fn another_way_is_tried_before_it_is_taken() {
+    let merge =
+        |merge: Value| json!({"components": {NUCLEUS: {"version": "2.17.0", "configurationUpdate": {"merge": merge}}}});
+    let refused = || Planes { refuses: Some(EndpointError::DataPlane("refused".to_owned())), ..Planes::default() };
+    let unsettled = || Planes { unsettled: Some(EndpointError::Messages("no line".to_owned())), ..Planes::default() };
+    for way in [
+        json!({"mqtt": {"port": 1234}}),
+        json!({"networkProxy": {"proxy": {"url": "http://p:1"}}}),
+        json!({"greengrassDataPlanePort": "9"}),
+    ] {
+        for (planes, status, detailed) in [
+            (refused(), "FAILED", "FAILED_NO_STATE_CHANGE"),
+            (unsettled(), "FAILED", "FAILED_ROLLBACK_COMPLETE"),
+            (Planes::default(), "SUCCEEDED", "SUCCESSFUL"),
+        ] {
+            let world = leaving(Planes::default(), "ROLLBACK").await;
+            world.run(None).await;
+            *world.planes.lock().unwrap() = planes;
+            world.cloud.lock().unwrap().told.clear();
+            world.deploy("ccc", &[("app", "1.0.0")], merge(way.clone()));
+            world.run(None).await;
+            assert_eq!(world.told(), (status.to_owned(), detailed.to_owned()), "{way}");
+            let planes = world.planes.lock().unwrap();
+            assert_eq!(planes.attempted, ["new:1"], "{way}");
+            assert!(planes.told.is_empty(), "{way}");
+        }
+    }
+}
+
+/// CR 7.5, SEC-131: what would break the core or its components later fails the deployment before anything changes.
+#[tokio::test]
+async fn settings_that_cannot_be_are_refused() {
+    for (merge, named) in [
+        (json!({"mqtt": {"port": "abc"}}), "mqtt.port"),
+        (json!({"marram": {"sandbox": {"floor": "strickt"}}}), "marram.sandbox.floor"),
+        (json!({"marram": {"sandbox": {"profile": "off", "floor": "strict"}}}), "the core's floor"),
+    ] {
+        let world = World::new();
+        world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+        let document = json!({"components": {NUCLEUS: {"version": "2.17.0", "configurationUpdate": {"merge": merge}}}});
+        world.deploy("a", &[("app", "1.0.0")], document);
+        world.run(None).await;
+        assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_NO_STATE_CHANGE".to_owned()), "{merge}");
+        assert!(world.detail("deployment-failure-cause").contains(named), "{merge}");
+        assert_eq!(world.detail("deployment-error-stack"), "[DEPLOYMENT_FAILURE, COMPONENT_CONFIGURATION_NOT_VALID]");
+    }
+}

@@ -1,0 +1,397 @@
+//! What may stand in the configuration of the nucleus, and in the part of a component's that the core reads (CR 7.5, SEC-131).
+//!
+//! Checked where a deployment is created and again on the core before anything is touched. Keys of the original that are not known
+//! here are passed over, as the original does; below `marram`, which is ours, an unknown key is a mistake. Keys are compared without
+//! case, numbers and truths may be texts.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// A setting that cannot be what was meant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SettingFault {
+    /// Keys from the configuration's root, with dots between them.
+    pub path: String,
+    /// What is wrong with it, and what would be right.
+    pub problem: String,
+}
+
+impl fmt::Display for SettingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.problem)
+    }
+}
+
+/// What a setting holds.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Anything but a map or a list.
+    Text,
+    Flag,
+    /// A whole number of at least this.
+    Whole(i64),
+    /// A number above 0, whole or not.
+    Positive,
+    Port,
+    /// One of these words, in any case.
+    Words(&'static [&'static str]),
+    /// A list of texts.
+    Texts,
+    /// A list of absolute paths.
+    Paths,
+    /// An address that begins with one of these.
+    Address(&'static [&'static str]),
+    /// A map whose keys are not looked at.
+    Map,
+    /// Looked at elsewhere.
+    Any,
+    /// A map with these keys; others are passed over.
+    Part(&'static [(&'static str, Kind)]),
+    /// A map with these keys and no others.
+    Exactly(&'static [(&'static str, Kind)]),
+}
+
+use Kind::{Address, Any, Exactly, Flag, Map, Part, Paths, Port, Positive, Text, Texts, Whole, Words};
+
+/// Profiles of sandboxes, the weakest first.
+const PROFILES: &[&str] = &["off", "standard", "strict"];
+
+const NUCLEUS: Kind = Part(&[
+    ("awsRegion", Text),
+    ("iotDataEndpoint", Text),
+    ("iotCredEndpoint", Text),
+    ("iotRoleAlias", Text),
+    ("greengrassDataPlaneEndpoint", Text),
+    ("greengrassDataPlanePort", Port),
+    ("envStage", Text),
+    ("interpolateComponentConfiguration", Flag),
+    ("allowUnsafeInterpolation", Flag),
+    ("deploymentConfigurationTimeSource", Words(&["deploymentCreationTime", "deploymentProcessingTime"])),
+    ("deploymentPollingFrequencySeconds", Positive),
+    ("componentStoreMaxSizeBytes", Positive),
+    ("credentialEndpointTimeoutMs", Positive),
+    ("fipsMode", Flag),
+    ("s3EndpointType", Words(&["GLOBAL", "REGIONAL"])),
+    ("platformOverride", Map),
+    ("deployment", Part(&[("activationTimeoutSeconds", Whole(0))])),
+    (
+        "runWithDefault",
+        Part(&[
+            ("posixUser", Text),
+            ("posixShell", Text),
+            ("systemResourceLimits", Part(&[("cpus", Positive), ("memory", Positive)])),
+        ]),
+    ),
+    (
+        "networkProxy",
+        Part(&[
+            ("noProxyAddresses", Text),
+            ("proxy", Part(&[("url", Address(&["http://", "https://"])), ("username", Text), ("password", Text)])),
+        ]),
+    ),
+    ("httpClient", Part(&[("connectionTimeoutMs", Positive), ("socketTimeoutMs", Positive)])),
+    (
+        "logging",
+        Part(&[
+            ("level", Words(&["TRACE", "DEBUG", "INFO", "WARN", "ERROR"])),
+            ("format", Words(&["TEXT", "JSON"])),
+            ("outputType", Words(&["FILE", "CONSOLE"])),
+            ("fileSizeKB", Positive),
+            ("totalLogsSizeKB", Positive),
+            ("outputDirectory", Text),
+        ]),
+    ),
+    ("fleetStatus", Part(&[("periodicStatusPublishIntervalSeconds", Positive)])),
+    (
+        "telemetry",
+        Part(&[
+            ("enabled", Flag),
+            ("periodicAggregateMetricsIntervalSeconds", Positive),
+            ("periodicPublishMetricsIntervalSeconds", Positive),
+        ]),
+    ),
+    (
+        "mqtt",
+        Part(&[
+            ("version", Words(&["mqtt3", "mqtt5"])),
+            ("port", Port),
+            ("keepAliveTimeoutMs", Positive),
+            ("pingTimeoutMs", Positive),
+            ("operationTimeoutMs", Positive),
+            ("socketTimeoutMs", Positive),
+            ("threadPoolSize", Positive),
+            ("maxInFlightPublishes", Whole(1)),
+            ("maxMessageSizeInBytes", Positive),
+            ("maxPublishRetry", Whole(-1)),
+            ("sessionExpirySeconds", Whole(0)),
+            ("receiveMaximum", Whole(1)),
+            ("minimumReconnectDelaySeconds", Whole(0)),
+            ("maximumReconnectDelaySeconds", Whole(0)),
+            ("minimumConnectedTimeBeforeRetryResetSeconds", Whole(0)),
+            ("standaloneMqttTimeoutMs", Positive),
+            (
+                "spooler",
+                Part(&[
+                    ("storageType", Words(&["Memory", "Disk"])),
+                    ("maxSizeInBytes", Positive),
+                    ("keepQos0WhenOffline", Flag),
+                ]),
+            ),
+        ]),
+    ),
+    ("security", Part(&[("allowPrivileged", Texts)])),
+    ("ipc", Part(&[("withoutPeerCheck", Texts)])),
+    (
+        "marram",
+        Exactly(&[
+            ("apiEndpoint", Address(&["https://"])),
+            ("openTokenExchange", Flag),
+            ("inheritEnvironment", Flag),
+            ("localBroker", Text),
+            ("update", Exactly(&[("confirmSeconds", Whole(1))])),
+            (
+                "sandbox",
+                Exactly(&[
+                    ("profile", Words(PROFILES)),
+                    ("floor", Words(PROFILES)),
+                    ("policy", Words(&["prefer", "require"])),
+                    ("ownUsers", Flag),
+                    ("read", Paths),
+                    ("write", Paths),
+                    ("devices", Paths),
+                    ("pids", Whole(0)),
+                    ("egress", Any),
+                ]),
+            ),
+        ]),
+    ),
+]);
+
+const COMPONENT_SANDBOX: Kind = Exactly(&[
+    ("profile", Words(PROFILES)),
+    ("network", Flag),
+    ("noNewPrivileges", Flag),
+    ("read", Paths),
+    ("write", Paths),
+    ("devices", Paths),
+    ("pids", Whole(0)),
+    ("egress", Any),
+]);
+
+/// What is wrong with the configuration of the nucleus, or with a part of it that is to be merged into it.
+pub fn check_nucleus(configuration: &Value) -> Vec<SettingFault> {
+    let mut faults = Vec::new();
+    check(configuration, NUCLEUS, &mut Vec::new(), &mut faults);
+    faults
+}
+
+/// What is wrong with what the core reads of a component's configuration, or of a part of it that is to be merged into it.
+pub fn check_component(configuration: &Value) -> Vec<SettingFault> {
+    let mut faults = Vec::new();
+    if let Some(sandbox) = setting(configuration, &["marram", "sandbox"]) {
+        check(sandbox, COMPONENT_SANDBOX, &mut vec!["marram", "sandbox"], &mut faults);
+    }
+    faults
+}
+
+/// Why a component with this configuration does not start on a core with that one: it asks for a weaker sandbox than the core allows.
+pub fn check_floor(nucleus: &Value, component: &Value) -> Option<SettingFault> {
+    let rank = |of: &Value, key: &str| {
+        let word = setting(of, &["marram", "sandbox", key])?.as_str()?;
+        PROFILES.iter().position(|profile| profile.eq_ignore_ascii_case(word))
+    };
+    let floor = rank(nucleus, "floor")?;
+    let asked = rank(component, "profile").or_else(|| rank(nucleus, "profile"))?;
+    (asked < floor).then(|| SettingFault {
+        path: "marram.sandbox.profile".to_owned(),
+        problem: format!("{} is weaker than {}, which is the core's floor", PROFILES[asked], PROFILES[floor]),
+    })
+}
+
+/// What stands at these keys; none where it is null.
+pub fn setting<'a>(configuration: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    let found = path.iter().try_fold(configuration, |value, key| {
+        value.as_object()?.iter().find_map(|(name, value)| name.eq_ignore_ascii_case(key).then_some(value))
+    });
+    found.filter(|value| !value.is_null())
+}
+
+fn check<'a>(value: &'a Value, kind: Kind, path: &mut Vec<&'a str>, faults: &mut Vec<SettingFault>) {
+    // Null takes a setting away.
+    if value.is_null() {
+        return;
+    }
+    if let Part(keys) | Exactly(keys) = kind {
+        let Some(map) = value.as_object() else { return faults.push(fault(path, value, "is no object")) };
+        for (name, value) in map {
+            path.push(name);
+            match keys.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)) {
+                Some((_, kind)) => check(value, *kind, path, faults),
+                None if matches!(kind, Exactly(_)) => {
+                    let known: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+                    let problem = format!("there is no such setting; there are {}", known.join(", "));
+                    faults.push(SettingFault { path: path.join("."), problem });
+                }
+                None => {}
+            }
+            path.pop();
+        }
+        return;
+    }
+    if let Some(problem) = problem(value, kind) {
+        faults.push(fault(path, value, &problem));
+    }
+}
+
+fn fault(path: &[&str], value: &Value, problem: &str) -> SettingFault {
+    /// Characters of a value that are shown.
+    const SHOWN: usize = 80;
+    let text = value.to_string();
+    let shown: String = text.chars().take(SHOWN).collect();
+    let dots = if shown.len() < text.len() { "..." } else { "" };
+    SettingFault { path: path.join("."), problem: format!("{shown}{dots} {problem}") }
+}
+
+/// What is wrong with a value that is no map of known keys.
+fn problem(value: &Value, kind: Kind) -> Option<String> {
+    let text = match value {
+        Value::String(text) => Some(text.trim().to_owned()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    };
+    // An empty text is an unset one, as the original's default of many settings is.
+    if text.as_deref() == Some("") {
+        return None;
+    }
+    let number = || text.as_deref().and_then(|text| text.parse::<f64>().ok()).filter(|number| number.is_finite());
+    let holds = |holds: bool, wanted: &str| (!holds).then(|| format!("is not {wanted}"));
+    match kind {
+        Text => holds(text.is_some(), "a text"),
+        Flag => holds(
+            text.as_deref().is_some_and(|text| ["true", "false"].iter().any(|word| word.eq_ignore_ascii_case(text))),
+            "true or false",
+        ),
+        Whole(least) => holds(
+            number().is_some_and(|number| number.fract() == 0.0 && number >= least as f64),
+            &format!("a whole number of at least {least}"),
+        ),
+        Positive => holds(number().is_some_and(|number| number > 0.0), "a number above 0"),
+        Port => holds(
+            number().is_some_and(|number| number.fract() == 0.0 && (1.0..=65535.0).contains(&number)),
+            "a port, from 1 to 65535",
+        ),
+        Words(words) => holds(
+            text.as_deref().is_some_and(|text| words.iter().any(|word| word.eq_ignore_ascii_case(text))),
+            &format!("one of {}", words.join(", ")),
+        ),
+        Texts => holds(value.as_array().is_some_and(|all| all.iter().all(Value::is_string)), "a list of texts"),
+        Paths => holds(
+            value
+                .as_array()
+                .is_some_and(|all| all.iter().all(|path| path.as_str().is_some_and(|path| path.starts_with('/')))),
+            "a list of absolute paths",
+        ),
+        Address(schemes) => holds(
+            text.as_deref().is_some_and(|text| {
+                schemes.iter().any(|scheme| text.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme)))
+            }),
+            &format!("an address with {}", schemes.join(" or ")),
+        ),
+        Map => holds(value.is_object(), "an object"),
+        Any | Part(_) | Exactly(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(faults: &[SettingFault]) -> Vec<String> {
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    /// CR 7.5: the table's defaults and the original's spellings are right.
+    #[test]
+    fn settings_of_the_original_pass() {
+        let right = json!({
+            "mqtt": {"port": "443", "version": "mqtt5", "maxPublishRetry": -1, "spooler": {"storageType": "Disk"}, "unheardOf": [1]},
+            "MQTT": null,
+            "fipsMode": "false",
+            "greengrassDataPlaneEndpoint": "",
+            "fleetstatus": {"periodicStatusPublishIntervalSeconds": 86400},
+            "runWithDefault": {"posixUser": "ggc_user:ggc_group", "systemResourceLimits": {"cpus": 0.5, "memory": 1024}},
+            "networkProxy": {"proxy": {"url": "https://proxy:3128", "username": "a"}},
+            "jvmOptions": "-Xmx64m",
+            "interpolateComponentConfiguration": true,
+            "marram": {"apiEndpoint": "https://host:1", "sandbox": {"floor": "Standard", "pids": 0, "read": ["/data"], "egress": "learn"}},
+        });
+        assert_eq!(told(&check_nucleus(&right)), Vec::<String>::new());
+        assert_eq!(told(&check_nucleus(&json!({}))), Vec::<String>::new());
+        let component = json!({"marram": {"restartPolicy": {}, "sandbox": {"profile": "strict", "network": "true"}}, "own": {"any": 1}});
+        assert_eq!(told(&check_component(&component)), Vec::<String>::new());
+    }
+
+    /// CR 7.5, SEC-131: what would be passed over, or fail at the next start only, is told with its place.
+    #[test]
+    fn mistakes_have_a_place_and_a_remedy() {
+        for (wrong, expected) in [
+            (json!({"mqtt": {"port": "abc"}}), r#"mqtt.port: "abc" is not a port, from 1 to 65535"#),
+            (json!({"Mqtt": {"Port": 70000}}), "Mqtt.Port: 70000 is not a port, from 1 to 65535"),
+            (json!({"mqtt": 5}), "mqtt: 5 is no object"),
+            (
+                json!({"logging": {"level": "DEBGU"}}),
+                r#"logging.level: "DEBGU" is not one of TRACE, DEBUG, INFO, WARN, ERROR"#,
+            ),
+            (json!({"logging": {"fileSizeKB": "many"}}), r#"logging.fileSizeKB: "many" is not a number above 0"#),
+            (
+                json!({"networkProxy": {"proxy": {"url": "proxy:3128"}}}),
+                r#"networkProxy.proxy.url: "proxy:3128" is not an address with http:// or https://"#,
+            ),
+            (
+                json!({"marram": {"sandbox": {"floor": "strickt"}}}),
+                r#"marram.sandbox.floor: "strickt" is not one of off, standard, strict"#,
+            ),
+            (
+                json!({"marram": {"sandbox": {"policy": "requires"}}}),
+                r#"marram.sandbox.policy: "requires" is not one of prefer, require"#,
+            ),
+            (
+                json!({"marram": {"update": {"confirm": 3}}}),
+                "marram.update.confirm: there is no such setting; there are confirmSeconds",
+            ),
+            (json!({"security": {"allowPrivileged": "a"}}), r#"security.allowPrivileged: "a" is not a list of texts"#),
+        ] {
+            assert_eq!(told(&check_nucleus(&wrong)), [expected], "{wrong}");
+        }
+        for (wrong, expected) in [
+            (json!("off"), r#"marram.sandbox: "off" is no object"#),
+            (json!({"pids": "many"}), r#"marram.sandbox.pids: "many" is not a whole number of at least 0"#),
+            (json!({"read": ["data"]}), r#"marram.sandbox.read: ["data"] is not a list of absolute paths"#),
+            (
+                json!({"netwrok": true}),
+                "marram.sandbox.netwrok: there is no such setting; there are profile, network, noNewPrivileges, read, write, devices, pids, egress",
+            ),
+        ] {
+            let faults = check_component(&json!({"marram": {"sandbox": wrong}}));
+            assert_eq!(told(&faults), [expected], "{wrong}");
+        }
+    }
+
+    /// SEC-131: the floor is the core's word against the component's, or against the core's own default.
+    #[test]
+    fn nothing_asks_for_less_than_the_floor() {
+        let of = |key: &str, word: &str| json!({"marram": {"sandbox": {key: word}}});
+        for (nucleus, component, fits) in [
+            (json!({}), of("profile", "off"), true),
+            (of("floor", "strict"), json!({}), true),
+            (of("floor", "standard"), of("profile", "STRICT"), true),
+            (of("floor", "strict"), of("profile", "standard"), false),
+            (json!({"marram": {"sandbox": {"floor": "strict", "profile": "standard"}}}), json!({}), false),
+        ] {
+            assert_eq!(check_floor(&nucleus, &component).is_none(), fits, "{nucleus} {component}");
+        }
+    }
+}

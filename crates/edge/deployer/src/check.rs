@@ -1,0 +1,61 @@
+//! What a deployment would configure, judged before anything is touched (CR 6.9, 7.5, SEC-131).
+
+use std::collections::BTreeMap;
+
+use marram_deploy::{ErrorCode, Failure, NUCLEUS, SettingFault, check_component, check_floor, check_nucleus};
+use serde_json::Value;
+use smol_str::SmolStr;
+
+/// A malformed `accessControl` would silently take all rights away (CR 6.9): it fails the deployment instead.
+pub(crate) fn rights(name: &str, tree: &Value) -> Result<(), Failure> {
+    let rights = tree.pointer("/configuration/accessControl").filter(|value| !value.is_null());
+    let parsed = match rights {
+        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
+        Some(value) => value.clone(),
+        None => return Ok(()),
+    };
+    let policy_is_good = |policy: &Value| {
+        let texts = |key: &str| match policy.get(key) {
+            // one word without its list is a common short form
+            None | Some(Value::Null | Value::String(_)) => true,
+            Some(Value::Array(all)) => all.iter().all(Value::is_string),
+            Some(_) => false,
+        };
+        policy.is_object() && texts("operations") && texts("resources")
+    };
+    let good = parsed.as_object().is_some_and(|services| {
+        services.values().all(|policies| policies.as_object().is_some_and(|all| all.values().all(policy_is_good)))
+    });
+    if good {
+        return Ok(());
+    }
+    let cause = format!("the accessControl of {name} cannot be read");
+    Err(Failure::new(ErrorCode::ComponentConfigurationNotValid, cause))
+}
+
+/// Settings that the core would pass over, or that would stop components at their next start. What was wrong before is not this
+/// deployment's.
+pub(crate) fn settings(now: &BTreeMap<SmolStr, Value>, new: &BTreeMap<SmolStr, Value>) -> Result<(), Failure> {
+    let nothing = Value::Null;
+    let configuration = |all: &BTreeMap<SmolStr, Value>, name: &str| {
+        all.get(name).and_then(|tree| tree.get("configuration")).cloned().unwrap_or_default()
+    };
+    let before = configuration(now, NUCLEUS);
+    let nucleus = if new.contains_key(NUCLEUS) { configuration(new, NUCLEUS) } else { before.clone() };
+    for (name, tree) in new {
+        let (own, was) = (tree.get("configuration").unwrap_or(&nothing), configuration(now, name));
+        let (faults, known) = if name == NUCLEUS {
+            (check_nucleus(own), check_nucleus(&was))
+        } else {
+            let all = |nucleus: &Value, own: &Value| -> Vec<SettingFault> {
+                check_component(own).into_iter().chain(check_floor(nucleus, own)).collect()
+            };
+            (all(&nucleus, own), all(&before, &was))
+        };
+        if let Some(fault) = faults.iter().find(|fault| !known.contains(fault)) {
+            let cause = format!("the configuration of {name} has a setting that cannot be: {fault}");
+            return Err(Failure::new(ErrorCode::ComponentConfigurationNotValid, cause));
+        }
+    }
+    Ok(())
+}
