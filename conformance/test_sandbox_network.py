@@ -176,7 +176,9 @@ class Site:
         return json.JSONDecoder().raw_decode(told[-1])[0] if told else None
 
     def ask(self, *arguments):
-        return subprocess.run([MARRAM_CORE, *arguments, "--root", str(self.core.root)], capture_output=True, text=True, timeout=30)
+        """A verb of `marram-core`, as the user of the core."""
+        command = [MARRAM_CORE, *arguments, "--root", str(self.core.root)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, user=self.user, group=self.user)
 
     def namespaces(self, own=False):
         """Network namespaces of this host's processes, or of those of the core's components."""
