@@ -318,7 +318,9 @@ async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> R
             nucleus.reinstall(name).await?;
         }
     }
-    match come_up(inner, &activation.old, &mut changes, || false).await {
+    let awaited: Vec<String> = activation.old.iter().filter(|name| !activation.idle.contains(name)).cloned().collect();
+    let is_abandoned = || lock(&inner.ledger).get(key).is_some_and(|record| record.abandoned);
+    match come_up(inner, &awaited, &mut changes, is_abandoned).await {
         Ok(()) => Ok(End { detailed: DetailedStatus::FailedRollbackComplete, failure }),
         Err(failure) => Ok(unable(failure.cause)),
     }
@@ -332,7 +334,7 @@ async fn come_up(
     changes: &mut tokio::sync::broadcast::Receiver<marram_edge_ports::StateChange>,
     is_canceled: impl Fn() -> bool,
 ) -> Result<(), Failure> {
-    let mut patience = Patience::new(inner);
+    let mut patience = Patience::new(inner, names);
     let nucleus = &inner.ports.nucleus;
     loop {
         let (mut missing, mut absent) = (Vec::new(), Vec::new());

@@ -141,6 +141,7 @@ pub(crate) fn new_record(key: &str, id: &str, source: Source, arn: &str, created
         bootstrapped: Vec::new(),
         restarted: false,
         canceled: false,
+        abandoned: false,
         refused: None,
     }
 }
@@ -165,7 +166,7 @@ pub(crate) async fn enqueue(inner: &Inner, record: Record, document: Vec<u8>) ->
 }
 
 /// Takes a deployment back: at once while it waits, through its worker while it is before activation, by way of the old state while its
-/// components come up.
+/// components come up. One that goes back already waits for the old components no longer.
 pub(crate) async fn cancel(inner: &Inner, key: &str) -> Result<(), PortError> {
     let stage = lock(&inner.ledger).get(key).map(|record| record.stage);
     match stage {
@@ -195,8 +196,11 @@ pub(crate) async fn cancel(inner: &Inner, key: &str) -> Result<(), PortError> {
             };
             inner.update(key, take_back).await
         }
+        Some(Stage::RollingBack) => {
+            inner.update(key, |record| record.abandoned |= record.stage == Stage::RollingBack).await
+        }
         Some(Stage::Done) => Err(PortError::service("the deployment is over")),
-        _ => Err(PortError::service("the deployment cannot be canceled any more")),
+        None => Err(PortError::service("the deployment cannot be canceled any more")),
     }
 }
 

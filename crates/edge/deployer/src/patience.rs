@@ -1,5 +1,6 @@
 //! How long a deployment waits for its components: every wait has a reason and a limit (CR 4.9, 10.3).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use marram_deploy::{ErrorCode, Failure};
@@ -29,15 +30,15 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// A wait that begins now.
-    pub fn new(inner: &Inner) -> Self {
+    /// A wait for components of these names that begins now.
+    pub fn new(inner: &Inner, names: &[String]) -> Self {
         let limit = inner.setting(&["deployment", "activationTimeoutSeconds"]).and_then(|value| value.as_u64());
         let limit = limit.filter(|seconds| *seconds > 0);
         let now = Instant::now();
         let services = inner.ports.nucleus.get(&["services"]).unwrap_or_default();
         Self {
             limit: limit.and_then(|seconds| Some((seconds, now.checked_add(Duration::from_secs(seconds))?))),
-            standstill: STANDSTILL + longest_step(&services),
+            standstill: STANDSTILL + longest_step(&services, names),
             last: (String::new(), now),
             absent_since: None,
         }
@@ -64,12 +65,19 @@ impl Patience {
     }
 }
 
-/// The longest time limit of any step of any component.
-fn longest_step(services: &Value) -> Duration {
-    let steps =
-        services.as_object().into_iter().flat_map(|all| all.values()).filter_map(|service| service.get("lifecycle"));
-    let steps =
-        steps.filter_map(Value::as_object).flat_map(|lifecycle| lifecycle.values()).filter_map(Value::as_object);
+/// The longest time limit of any step of these components and of what they depend on; nobody else's patience counts.
+fn longest_step(services: &Value, names: &[String]) -> Duration {
+    let mut concerned: BTreeSet<&str> = BTreeSet::new();
+    let mut next: Vec<&str> = names.iter().map(String::as_str).collect();
+    while let Some(name) = next.pop() {
+        if concerned.insert(name) {
+            let dependencies = services.get(name).and_then(|service| service.get("dependencies")?.as_array());
+            let dependencies = dependencies.into_iter().flatten().filter_map(Value::as_str);
+            next.extend(dependencies.map(|one| one.split_once(':').map_or(one, |(name, _)| name)));
+        }
+    }
+    let steps = concerned.into_iter().filter_map(|name| services.get(name)?.get("lifecycle")?.as_object());
+    let steps = steps.flat_map(|lifecycle| lifecycle.values()).filter_map(Value::as_object);
     let limits =
         steps.flatten().filter(|(key, _)| key.eq_ignore_ascii_case("Timeout")).filter_map(|(_, value)| seconds(value));
     Duration::from_secs_f64(limits.fold(DEFAULT_STEP_SECS, f64::max).clamp(0.0, MAX_STEP_SECS))
@@ -95,17 +103,21 @@ mod tests {
 
     use super::*;
 
-    /// CR 1.7: a step that may take long is given its time.
+    /// CR 1.7, 10.3 (1): a step that may take long is given its time, but only where it is waited for, or for what depends on it.
     #[test]
     fn the_longest_step_counts() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        let day = json!({"lifecycle": {"run": {"Timeout": 86_400}}});
         for (services, expected) in [
             (json!({}), 120),
+            (json!({"a": {"dependencies": ["c:HARD"]}, "c": {}, "other": day}), 120),
+            (json!({"a": {"dependencies": ["c:HARD"]}, "c": {"dependencies": ["d:SOFT", "a"]}, "d": day}), 86_400),
             (json!({"a": {"lifecycle": {"run": "x"}}, "b": {"lifecycle": {"Install": {"timeout": "15m"}}}}), 900),
             (json!({"a": {"lifecycle": {"install": {"Timeout": 3600}, "run": {"Timeout": "7"}}}}), 3600),
             (json!({"a": {"lifecycle": {"install": {"Timeout": 1e300}}}}), 7 * 24 * 3600),
             (json!({"a": {"lifecycle": {"install": {"Timeout": "soon"}}}}), 120),
         ] {
-            assert_eq!(longest_step(&services).as_secs(), expected, "{services}");
+            assert_eq!(longest_step(&services, &names).as_secs(), expected, "{services}");
         }
     }
 }

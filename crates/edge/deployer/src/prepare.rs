@@ -10,7 +10,7 @@ use marram_deploy::{
     Paths, Plan, PlanInput, Resolution, Resolver, ServiceInput, Staleness, UpdateAction, service_tree, session_policy,
     unsafe_interpolations,
 };
-use marram_edge_ports::{Candidate, DataPlaneError};
+use marram_edge_ports::{Candidate, ComponentState, DataPlaneError};
 use marram_recipe::Attributes;
 use marram_version::Version;
 use serde::{Deserialize, Serialize};
@@ -78,8 +78,11 @@ pub(crate) struct Activation {
     /// The control plane changes with it.
     #[serde(default)]
     pub switch: Option<Switch>,
-    /// Components of the old state that a rollback waits for.
+    /// Components of the old state that were not BROKEN.
     pub old: Vec<String>,
+    /// Those of them that were not up either, for whatever reason: a rollback owes them nothing and does not wait for them.
+    #[serde(default)]
+    pub idle: Vec<String>,
     /// `DefaultConfiguration` by component, to tell defaults from what was deployed.
     #[serde(default)]
     pub defaults: BTreeMap<SmolStr, Value>,
@@ -464,8 +467,10 @@ fn activation(
     services.insert("main".to_owned(), main);
     let is_component = |name: &&SmolStr| marram_deploy::builtin(name).is_none();
     let is_removed = |name: &&SmolStr| marram_deploy::builtin(name).is_none_or(Builtin::is_removed);
-    let broken_before =
-        |name: &str| matches!(inner.ports.nucleus.state(name), Some((marram_edge_ports::ComponentState::Broken, _)));
+    let state = |name: &str| inner.ports.nucleus.state(name).map(|(state, _)| state);
+    let broken_before = |name: &str| state(name) == Some(ComponentState::Broken);
+    let up_before = |name: &str| matches!(state(name), Some(ComponentState::Running | ComponentState::Finished));
+    let old = now.keys().filter(is_component).filter(|name| !broken_before(name));
     let source = inner.setting(&["deploymentConfigurationTimeSource"]);
     let by_processing = source.as_ref().and_then(Value::as_str) == Some("deploymentProcessingTime");
     Activation {
@@ -487,7 +492,8 @@ fn activation(
         restarts: plan.restarts(),
         update: None,
         switch: None,
-        old: now.keys().filter(is_component).filter(|name| !broken_before(name)).map(ToString::to_string).collect(),
+        idle: old.clone().filter(|name| !up_before(name)).map(ToString::to_string).collect(),
+        old: old.map(ToString::to_string).collect(),
         defaults: set
             .components
             .iter()

@@ -87,6 +87,9 @@ pub(crate) struct Record {
     /// It was taken back in the middle of its activation: it ends in the old state.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub canceled: bool,
+    /// It was taken back in the middle of its rollback: what does not come up again is waited for no longer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub abandoned: bool,
     /// The document was not believed: its SHA-256. Whoever it claims to be, a true one is not mistaken for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,

@@ -4,6 +4,8 @@
 
 #[path = "deployer/cancel.rs"]
 mod cancel;
+#[path = "deployer/rollback.rs"]
+mod rollback;
 #[path = "deployer/signatures.rs"]
 mod signatures;
 #[path = "deployer/switch.rs"]

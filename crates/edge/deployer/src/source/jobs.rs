@@ -121,8 +121,11 @@ async fn take_back(inner: &Inner, last: Stage, is_gone: impl Fn(&str, i64) -> bo
         .all()
         .filter(|record| match record.stage {
             Stage::Queued | Stage::Preparing => true,
-            Stage::Bootstrapping | Stage::Activating => last == Stage::Activating && !record.canceled,
-            Stage::RollingBack | Stage::Done => false,
+            // a rollback that nobody asked for any more is not waited out
+            Stage::Bootstrapping | Stage::Activating | Stage::RollingBack => {
+                last == Stage::Activating && !record.canceled && !record.abandoned
+            }
+            Stage::Done => false,
         })
         .filter(|record| !endpoints::is_moving(inner, record))
         .filter(|record| match &record.source {

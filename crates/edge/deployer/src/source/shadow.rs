@@ -110,7 +110,8 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) -> bool {
         .collect();
     let known = of_arn.iter().rfind(|record| record.is_of(&sha256)).cloned();
     if canceled {
-        if let Some(record) = known.filter(|record| record.stage != Stage::Done)
+        // It is told again whenever the shadow is read: what goes back for it already may take its time.
+        if let Some(record) = known.filter(|record| record.stage != Stage::Done && !record.canceled)
             && let Err(error) = local::cancel(inner, &record.key).await
         {
             tracing::info!(%error, deployment = record.id, "a canceled deployment goes on");

@@ -54,6 +54,8 @@ pub struct World {
     pub tree_full: Mutex<Option<usize>>,
     pub free_bytes: Mutex<u64>,
     pub planes: Mutex<Planes>,
+    /// A component that does not come up from now on, whatever its recipe says.
+    pub hangs: Mutex<Option<&'static str>>,
 }
 
 /// Other control planes, and what was asked of them.
@@ -136,6 +138,7 @@ impl World {
             tree_full: Mutex::default(),
             free_bytes: Mutex::new(u64::MAX),
             planes: Mutex::default(),
+            hangs: Mutex::default(),
         })
     }
 
@@ -164,6 +167,7 @@ impl World {
             tree_full: Mutex::default(),
             free_bytes: Mutex::new(u64::MAX),
             planes: Mutex::default(),
+            hangs: Mutex::default(),
         })
     }
 
@@ -414,7 +418,8 @@ impl FakeNucleus {
         nucleus
     }
 
-    /// Components do at once what their `run` says: `break`, `hang`, or come up; `die` comes up and breaks a moment later.
+    /// Components do at once what their `run` says: `break`, `hang`, or come up; `die` comes up and breaks a moment later. What depends
+    /// on one that breaks is not started.
     fn follow(&self) {
         let services = self.world.services();
         let mut states = self.states.lock().unwrap();
@@ -422,7 +427,13 @@ impl FakeNucleus {
         self.deaths.lock().unwrap().clear();
         for (name, tree) in services.as_object().unwrap() {
             let run = tree.pointer("/lifecycle/run").and_then(Value::as_str).unwrap_or_default();
+            let waits = tree["dependencies"].as_array().into_iter().flatten().filter_map(Value::as_str).any(|one| {
+                let broken = |name: &str| services[name].pointer("/lifecycle/run") == Some(&json!("break"));
+                one.strip_suffix(":HARD").is_some_and(broken)
+            });
             let state = match run {
+                _ if waits => (ComponentState::Installed, false),
+                _ if *self.world.hangs.lock().unwrap() == Some(name.as_str()) => (ComponentState::Starting, false),
                 "break" => (ComponentState::Broken, true),
                 "hang" => (ComponentState::Starting, false),
                 _ => (ComponentState::Running, true),
