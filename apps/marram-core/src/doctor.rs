@@ -47,6 +47,7 @@ impl Checks for Rounds {
         self.program(&mut all);
         self.rights(&mut all);
         self.control_plane(&mut all);
+        self.files(&mut all);
         all
     }
 }
@@ -131,6 +132,16 @@ impl Rounds {
             let advice = "let the policy of its certificate allow it; a new `marram core provision` makes the policy when it \
                           is missing, and tells whether the one there was altered";
             all.push(Finding::new(Severity::Warning, what, advice));
+        }
+    }
+
+    /// What the core runs although it is not what was deployed.
+    fn files(&self, all: &mut Vec<Finding>) {
+        for (component, words) in self.deployer.tampered() {
+            let what = format!("files of {component} were changed on this device: {words}");
+            let advice = "deploy it again, which fetches a file of the control plane anew, and restart it; look at what writes there and at \
+                          the storage medium";
+            all.push(Finding::new(Severity::Error, what, advice));
         }
     }
 

@@ -39,9 +39,11 @@ mod trust;
 mod update;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use marram_edge_ports::PortError;
+use smol_str::SmolStr;
 use tokio::sync::{Notify, broadcast, watch};
 
 pub use disk::{Disk, FileDisk};
@@ -69,6 +71,8 @@ pub(crate) struct Inner {
     pub reports: Notify,
     pub shadow_version: Mutex<Option<i64>>,
     pub news: broadcast::Sender<News>,
+    /// What the scrub found, by component.
+    pub tampered: Mutex<BTreeMap<SmolStr, String>>,
 }
 
 /// The deployment in work.
@@ -114,6 +118,7 @@ impl Deployer {
             reports: Notify::new(),
             shadow_version: Mutex::new(None),
             news: broadcast::channel(64).0,
+            tampered: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -143,10 +148,9 @@ impl Deployer {
         all.into_iter().map(record::Record::outcome).collect()
     }
 
-    /// Looks whether the artifacts and recipes of what is deployed are as they were taken in (SEC-157); a sentence for
-    /// each that is not.
-    pub async fn verify(&self) -> Vec<String> {
-        scrub::look(&self.inner).await.iter().map(ToString::to_string).collect()
+    /// Components whose artifacts or recipe are not as they were taken in (SEC-157), each with a sentence, as far as was looked.
+    pub fn tampered(&self) -> Vec<(SmolStr, String)> {
+        lock(&self.inner.tampered).iter().map(|(name, what)| (name.clone(), what.clone())).collect()
     }
 
     /// Whether documents of the control plane must be signed with a key this core was given.

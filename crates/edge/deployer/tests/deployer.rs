@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use marram_deployer::News;
 use marram_edge_ports::{
-    ComponentUpdate, DataPlaneError, DeploymentSource, DeploymentStatus, Deployments, LocalConfigurationUpdate,
-    LocalDeploymentRequest, PortError,
+    ComponentState, ComponentUpdate, DataPlaneError, DeploymentSource, DeploymentStatus, Deployments,
+    LocalConfigurationUpdate, LocalDeploymentRequest, PortError,
 };
 use serde_json::{Value, json};
 use world::{ARN, Crash, World, stored};
@@ -735,20 +735,39 @@ async fn tampering_is_found_out() {
     world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
     world.deploy("a", &[("app", "1.0.0")], json!({}));
     world.run(None).await;
-    let deployer = world.start(Arc::new(Crash::default())).deployer;
-    assert_eq!(deployer.verify().await, Vec::<String>::new());
     let file = world.folder.path().join("packages/artifacts/app/1.0.0/app.txt");
-    std::fs::remove_file(&file).unwrap();
-    std::fs::write(&file, "evil").unwrap();
-    assert_eq!(deployer.verify().await, ["artifact app.txt of app 1.0.0 does not have the digest of its recipe"]);
+    let evil = || {
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, "evil").unwrap();
+    };
+    evil();
+    let life = world.start(Arc::new(Crash::default()));
+    let working = life.deployer.clone();
+    let work = tokio::spawn(async move { working.run().await });
+    let found = async |expected: &[&str]| {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let now = || life.deployer.tampered().into_iter().map(|(_, what)| what).collect::<Vec<_>>();
+        while now() != expected {
+            assert!(tokio::time::Instant::now() < deadline, "{:?}", now());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    // when the core starts
+    found(&["artifact app.txt of app 1.0.0 does not have the digest of its recipe"]).await;
     // the next deployment fetches the right one
-    world.cloud.lock().unwrap().told.clear();
-    world.deploy("bb", &[("app", "1.0.0")], json!({}));
-    world.run(None).await;
+    let add = [("app".into(), "1.0.0".to_owned())].into();
+    life.deployer.create_local(LocalDeploymentRequest { add, ..Default::default() }).await.unwrap();
+    found(&[]).await;
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "artifact of app 1.0.0");
+    // when the component starts
+    evil();
+    life.nucleus.announce("app", ComponentState::Starting);
+    found(&["artifact app.txt of app 1.0.0 does not have the digest of its recipe"]).await;
     let recipe = stored(&world).into_iter().find(|path| path.display().to_string().ends_with(".recipe.yaml")).unwrap();
     std::fs::write(world.folder.path().join(recipe), "{}").unwrap();
-    assert_eq!(deployer.verify().await, ["the stored recipe of app 1.0.0 was changed after it was stored"]);
+    life.nucleus.announce("app", ComponentState::Starting);
+    found(&["the stored recipe of app 1.0.0 was changed after it was stored"]).await;
+    work.abort();
 }
 
 /// The program may move the work to any thread.

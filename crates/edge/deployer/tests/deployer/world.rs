@@ -281,7 +281,7 @@ impl World {
         let restart = Arc::new(Notify::new());
         let asked = restart.clone();
         let ports = Ports {
-            nucleus,
+            nucleus: nucleus.clone(),
             data_plane: Arc::new(FakePlane { world: self.clone(), crash: crash.clone() }),
             messages,
             disk: Arc::new(FakeDisk { world: self.clone(), crash: crash.clone() }),
@@ -296,7 +296,7 @@ impl World {
             platform: [("os".to_owned(), "linux".to_owned())].into(),
             pace,
         };
-        Life { deployer: Deployer::open(settings, ports).unwrap(), crash, restart, world: self.clone() }
+        Life { deployer: Deployer::open(settings, ports).unwrap(), nucleus, crash, restart, world: self.clone() }
     }
 
     /// Lives until the deployment's end is told; the n-th life dies at the n-th of these steps, or where a restart is asked
@@ -343,6 +343,8 @@ fn merge(to: &mut Value, from: &Value) {
 
 pub struct Life {
     pub deployer: Deployer,
+    #[allow(dead_code)] // not the fleet's
+    pub nucleus: Arc<FakeNucleus>,
     pub crash: Arc<Crash>,
     restart: Arc<Notify>,
     world: Arc<World>,
@@ -416,6 +418,20 @@ impl FakeNucleus {
         let nucleus = Self { world, crash, states, deaths, changes: broadcast::channel(64).0 };
         nucleus.follow();
         nucleus
+    }
+
+    /// Tells that a component is in another state, and nothing else.
+    #[allow(dead_code)] // not the fleet's
+    pub fn announce(&self, component: &str, to: ComponentState) {
+        let _ = self.changes.send(StateChange {
+            component: component.into(),
+            from: ComponentState::Installed,
+            to,
+            codes: Vec::new(),
+            reason: None,
+            desired_reached: false,
+            at: 5_000,
+        });
     }
 
     /// Components do at once what their `run` says: `break`, `hang`, or come up; `die` comes up and breaks a moment later. What depends
