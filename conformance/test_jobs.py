@@ -210,6 +210,28 @@ def test_continuous_jobs_follow_their_groups(client, marram, name):
     assert refused(iot.associate_targets_with_job, jobId=name, targets=[parent["thingGroupArn"]]) == (400, "InvalidRequestException")
 
 
+def test_a_thing_that_comes_back_gets_the_job_again(client, device, name):
+    """CP 4.7: a continuous job that was done is done again by a thing that left the group and came back, under the next number."""
+    iot = client("iot")
+    group = iot.create_thing_group(thingGroupName=f"{name}-g")
+    member = {"thingGroupName": f"{name}-g", "thingName": device.name}
+    iot.add_thing_to_thing_group(**member)
+    iot.create_job(jobId=name, targets=[group["thingGroupArn"]], document=DOCUMENT, targetSelection="CONTINUOUS")
+    data = client("iot-jobs-data")
+    data.update_job_execution(jobId=name, thingName=device.name, status="SUCCEEDED")
+    executions = lambda: sorted(
+        (one["jobExecutionSummary"]["executionNumber"], one["jobExecutionSummary"]["status"])
+        for one in iot.list_job_executions_for_thing(thingName=device.name)["executionSummaries"])
+    iot.remove_thing_from_thing_group(**member)
+    assert executions() == [(1, "SUCCEEDED")]
+    iot.add_thing_to_thing_group(**member)
+    assert executions() == [(1, "SUCCEEDED"), (2, "QUEUED")]
+    started = data.start_next_pending_job_execution(thingName=device.name)["execution"]
+    assert (started["jobId"], started["executionNumber"]) == (name, 2)
+    data.update_job_execution(jobId=name, thingName=device.name, status="SUCCEEDED")
+    assert iot.describe_job(jobId=name)["job"]["jobProcessDetails"]["numberOfSucceededThings"] == 1
+
+
 def test_abort_and_retry(client, marram, name):
     """CP 4.7: failures beyond the threshold call the job off; retries come first."""
     iot, data = client("iot"), client("iot-jobs-data")

@@ -1,7 +1,7 @@
 //! Deployment status from job executions: inside the transaction that changed them.
 
 use marram_identity::CallError;
-use marram_jobs::{ExecutionChange, ExecutionStatus, JobChange, JobStatus, JobWatch};
+use marram_jobs::{ExecutionChange, ExecutionStatus, JobChange, JobStatus, JobWatch, TargetLeft};
 use marram_registry::Realm;
 use marram_store::{Tx, params};
 use marram_types::Timestamp;
@@ -77,6 +77,15 @@ pub(crate) fn end(
     Ok(())
 }
 
+/// A deployment that is in force on a core no more.
+fn forget(tx: &mut Tx<'_>, realm: &Realm, thing: &str, deployment: &Deployment) -> Result<(), CallError> {
+    tx.execute(
+        "DELETE FROM gg_effective WHERE account = $1 AND region = $2 AND thing = $3 AND deployment = $4",
+        params![realm.account, realm.region, thing, deployment.id],
+    )?;
+    Ok(())
+}
+
 /// Follows the executions of deployment jobs.
 pub(crate) struct ExecutionWatch;
 
@@ -101,11 +110,7 @@ impl JobWatch for ExecutionWatch {
         }
         let Some(deployment) = find_by_job(tx, realm, change.job)? else { return Ok(()) };
         if change.status == ExecutionStatus::Removed {
-            tx.execute(
-                "DELETE FROM gg_effective WHERE account = $1 AND region = $2 AND thing = $3 AND deployment = $4",
-                params![realm.account, realm.region, change.thing, deployment.id],
-            )?;
-            return Ok(());
+            return forget(tx, realm, change.thing, &deployment);
         }
         let detail = |name: &str| change.details.get(name).map(String::as_str);
         let reason = detail("deployment-failure-cause").or_else(|| detail("detailed-deployment-status")).unwrap_or("");
@@ -133,6 +138,16 @@ impl JobWatch for ExecutionWatch {
             )?;
         }
         Ok(())
+    }
+
+    fn on_target_left(&self, tx: &mut Tx<'_>, realm: &Realm, change: &TargetLeft<'_>) -> Result<(), CallError> {
+        if change.namespace.as_str() != NAMESPACE {
+            return Ok(());
+        }
+        match find_by_job(tx, realm, change.job)? {
+            Some(deployment) => forget(tx, realm, change.thing, &deployment),
+            None => Ok(()),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ const MEMBERS: &str = "WITH RECURSIVE tree (name) AS (
     SELECT DISTINCT $1, $2, $3, m.thing FROM iot_group_member m JOIN tree t ON m.group_name = t.name
     WHERE m.account = $1 AND m.region = $2
       AND NOT EXISTS (SELECT 1 FROM iot_job_execution e WHERE e.account = $1 AND e.region = $2 AND e.job = $3
-          AND e.thing = m.thing AND e.status <> 'REMOVED' AND e.latest = 1)
+          AND e.thing = m.thing AND e.status <> 'REMOVED' AND e.latest = 1 AND e.away = 0)
     ON CONFLICT (account, region, job, thing) DO NOTHING";
 
 impl Work<'_, '_> {

@@ -35,6 +35,6 @@ pub use jobs::{CancelJob, Jobs, NewJob};
 pub use row::{ExecutionRow, JobRow};
 pub use schema::MIGRATIONS;
 pub use topics::JobTopics;
-pub use watch::{ExecutionChange, JobChange, JobWatch};
+pub use watch::{ExecutionChange, JobChange, JobWatch, TargetLeft};
 
 pub use marram_job::{Counts, ExecutionStatus, JobStatus, Namespace};

@@ -1,4 +1,5 @@
-//! Continuous jobs follow their groups: who joins gets the job, who leaves loses it (CP 4.7).
+//! Continuous jobs follow their groups: who joins gets the job, who leaves loses it, and who comes back gets it again
+//! (CP 4.7).
 
 use marram_identity::CallError;
 use marram_job::ExecutionStatus;
@@ -7,7 +8,7 @@ use marram_store::{Tx, params};
 use marram_types::Timestamp;
 
 use crate::jobs::Jobs;
-use crate::row::{find_execution, find_job};
+use crate::row::{JobRow, find_execution, find_job};
 use crate::work::Work;
 
 /// Continuous jobs that a change of one thing concerns at most (CP 10.4: 100 concurrent jobs; more are not looked for).
@@ -65,7 +66,7 @@ impl MembershipWatch for Jobs {
                         Ok::<_, CallError>(row.get::<i64>(0)?)
                     })?;
                 if still.is_none() {
-                    work.remove_target(&id, thing)?;
+                    work.remove_target(&job, thing)?;
                 }
             }
         }
@@ -76,18 +77,21 @@ impl MembershipWatch for Jobs {
 }
 
 impl Work<'_, '_> {
-    /// A thing is no target any more: it waits no longer, and an execution that has not ended is removed.
-    fn remove_target(&mut self, job: &str, thing: &str) -> Result<(), CallError> {
+    /// A thing is no target any more: it waits no longer, an execution that has not ended is removed, and one that has ended
+    /// stands, but not in the way of another one when the thing comes back.
+    fn remove_target(&mut self, job: &JobRow, thing: &str) -> Result<(), CallError> {
+        let id = job.id.as_str();
         let gone = self.tx.execute(
             "DELETE FROM iot_job_waiting WHERE account = $1 AND region = $2 AND job = $3 AND thing = $4",
-            params![self.realm.account, self.realm.region, job, thing],
+            params![self.realm.account, self.realm.region, id, thing],
         )?;
         if gone > 0 {
-            self.count_waiting(job, -1)?;
+            self.count_waiting(id, -1)?;
         }
-        match find_execution(self.tx, self.realm, job, thing, None)? {
+        match find_execution(self.tx, self.realm, id, thing, None)? {
             Some(execution) if !execution.status.is_terminal() => self.end(&execution, ExecutionStatus::Removed),
-            _ => Ok(()),
+            Some(_) => self.leave(job, thing),
+            None => Ok(()),
         }
     }
 }

@@ -8,7 +8,11 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { component: "jobs", number: 1, sql: FIRST },
     Migration { component: "jobs", number: 2, sql: "ALTER TABLE iot_job ADD COLUMN unfilled TEXT;" },
     Migration { component: "jobs", number: 3, sql: EVENTS },
+    Migration { component: "jobs", number: 4, sql: AWAY },
 ];
+
+/// Set on an ended execution whose thing is no target any more: when it is one again, the job begins anew there.
+const AWAY: &str = "ALTER TABLE iot_job_execution ADD COLUMN away BIGINT NOT NULL DEFAULT 0;";
 
 const EVENTS: &str = "
 CREATE TABLE iot_job_event (

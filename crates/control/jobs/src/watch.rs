@@ -38,6 +38,17 @@ pub struct JobChange<'a> {
     pub at: Timestamp,
 }
 
+/// A thing that is no target of a continuous job any more, after its execution had ended.
+#[derive(Debug, Clone)]
+pub struct TargetLeft<'a> {
+    /// The job.
+    pub job: &'a str,
+    /// The thing.
+    pub thing: &'a str,
+    /// The job's queue.
+    pub namespace: &'a Namespace,
+}
+
 /// Hears of changes inside their transaction: what it stores stands or falls with them. An error undoes the change.
 pub trait JobWatch: Send + Sync {
     /// An execution changed.
@@ -56,4 +67,12 @@ pub trait JobWatch: Send + Sync {
     /// # Errors
     /// The store's.
     fn on_job_changed(&self, tx: &mut Tx<'_>, realm: &Realm, change: &JobChange<'_>) -> Result<(), CallError>;
+
+    /// A thing left a job that it had ended. Of one that it had not ended, [`JobWatch::on_execution_changed`] tells.
+    ///
+    /// # Errors
+    /// The store's.
+    fn on_target_left(&self, _: &mut Tx<'_>, _: &Realm, _: &TargetLeft<'_>) -> Result<(), CallError> {
+        Ok(())
+    }
 }

@@ -14,7 +14,7 @@ use crate::event::{self, Asked};
 use crate::jobs::Jobs;
 use crate::notice::Touched;
 use crate::row::{ExecutionRow, JobRow, counts, find_job, open_executions};
-use crate::watch::{ExecutionChange, JobChange};
+use crate::watch::{ExecutionChange, JobChange, TargetLeft};
 
 /// Executions ended at once when a job is canceled; the rest follow in further rounds of the same transaction.
 const ROUND: i64 = 500;
@@ -76,13 +76,13 @@ impl<'w, 'c> Work<'w, 'c> {
         })
     }
 
-    /// Makes a thing wait for the roll-out; whether it is new to the job.
+    /// Makes a thing wait for the roll-out; whether it is new to the job, or back in it.
     pub(crate) fn enqueue(&mut self, job: &str, thing: &str) -> Result<bool, CallError> {
         let Realm { account, region, .. } = self.realm;
         let added = self.tx.execute(
             "INSERT INTO iot_job_waiting (account, region, job, thing) SELECT $1, $2, $3, $4
              WHERE NOT EXISTS (SELECT 1 FROM iot_job_execution WHERE account = $1 AND region = $2 AND job = $3
-                 AND thing = $4 AND status <> 'REMOVED' AND latest = 1)
+                 AND thing = $4 AND status <> 'REMOVED' AND latest = 1 AND away = 0)
              ON CONFLICT (account, region, job, thing) DO NOTHING",
             params![account, region, job, thing],
         )?;
@@ -100,22 +100,26 @@ impl<'w, 'c> Work<'w, 'c> {
     /// Hands out up to `limit` executions of things that wait; answers how many.
     pub(crate) fn roll_out(&mut self, job: &JobRow, limit: i64) -> Result<i64, CallError> {
         let Realm { account, region, .. } = self.realm;
-        // Attempts of a thing that was removed and came back go on counting.
+        // Attempts of a thing that left and came back go on counting.
         let waiting = self.tx.query_all(
             "SELECT w.thing, (SELECT MAX(e.number) FROM iot_job_execution e WHERE e.account = w.account
-                 AND e.region = w.region AND e.job = w.job AND e.thing = w.thing)
+                 AND e.region = w.region AND e.job = w.job AND e.thing = w.thing),
+                 (SELECT MAX(e.status) FROM iot_job_execution e WHERE e.account = w.account
+                 AND e.region = w.region AND e.job = w.job AND e.thing = w.thing AND e.latest = 1)
              FROM iot_job_waiting w WHERE w.account = $1 AND w.region = $2 AND w.job = $3 ORDER BY w.thing LIMIT $4",
             params![account, region, job.id, limit],
-            |row| Ok::<_, CallError>((row.get::<String>(0)?, row.get::<Option<i64>>(1)?)),
+            |row| {
+                Ok::<_, CallError>((row.get::<String>(0)?, row.get::<Option<i64>>(1)?, row.get::<Option<String>>(2)?))
+            },
         )?;
-        for (thing, last) in &waiting {
-            if last.is_some() {
+        for (thing, last, ended) in &waiting {
+            if let Some(ended) = ended {
                 self.tx.execute(
                     "UPDATE iot_job_execution SET latest = 0
                      WHERE account = $1 AND region = $2 AND job = $3 AND thing = $4 AND latest = 1",
                     params![account, region, job.id, thing],
                 )?;
-                self.count(&job.id, ExecutionStatus::Removed.as_str(), -1)?;
+                self.count(&job.id, ended, -1)?;
             }
             self.hand_out(job, thing, last.unwrap_or(0) + 1)?;
             self.tx.execute(
@@ -344,6 +348,19 @@ impl<'w, 'c> Work<'w, 'c> {
         }
         let watches = self.jobs.watches();
         watches.iter().try_for_each(|watch| watch.on_execution_changed(self.tx, self.realm, change))
+    }
+
+    /// A thing whose execution has ended is no target any more.
+    pub(crate) fn leave(&mut self, job: &JobRow, thing: &str) -> Result<(), CallError> {
+        let Realm { account, region, .. } = self.realm;
+        self.tx.execute(
+            "UPDATE iot_job_execution SET away = 1
+             WHERE account = $1 AND region = $2 AND job = $3 AND thing = $4 AND latest = 1",
+            params![account, region, job.id, thing],
+        )?;
+        let change = TargetLeft { job: &job.id, thing, namespace: &job.namespace };
+        let watches = self.jobs.watches();
+        watches.iter().try_for_each(|watch| watch.on_target_left(self.tx, self.realm, &change))
     }
 
     fn count(&mut self, job: &str, status: &str, change: i64) -> Result<(), CallError> {

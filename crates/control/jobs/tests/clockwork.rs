@@ -296,6 +296,58 @@ async fn windows_bound_the_roll_out() {
     bench.until("j", |job| job["jobProcessDetails"]["numberOfQueuedThings"] == 2).await;
 }
 
+/// CP 4.7: a continuous job stays done on a thing as long as that is a target, in whichever group; a thing that leaves and comes back
+/// gets the job again, and is counted once.
+#[tokio::test]
+async fn things_that_come_back_get_the_job_again() {
+    let bench = Bench::new();
+    let root = bench.ok(&bench.registry, "CreateThingGroup", json!({"thingGroupName": "root"})).await;
+    for child in ["left", "right"] {
+        let input = json!({"thingGroupName": child, "parentGroupName": "root"});
+        bench.ok(&bench.registry, "CreateThingGroup", input).await;
+    }
+    bench.thing("t").await;
+    let member = async |operation: &str, group: &str| {
+        bench.ok(&bench.registry, operation, json!({"thingGroupName": group, "thingName": "t"})).await;
+    };
+    let attempts = async || -> Vec<(i64, String)> {
+        let listed = bench.ok(&bench.jobs, "ListJobExecutionsForThing", json!({"thingName": "t"})).await;
+        let one = |one: &Value| {
+            let summary = &one["jobExecutionSummary"];
+            (summary["executionNumber"].as_i64().unwrap(), summary["status"].as_str().unwrap().to_owned())
+        };
+        let mut all: Vec<(i64, String)> = listed["executionSummaries"].as_array().unwrap().iter().map(one).collect();
+        all.sort();
+        all
+    };
+    let done = async || {
+        let done = json!({"thingName": "t", "jobId": "j", "status": "SUCCEEDED"});
+        bench.ok(&bench.data, "UpdateJobExecution", done).await;
+    };
+    let all =
+        |statuses: &[&str]| -> Vec<(i64, String)> { (1..).zip(statuses.iter().map(|s| (*s).to_owned())).collect() };
+    member("AddThingToThingGroup", "left").await;
+    let input =
+        json!({"jobId": "j", "targets": [root["thingGroupArn"]], "document": "{}", "targetSelection": "CONTINUOUS"});
+    bench.ok(&bench.jobs, "CreateJob", input).await;
+    done().await;
+    let moved = json!({"thingName": "t", "thingGroupsToAdd": ["right"], "thingGroupsToRemove": ["left"]});
+    bench.ok(&bench.registry, "UpdateThingGroupsForThing", moved).await;
+    assert_eq!(attempts().await, all(&["SUCCEEDED"]), "it was a target all the time");
+    member("RemoveThingFromThingGroup", "right").await;
+    assert_eq!(attempts().await, all(&["SUCCEEDED"]), "what was done stays done");
+    member("AddThingToThingGroup", "right").await;
+    assert_eq!(attempts().await, all(&["SUCCEEDED", "QUEUED"]));
+    member("RemoveThingFromThingGroup", "right").await;
+    member("AddThingToThingGroup", "right").await;
+    assert_eq!(attempts().await, all(&["SUCCEEDED", "REMOVED", "QUEUED"]));
+    done().await;
+    let details = bench.job("j").await["jobProcessDetails"].clone();
+    for (name, wanted) in [("Succeeded", 1), ("Removed", 0), ("Queued", 0)] {
+        assert_eq!(details[format!("numberOf{name}Things")], wanted, "{name} of {details}");
+    }
+}
+
 /// CP 4.9: events of jobs and of executions, to an account that asked for them and for what it asked.
 #[tokio::test]
 async fn accounts_hear_what_they_asked_for() {

@@ -165,10 +165,17 @@ pub(crate) async fn effective(_: &Greengrass, ctx: &CallContext, input: Value) -
                 Ok::<_, CallError>((id, item))
             },
         )?;
+        let groups = groups_of(snapshot, &realm, &thing)?;
         let mut told = Vec::new();
         for (id, mut item) in rows {
             // A deployment that has been deleted has no target to tell.
             let Some(found) = deployment::find(snapshot, &realm, &id)? else { continue };
+            // What a core says of a group that it has left, or had said before, is not in force on it.
+            if let Target::Group(name) = found.target()
+                && !groups.iter().flatten().any(|group| *group == name)
+            {
+                continue;
+            }
             item["targetArn"] = json!(realm.arn(&found.target));
             item["deploymentName"] = json!(found.name.unwrap_or_default());
             if let Some(job) = found.job {
