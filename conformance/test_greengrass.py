@@ -114,6 +114,37 @@ def test_recipes_that_are_refused(gg, name):
     assert refused(gg.create_component_version, inlineRecipe=b"{") == (400, "ValidationException")
 
 
+@pytest.mark.parametrize("change, field", (
+    ({"Dependencies": {}}, "Dependencies"),
+    ({"ComponentConfiguration": {"DefaultConfig": {}}}, "ComponentConfiguration.DefaultConfig"),
+    ({"Manifests": [{"Lifecycle": {"Install": "a", "install": "b", "Run": "c"}}]}, "Manifests[0].Lifecycle.install"),
+    ({"Manifests": [{"Selections": ["linx"]}], "Lifecycle": {"run": {"linux": {"Script": "x"}}}}, "Manifests[0].Selections"),
+    ({"ComponentConfiguration": {"DefaultConfiguration": {"accessControl": "x"}}}, "ComponentConfiguration.DefaultConfiguration.accessControl"),
+))
+def test_slips_in_recipes_are_refused(gg, name, change, field):
+    """CP 7.2, CR 1.1, 6.9: what can never have been meant, with its place and what to write."""
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        publish(gg, {**recipe(f"com.test.{name}"), **change})
+    told = {one["name"]: one["message"] for one in caught.value.response["fields"]}
+    assert field in told and "; " in told[field], told
+
+
+def test_warnings_reach_the_author(gg, name):
+    """CR 1.1: a recipe that is taken but will probably not do what was meant says so where its state is asked for."""
+    policy = {"operations": ["aws.greengrass#PublishToTopc"], "resources": ["*"]}
+    body = recipe(
+        f"com.test.{name}", Comment="x", Manifests=[{"Platform": {"os": "Linux"}, "Lifecycle": {"Run": "{artifacts:pth}/x"}}],
+        ComponentConfiguration={"DefaultConfiguration": {"accessControl": {"aws.greengrass.ipc.pubsub": {"p": policy}}}})
+    made = publish(gg, body)
+    status = gg.describe_component(arn=made["arn"])["status"]
+    assert status["componentState"] == "DEPLOYABLE" and status["errors"] == {}
+    assert made["status"]["message"] == status["message"]
+    for words in ("`Comment`", "write linux", "`{artifacts:pth}`", "`aws.greengrass#PublishToTopc`"):
+        assert words in status["message"]
+    clean = publish(gg, recipe(f"com.test.{name}", "2.0.0"))
+    assert gg.describe_component(arn=clean["arn"])["status"]["message"] == "NONE"
+
+
 def test_artifacts(marram, client, gg, core, name):
     """CP 7.2, 6.3: hashed once, kept whatever becomes of the object, fetched by a short URL with ranges."""
     s3, bucket, component = client("s3"), f"artifacts-{name}", f"com.test.{name}"
@@ -220,6 +251,15 @@ def test_group_deployment(marram, client, gg, core, name):
     effective = gg.list_effective_deployments(coreDeviceThingName=core.name)["effectiveDeployments"]
     assert [(one["deploymentId"], one["coreDeviceExecutionStatus"], one["targetArn"], one["iotJobId"]) for one in effective] == [
         (made["deploymentId"], "SUCCEEDED", group_arn, job)]
+    effective = lambda: [
+        (one["deploymentId"], one["coreDeviceExecutionStatus"])
+        for one in gg.list_effective_deployments(coreDeviceThingName=core.name)["effectiveDeployments"]]
+    iot.remove_thing_from_thing_group(thingGroupName=group, thingName=core.name)
+    assert effective() == []
+    iot.add_thing_to_thing_group(thingGroupName=group, thingName=core.name)
+    assert effective() == [(made["deploymentId"], "QUEUED")]
+    again = iot.describe_job_execution(jobId=job, thingName=core.name)["execution"]
+    assert (again["executionNumber"], again["status"]) == (2, "QUEUED")
     got = gg.get_deployment(deploymentId=made["deploymentId"])
     assert (got["deploymentStatus"], got["revisionId"], got["isLatestForTarget"], got["tags"]) == ("ACTIVE", "1", True, {"k": "v"})
     assert got["components"][component]["configurationUpdate"]["merge"] == json.dumps({"a": {"b": 1}})

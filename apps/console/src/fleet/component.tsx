@@ -97,6 +97,7 @@ function Version({ name, version }: { name: string; version: string }) {
     enabled: mayRead === true,
   });
   const state = description.data?.status?.componentState;
+  const message = description.data?.status?.message;
   return (
     <div className={classes.version}>
       <Panel title={`Version ${version}`} aside={state && <StatusBadge state={state} />}>
@@ -107,6 +108,7 @@ function Version({ name, version }: { name: string; version: string }) {
             items={[
               ["Description", description.data?.description],
               ["Publisher", description.data?.publisher],
+              ["Message", message === "NONE" ? undefined : message, "wide"],
               ["Published", <When key="when" at={description.data?.creationTimestamp} />],
               ["ARN", <Copyable key="arn" text={arn} label="the ARN" />, "wide"],
             ]}

@@ -9,6 +9,7 @@
 //! builtin    components that are part of this runtime
 //! plan       what is new, changed, gone; in which order       (CR 4.8, 4.9)
 //! settings   what may stand in the nucleus' configuration    (CR 7.5)
+//! access     what a component asks to be allowed           (CR 6.9)
 //! service    the configuration tree of each component         (CR 3.2, 3.3, 1.8)
 //! session    what narrows the credentials of a component      (SEC-134)
 //! signature  what is signed of documents and recipes          (SEC-154)
@@ -16,6 +17,7 @@
 //! status     how a deployment ended                           (CR 4.9)
 //! ```
 
+mod access;
 mod builtin;
 mod document;
 mod failure;
@@ -28,6 +30,7 @@ mod settings;
 mod signature;
 mod status;
 
+pub use access::{AccessProblem, check_access};
 pub use builtin::{BUILTINS, Builtin, DEBUG_CONSOLE, NUCLEUS, NUCLEUS_VERSION, builtin, is_vendor_name};
 pub use document::{
     ComponentEntry, DeploymentDocument, DocumentError, FailurePolicy, Limits, RunWith, UpdateAction, group_key,

@@ -13,6 +13,7 @@ use crate::model::{
 };
 use crate::name::{check_component_name, shown, unpacked_name};
 use crate::platform;
+use crate::variable::{Variable, interpolate};
 
 /// Largest recipe that the cloud takes, in bytes (CP 7.2).
 pub const MAX_PUBLISHED_RECIPE: usize = 16 * 1024;
@@ -21,9 +22,26 @@ pub const MAX_RECIPE: usize = 256 * 1024;
 /// Members of a lifecycle that keep their type; all others are text as written.
 const TYPED: &[&str] = &["Timeout", "RequiresPrivilege", "errorResetTime"];
 
-/// Members that a component does nothing without. Unknown ones are ignored, as the original does, but not where one of these was meant:
-/// the component would be deployed with success and do nothing.
-const CARRIES_SCRIPTS: &[&str] = &["Manifests", "Lifecycle", "Selections", "Artifacts", "Script"];
+/// Members that only tell people something. Unknown members are ignored, as the original does, and where one of these was meant no
+/// more is lost than that; where another was meant, the component would be deployed with success and do something else.
+const TELLS: &[&str] =
+    &["ComponentDescription", "ComponentPublisher", "ComponentSource", "Name", "Digest", "Algorithm"];
+/// Values of `os` that a core may claim, and those that fit every one (CR 1.5).
+const SYSTEMS: &[&str] = &["linux", "windows", "darwin", "any", "all"];
+/// Values of `architecture` that a core may claim, and those that fit every one (CR 1.5).
+const ARCHITECTURES: &[&str] = &["amd64", "x86", "arm", "aarch64", "any", "all"];
+/// Other names of architectures, and what cores call them.
+const ARCHITECTURE_NAMES: &[(&str, &str)] = &[
+    ("arm64", "aarch64"),
+    ("armv8", "aarch64"),
+    ("x86_64", "amd64"),
+    ("x64", "amd64"),
+    ("armhf", "arm"),
+    ("armv7", "arm"),
+    ("armv7l", "arm"),
+    ("i386", "x86"),
+    ("i686", "x86"),
+];
 
 /// A recipe as far as it could be understood.
 #[derive(Debug, Clone)]
@@ -35,6 +53,11 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Findings that an author is told of a recipe that can be published.
+    pub fn warnings(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Warning)
+    }
+
     /// Findings that forbid publication.
     pub fn errors(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity == Severity::Error)
@@ -187,8 +210,11 @@ impl Reader {
         }
         let manifests = self.manifests(&top);
         let lifecycle = self.global_lifecycle(&top, manifests.as_deref().unwrap_or_default());
+        if let Some(dependencies) = &dependencies {
+            self.variables_of(&top, dependencies);
+        }
         format?;
-        Some(Recipe {
+        let recipe = Recipe {
             name: name?,
             version: version?,
             component_type: component_type?,
@@ -199,7 +225,73 @@ impl Reader {
             dependencies: dependencies?,
             manifests: manifests?,
             lifecycle: lifecycle?,
-        })
+        };
+        self.selected(&top, &recipe);
+        Some(recipe)
+    }
+
+    /// What selections choose from the global lifecycle must be steps.
+    fn selected(&mut self, top: &Members<'_>, recipe: &Recipe) {
+        let Some(Kind::List(items)) = top.get("Manifests").map(|node| &node.kind) else { return };
+        for (index, (manifest, node)) in recipe.manifests.iter().zip(items).enumerate() {
+            if manifest.selections.is_empty() || !manifest.lifecycle.is_empty() || recipe.lifecycle.is_empty() {
+                continue;
+            }
+            let chosen = recipe.lifecycle_for(manifest);
+            let steps = StepName::STEPS.map(|name| Lifecycle(&chosen).step(name));
+            let wrong = steps.iter().find_map(|step| step.as_ref().err());
+            let message = match wrong {
+                Some(error) => format!("the selections choose no step: {error}"),
+                None if steps.iter().all(|step| matches!(step, Ok(None))) => "the selections choose nothing".to_owned(),
+                None => continue,
+            };
+            let remedy = "name a keyword of the global Lifecycle, or give the manifest a Lifecycle of its own";
+            self.error(&format!("Manifests[{index}].Selections"), node.place, message, remedy);
+        }
+    }
+
+    /// Variables in lifecycles that nothing will ever answer.
+    fn variables_of(&mut self, top: &Members<'_>, dependencies: &IndexMap<SmolStr, Dependency>) {
+        let manifests = match top.get("Manifests").map(|node| &node.kind) {
+            Some(Kind::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let own = manifests.iter().enumerate().filter_map(|(index, node)| match &node.kind {
+            Kind::Map(members) => {
+                let found = members.iter().find(|(name, _)| name.text.eq_ignore_ascii_case("Lifecycle"));
+                found.map(|(_, node)| (format!("Manifests[{index}].Lifecycle"), node))
+            }
+            _ => None,
+        });
+        let all = top.get("Lifecycle").map(|node| ("Lifecycle".to_owned(), node));
+        for (field, node) in own.chain(all) {
+            self.variables(&field, node, dependencies);
+        }
+    }
+
+    fn variables(&mut self, field: &str, node: &Node, dependencies: &IndexMap<SmolStr, Dependency>) {
+        match &node.kind {
+            Kind::List(items) => items.iter().for_each(|item| self.variables(field, item, dependencies)),
+            Kind::Map(members) => {
+                for (name, node) in members {
+                    self.variables(&join(field, &name.text), node, dependencies);
+                }
+            }
+            Kind::Scalar { text, .. } => {
+                let mut told: Vec<(String, String)> = Vec::new();
+                interpolate(text, |variable| {
+                    if let Some(remedy) = unanswered(&variable, dependencies) {
+                        let component = variable.component.map(|name| format!("{name}:")).unwrap_or_default();
+                        told.push((format!("{{{component}{}:{}}}", variable.namespace, variable.key), remedy));
+                    }
+                    None
+                });
+                for (variable, remedy) in told {
+                    let message = format!("nothing answers `{}`, it stays in the text as it is", shown(&variable));
+                    self.warn(field, node.place, message, &remedy);
+                }
+            }
+        }
     }
 
     fn format_version(&mut self, top: &Members<'_>) -> Option<()> {
@@ -270,7 +362,7 @@ impl Reader {
         if !matches!(node.kind, Kind::Map(_)) {
             self.warn(&field, node.place, "the default configuration is not an object", "make it a map of keys");
         }
-        self.same_key_twice(&field, node);
+        self.same_key_twice(&field, node, Severity::Warning);
         Some(Some(node.to_value()))
     }
 
@@ -390,9 +482,31 @@ impl Reader {
                 let message = format!("`{}` never matches", shown(&text));
                 self.warn(&field, node.place, message, "begin with a letter or digit, or use * or /pattern/");
             }
+            self.never_claimed(&field, &name.text, node.place, &text);
             all.insert(name.text.clone(), text);
         }
         Some(all)
+    }
+
+    /// A value that no core claims unless its own settings say so.
+    fn never_claimed(&mut self, field: &str, attribute: &str, place: Place, text: &str) {
+        let known = match attribute {
+            "os" => SYSTEMS,
+            "architecture" => ARCHITECTURES,
+            _ => return,
+        };
+        if known.contains(&text) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            return;
+        }
+        let lower = text.to_ascii_lowercase();
+        let renamed = ARCHITECTURE_NAMES.iter().find(|(other, _)| *other == lower).map(|(_, name)| *name);
+        let meant = known.iter().copied().find(|name| *name == lower).or(renamed);
+        let remedy = match meant {
+            Some(name) => format!("write {name}"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        let message = format!("no core claims to be `{}` by itself", shown(text));
+        self.warn(field, place, message, &remedy);
     }
 
     fn artifacts(&mut self, field: &str, node: &Node) -> Option<Vec<Artifact>> {
@@ -490,7 +604,7 @@ impl Reader {
     }
 
     fn lifecycle(&mut self, field: &str, node: &Node) -> Option<Map<String, Value>> {
-        self.same_key_twice(field, node);
+        self.same_key_twice(field, node, Severity::Error);
         match node.to_text_value(TYPED) {
             Value::Object(map) => Some(map),
             _ => {
@@ -553,8 +667,8 @@ impl Reader {
             let Some(key) = keys.iter().find(|key| key.eq_ignore_ascii_case(&name.text)) else {
                 let is_there = |key: &str| members.iter().any(|(other, _)| other.text.eq_ignore_ascii_case(key));
                 let message = format!("the key `{}` is not known and is ignored", shown(&name.text));
-                let meant = keys.iter().copied().filter(|key| CARRIES_SCRIPTS.contains(key) && !is_there(key));
-                match misspelt(&name.text, meant) {
+                let meant = || keys.iter().copied().filter(|key| !TELLS.contains(key) && !is_there(key));
+                match misspelt(&name.text, meant()).or_else(|| meant().find(|key| is_form_of(&name.text, key))) {
                     Some(key) => self.error(&field, name.place, message, &format!("write {key}")),
                     None => self.warn(&field, name.place, message, &format!("known here: {}", keys.join(", "))),
                 }
@@ -605,11 +719,12 @@ impl Reader {
         found
     }
 
-    /// Keys that differ in case only are one key in the configuration tree.
-    fn same_key_twice(&mut self, field: &str, node: &Node) {
+    /// Keys that differ in case only are one key in the configuration tree, and of two steps one would never run. Names of
+    /// variables are the author's.
+    fn same_key_twice(&mut self, field: &str, node: &Node, severity: Severity) {
         match &node.kind {
             Kind::Scalar { .. } => {}
-            Kind::List(items) => items.iter().for_each(|item| self.same_key_twice(field, item)),
+            Kind::List(items) => items.iter().for_each(|item| self.same_key_twice(field, item, severity)),
             Kind::Map(members) => {
                 for (index, (name, node)) in members.iter().enumerate() {
                     let field = join(field, &name.text);
@@ -618,13 +733,48 @@ impl Reader {
                             "`{}` is there already in another case; a core takes both as one",
                             shown(&name.text)
                         );
-                        self.warn(&field, name.place, message, "keep one of them");
+                        self.say(severity, &field, name.place, message, "keep one of them");
                     }
-                    self.same_key_twice(&field, node);
+                    let inner = if name.text.eq_ignore_ascii_case("setenv") { Severity::Warning } else { severity };
+                    self.same_key_twice(&field, node, inner);
                 }
             }
         }
     }
+}
+
+/// Why a variable will not be answered: what to write instead. None for what may be, and for braces that are no variables.
+fn unanswered(variable: &Variable<'_>, dependencies: &IndexMap<SmolStr, Dependency>) -> Option<String> {
+    const KEYS: &[(&str, &[&str])] = &[
+        ("configuration", &[]),
+        ("artifacts", &["path", "decompressedPath"]),
+        ("work", &["path"]),
+        ("kernel", &["rootPath"]),
+        ("iot", &["thingName"]),
+    ];
+    let Some((namespace, keys)) = KEYS.iter().find(|(name, _)| *name == variable.namespace) else {
+        // Braces with a colon stand in many scripts: only what is nearly a name of ours was meant as one.
+        let long = KEYS.iter().map(|(name, _)| *name).filter(|name| name.len() > 5);
+        return misspelt(variable.namespace, long).map(|name| format!("write {name}"));
+    };
+    if let Some(component) = variable.component
+        && !dependencies.keys().any(|name| name == component)
+    {
+        return Some(format!("name {component} in ComponentDependencies"));
+    }
+    if *namespace == "configuration" {
+        let is_pointer = variable.key.is_empty() || variable.key.starts_with('/');
+        return (!is_pointer).then(|| format!("write a JSON pointer, for example {{configuration:/{}}}", variable.key));
+    }
+    (!keys.contains(&variable.key)).then(|| format!("known here: {}", keys.join(", ")))
+}
+
+/// Whether one word is the other with more before or behind it: `Dependencies`, `DefaultConfig`, `TimeoutSeconds`.
+fn is_form_of(text: &str, key: &str) -> bool {
+    let (text, key) = (text.to_ascii_lowercase(), key.to_ascii_lowercase());
+    let same = text.bytes().zip(key.bytes()).take_while(|(a, b)| a == b).count();
+    let (least, most) = (text.len().min(key.len()), text.len().max(key.len()));
+    least >= 6 && (text.contains(&key) || key.contains(&text) || same * 5 >= most * 4)
 }
 
 /// The word that was most likely meant: at most two letters wrong, one in a short word.

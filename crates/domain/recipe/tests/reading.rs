@@ -109,6 +109,73 @@ fn slips_that_take_the_scripts_away_are_errors() {
     }
 }
 
+/// CR 1.1, 1.5, 1.7, 1.8, CP 7.2: what can never have been meant is refused, what will probably not do is told; recipes that are right
+/// are told nothing.
+#[test]
+fn authors_are_told_what_will_not_do() {
+    let manifest = |text: &str| SMALL.replace("  - Lifecycle:", &format!("  - {text}\n    Lifecycle:"));
+    let top = |text: &str| SMALL.replace("Manifests:", &format!("{text}\nManifests:"));
+    let script = |text: &str| SMALL.replace("echo hello", text);
+    let global = |selection: &str| {
+        format!(
+            "{}    Selections: [{selection}]\nLifecycle: {{run: {{linux: {{Script: x}}}}}}\n",
+            SMALL.replace("Lifecycle:\n      run: echo hello\n", "Name: n\n")
+        )
+    };
+    let cases = [
+        (top("Dependencies: {}"), Some(("error", "Dependencies", "write ComponentDependencies"))),
+        (top("ComponentDependency: {}"), Some(("error", "ComponentDependency", "write ComponentDependencies"))),
+        (
+            top("ComponentConfiguration: {DefaultConfig: {}}"),
+            Some(("error", "ComponentConfiguration.DefaultConfig", "write DefaultConfiguration")),
+        ),
+        (
+            manifest("Artifacts: [{URI: \"s3://b/x.zip\", Permissions: {Execute: ALL}}]"),
+            Some(("error", "Manifests[0].Artifacts[0].Permissions", "write Permission")),
+        ),
+        (
+            script("{Script: x, RequirePrivilege: true}"),
+            Some(("error", "Manifests[0].Lifecycle.run.RequirePrivilege", "write RequiresPrivilege")),
+        ),
+        (
+            script("{Script: x, TimeOutSeconds: 3}"),
+            Some(("error", "Manifests[0].Lifecycle.run.TimeOutSeconds", "write Timeout")),
+        ),
+        (script("x\n      Run: y"), Some(("error", "Manifests[0].Lifecycle.Run", "keep one of them"))),
+        (top("Description: x"), Some(("warning", "Description", "known here: RecipeFormatVersion"))),
+        (manifest("Platform: {os: Linux}"), Some(("warning", "Manifests[0].Platform.os", "write linux"))),
+        (
+            manifest("Platform: {architecture: arm64}"),
+            Some(("warning", "Manifests[0].Platform.architecture", "write aarch64")),
+        ),
+        (manifest("Platform: {os: /linux|darwin/, architecture: \"*\", kind: Arm64}"), None),
+        (global("linx"), Some(("error", "Manifests[0].Selections", "name a keyword"))),
+        (global("linux"), None),
+        (script("\"{artifacts:pth}/x\""), Some(("warning", "Manifests[0].Lifecycle.run", "known here: path"))),
+        (script("\"{artifact:path}/x\""), Some(("warning", "Manifests[0].Lifecycle.run", "write artifacts"))),
+        (
+            script("\"{com.example.Z:artifacts:path}/x\""),
+            Some(("warning", "Manifests[0].Lifecycle.run", "name com.example.Z in ComponentDependencies")),
+        ),
+        (script("\"{configuration:a}\""), Some(("warning", "Manifests[0].Lifecycle.run", "write a JSON pointer"))),
+        (script("\"{configuration:/a} {iot:thingName} {kernel:rootPath} ${a:-b} {x:y}\""), None),
+    ];
+    for (text, wanted) in cases {
+        let told = read(text.as_bytes()).findings;
+        match wanted {
+            None => assert_eq!(told, vec![], "{text}"),
+            Some((severity, field, remedy)) => {
+                let severity = if severity == "error" { Severity::Error } else { Severity::Warning };
+                let is_it = |finding: &marram_recipe::Finding| {
+                    (finding.severity, finding.field.as_str()) == (severity, field)
+                        && finding.remedy.starts_with(remedy)
+                };
+                assert!(told.iter().any(is_it), "{text}\n{told:?}");
+            }
+        }
+    }
+}
+
 /// SEC-157: a name that would be a folder of somebody else, in every place where a recipe may name one.
 #[test]
 fn names_that_lead_elsewhere_are_refused() {
@@ -157,7 +224,7 @@ Manifests:
             "1:22 error RecipeFormatVersion: the format version `2020-01-26` does not exist",
             "2:16 error ComponentName: `com/example` is not a component name",
             "3:19 error ComponentVersion: `1.10` is not MAJOR.MINOR.PATCH[-pre][+build]: unexpected end of input while parsing minor version number",
-            "4:1 warning ComponentTyp: the key `ComponentTyp` is not known and is ignored",
+            "4:1 error ComponentTyp: the key `ComponentTyp` is not known and is ignored",
             "7:25 error ComponentDependencies.dep.VersionRequirement: `latest` is not a version comparator; write for example ^1.2.0, ~1.2.0, >=1.0.0 <2.0.0 or 1.2.x",
             "8:21 error ComponentDependencies.dep.DependencyType: `WEAK` is not possible here",
             "10:20 error Manifests[0].Platform.os: `/(?=a)/` is not a usable pattern",

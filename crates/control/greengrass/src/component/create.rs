@@ -35,7 +35,11 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
         return Err(fault::field("inlineRecipe", "A recipe is required."));
     }
     let mut findings: Vec<Finding> = reading.errors().cloned().collect();
+    let mut warnings: Vec<Finding> = reading.warnings().cloned().collect();
     if let Some(recipe) = &reading.recipe {
+        let (fatal, told) = rights(recipe).partition(|finding| finding.severity == Severity::Error);
+        findings.extend::<Vec<Finding>>(fatal);
+        warnings.extend::<Vec<Finding>>(told);
         findings.extend(publication_findings(bytes.len(), recipe));
         findings.extend(part_of_the_core(recipe));
         findings.extend(wrong_session(recipe));
@@ -57,9 +61,10 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
     let mut errors = Map::new();
     let artifacts = fetch(greengrass, ctx, &mut recipe, &mut errors).await;
     let arn = component_version(&realm, &name, &version);
+    let told = message(&warnings);
     let answer = json!({
         "arn": arn, "componentName": name, "componentVersion": version, "creationTimestamp": now.epoch_seconds(),
-        "status": {"componentState": "REQUESTED", "message": "NONE", "errors": {}},
+        "status": {"componentState": "REQUESTED", "message": told, "errors": {}},
     });
     let (greengrass, answered) = (greengrass.clone(), answer.clone());
     ctx.commit(grant, move |tx| {
@@ -77,7 +82,7 @@ pub(crate) async fn create(greengrass: &Greengrass, ctx: &CallContext, input: Va
             kept.push(Kept { name: name.clone(), shared });
         }
         let (state, message) =
-            if errors.is_empty() { ("DEPLOYABLE", "NONE") } else { ("FAILED", "One or more artifacts cannot be used.") };
+            if errors.is_empty() { ("DEPLOYABLE", told.as_str()) } else { ("FAILED", "One or more artifacts cannot be used.") };
         tx.execute(
             "INSERT INTO gg_component (account, region, name, version, state, message, errors, recipe, artifacts, created_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -140,6 +145,27 @@ fn settings_findings(recipe: &Recipe) -> impl Iterator<Item = Finding> {
         message: fault.problem,
         remedy: "write one of the settings that the book's page on cores names, or leave it out".to_owned(),
     })
+}
+
+/// Rights that the core would refuse, or that grant nothing (CR 6.9).
+fn rights(recipe: &Recipe) -> impl Iterator<Item = Finding> {
+    let found = recipe.default_configuration.as_ref().map(marram_deploy::check_access).unwrap_or_default();
+    found.into_iter().map(|problem| Finding {
+        severity: if problem.fatal { Severity::Error } else { Severity::Warning },
+        field: format!("ComponentConfiguration.DefaultConfiguration.{}", problem.place),
+        place: None,
+        message: problem.problem,
+        remedy: problem.remedy,
+    })
+}
+
+/// What `status.message` says of a component that can be deployed: the word for nothing, or every warning.
+fn message(warnings: &[Finding]) -> String {
+    if warnings.is_empty() {
+        return "NONE".to_owned();
+    }
+    let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    format!("Warnings: {}", told.join(" | "))
 }
 
 fn taken(name: &str, version: &str) -> ApiError {

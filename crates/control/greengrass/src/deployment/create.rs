@@ -158,10 +158,16 @@ fn checked(input: &Value) -> Result<Value, ApiError> {
                 marram_deploy::check_component(&merge)
             };
             if let Some(first) = faults.first() {
-                return Err(fault::field(&place, format!("The merge of {name} has a setting that cannot be: {first}.")));
+                return Err(fault::field(
+                    &place,
+                    format!("The merge of {name} has a setting that cannot be: {first}."),
+                ));
             }
             if let Err(error) = marram_deploy::session_policy(&merge) {
                 return Err(fault::field(&place, format!("The merge of {name}: {error}.")));
+            }
+            if let Some(problem) = marram_deploy::check_access(&merge).iter().find(|problem| problem.fatal) {
+                return Err(fault::field(&place, format!("The merge of {name}: {problem}.")));
             }
         }
         for pointer in entry["configurationUpdate"]["reset"].as_array().into_iter().flatten() {
