@@ -255,7 +255,8 @@ def test_group_deployment(marram, client, gg, core, name):
         (one["deploymentId"], one["coreDeviceExecutionStatus"])
         for one in gg.list_effective_deployments(coreDeviceThingName=core.name)["effectiveDeployments"]]
     iot.remove_thing_from_thing_group(thingGroupName=group, thingName=core.name)
-    assert effective() == []
+    # Nothing is in force on it, and as it never told its state nothing is known of it either.
+    assert refused(gg.list_effective_deployments, coreDeviceThingName=core.name) == (404, "ResourceNotFoundException")
     iot.add_thing_to_thing_group(thingGroupName=group, thingName=core.name)
     assert effective() == [(made["deploymentId"], "QUEUED")]
     again = iot.describe_job_execution(jobId=job, thingName=core.name)["execution"]
