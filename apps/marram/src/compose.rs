@@ -173,10 +173,7 @@ impl Stack {
             roles: Arc::new(IdentityRoles(identity.clone())),
             runtime: runtime.clone(),
             history: history.clone(),
-            network: Network {
-                http_allow: settings.flow_allow_hosts.iter().map(Into::into).collect(),
-                ..Network::default()
-            },
+            network: Network { http_allow: settings.flow_allow_hosts.iter().map(Into::into).collect() },
             page_secret: authority.key_pem().into_bytes(),
             quotas: marram_things_graph::Quotas::default(),
         })

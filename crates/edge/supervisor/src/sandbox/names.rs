@@ -54,8 +54,9 @@ pub(super) fn cover(
             }
         }
     }
-    match fs::canonicalize(RESOLVER) {
-        Ok(real) => match real.strip_prefix(RUN) {
+    // Without the file the resolver is looked for at the loopback, where it is.
+    if let Ok(real) = fs::canonicalize(RESOLVER) {
+        match real.strip_prefix(RUN) {
             Ok(rest) if covers_run => {
                 let file = run.join(rest);
                 file.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -66,9 +67,7 @@ pub(super) fn cover(
                 fs::write(&file, resolver)?;
                 mounts.push((file, real));
             }
-        },
-        // Without the file the resolver is looked for at the loopback, where it is.
-        Err(_) => {}
+        }
     }
     if covers_run {
         mounts.push((run, RUN.into()));
