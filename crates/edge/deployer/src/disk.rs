@@ -21,6 +21,44 @@ pub trait Disk: Send + Sync {
 
     /// Bytes that can still be written below `path`.
     fn free_bytes(&self, path: &Path) -> u64;
+
+    /// Sets room in `root` aside for the core's own writes, unless it is there already or room is short.
+    fn keep_reserve(&self, _root: &Path) {}
+
+    /// Gives that room up after a write failed. True: the disk is full and there was something to give up, so a write may succeed now.
+    fn give_up_reserve(&self, _root: &Path) -> bool {
+        false
+    }
+}
+
+/// The reserve's file in the root.
+const RESERVE: &str = ".reserve";
+/// Holds the records, configuration and reports of a deployment several times over.
+const RESERVE_BYTES: u64 = 8 * 1024 * 1024;
+/// Free bytes from which the reserve is taken: what is left lies above the bound of `DISK_SPACE_CRITICAL` (20 MiB).
+const RESERVE_FROM: u64 = 4 * RESERVE_BYTES;
+/// Fewer free bytes than this, and a write that failed is held to have failed for want of room.
+const SCARCE: u64 = 1024 * 1024;
+/// Between two looks whether there is room for the reserve again.
+const RESERVE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Keeps the reserve, for ever.
+pub(crate) async fn keep_reserve(inner: &crate::Inner) {
+    loop {
+        let (disk, root) = (inner.ports.disk.clone(), inner.settings.root.clone());
+        blocking(move || disk.keep_reserve(&root)).await;
+        tokio::time::sleep(RESERVE_EVERY).await;
+    }
+}
+
+/// Called after a durable write failed: makes room from the reserve if the disk is full. True: there is room now.
+pub(crate) async fn make_room(inner: &crate::Inner) -> bool {
+    let (disk, root) = (inner.ports.disk.clone(), inner.settings.root.clone());
+    let made = blocking(move || disk.give_up_reserve(&root)).await;
+    if made {
+        tracing::error!("the disk is full: the room kept for the core's own writes is given up");
+    }
+    made
 }
 
 /// The real one.
@@ -35,6 +73,24 @@ impl Disk for FileDisk {
 
     fn free_bytes(&self, path: &Path) -> u64 {
         rustix::fs::statvfs(path).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
+    }
+
+    fn keep_reserve(&self, root: &Path) {
+        let path = root.join(RESERVE);
+        if path.metadata().is_ok_and(|facts| facts.len() == RESERVE_BYTES) || self.free_bytes(root) < RESERVE_FROM {
+            return;
+        }
+        let kept = std::fs::File::create(&path).and_then(|file| {
+            Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES)?)
+        });
+        if let Err(error) = kept {
+            tracing::debug!(%error, "no room can be set aside for the core's own writes");
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+
+    fn give_up_reserve(&self, root: &Path) -> bool {
+        self.free_bytes(root) < SCARCE && std::fs::remove_file(root.join(RESERVE)).is_ok()
     }
 }
 

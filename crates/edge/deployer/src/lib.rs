@@ -132,6 +132,7 @@ impl Deployer {
             source::jobs::run(inner),
             source::shadow::run(inner),
             scrub::run(inner),
+            disk::keep_reserve(inner),
         );
     }
 
@@ -201,7 +202,10 @@ impl Inner {
             (before, record.clone())
         };
         self.ports.disk.step("record").await;
-        let written = self.ports.nucleus.put(&record::path_of(key), after.to_text().into()).await;
+        let mut written = self.ports.nucleus.put(&record::path_of(key), after.to_text().into()).await;
+        if written.is_err() && disk::make_room(self).await {
+            written = self.ports.nucleus.put(&record::path_of(key), after.to_text().into()).await;
+        }
         if written.is_err() {
             let mut ledger = lock(&self.ledger);
             if let Some(record) = ledger.get_mut(key).filter(|record| **record == after) {

@@ -2,14 +2,19 @@
 
 use marram_deploy::{DeploymentStatus, DetailedStatus};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::activate::{self, End};
 use crate::record::{News, Record, Source, Stage, folder_of, place};
 use crate::store::retention;
 use crate::{Current, Inner, listeners, lock, prepare};
 
+/// Between two lines about progress that cannot be written.
+const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Works for ever.
 pub(crate) async fn run(inner: &Inner) {
+    let mut told: Option<Instant> = None;
     loop {
         let next = lock(&inner.ledger).next().cloned();
         match next {
@@ -18,7 +23,13 @@ pub(crate) async fn run(inner: &Inner) {
                 *lock(&inner.current) = None;
                 if let Err(error) = done {
                     // the stage is durable, so trying again is safe; the store may recover
-                    tracing::error!(deployment = record.id, %error, "the deployment's progress cannot be written");
+                    if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+                        told = Some(Instant::now());
+                        tracing::error!(deployment = record.id, %error, "the deployment's progress cannot be written");
+                    }
+                    if crate::disk::make_room(inner).await {
+                        continue;
+                    }
                     tokio::time::sleep(inner.settings.pace.poll).await;
                 }
             }

@@ -416,6 +416,20 @@ async fn a_full_disk_changes_nothing() {
     *world.disk_full.lock().unwrap() = false;
 }
 
+/// CR 4.1, 4.8: a deployment is taken in and carried out on a full disk with the room kept for it.
+#[tokio::test]
+async fn the_reserve_carries_a_deployment_on_a_full_disk() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    world.deploy("a", &[("app", "1.0.0")], json!({}));
+    *world.disk_full.lock().unwrap() = true;
+    *world.tree_full.lock().unwrap() = Some(0);
+    *world.reserve.lock().unwrap() = true;
+    assert!(world.start(Arc::new(Crash::default())).until_over().await);
+    assert_eq!(world.told().0, "SUCCEEDED");
+    assert!(!*world.reserve.lock().unwrap());
+}
+
 /// CR 4.1, 4.8: a disk so full that not even the end of a deployment can be written down holds it up; with room it goes on.
 #[tokio::test]
 async fn a_disk_full_for_everything_holds_a_deployment_up() {

@@ -32,6 +32,7 @@ pub(crate) async fn run(inner: &Inner) {
     let mut again: Option<Instant> = None;
     loop {
         if !is_done {
+            crate::disk::make_room(inner).await;
             again = Some(Instant::now() + jittered(inner));
         }
         is_done = tokio::select! {

@@ -48,6 +48,8 @@ pub struct World {
     pub bootstrapped: Mutex<Vec<String>>,
     /// Once set, every write fails as on a full disk.
     pub disk_full: Mutex<bool>,
+    /// Whether the core has room set aside that it can give up.
+    pub reserve: Mutex<bool>,
     /// The disk fills up, for the tree as well, when a file of this name is written.
     pub fills_at: Mutex<Option<&'static str>>,
     /// Writes to the tree that were refused; none while there is room.
@@ -134,6 +136,7 @@ impl World {
             cloud: Mutex::new(Cloud { groups: vec!["g".to_owned()], ..Cloud::default() }),
             bootstrapped: Mutex::default(),
             disk_full: Mutex::new(false),
+            reserve: Mutex::new(false),
             fills_at: Mutex::default(),
             tree_full: Mutex::default(),
             free_bytes: Mutex::new(u64::MAX),
@@ -163,6 +166,7 @@ impl World {
             cloud: Mutex::new(self.cloud.lock().unwrap().clone()),
             bootstrapped: Mutex::default(),
             disk_full: Mutex::new(false),
+            reserve: Mutex::new(false),
             fills_at: Mutex::default(),
             tree_full: Mutex::default(),
             free_bytes: Mutex::new(u64::MAX),
@@ -614,6 +618,17 @@ impl Disk for FakeDisk {
             self.crash.point().await;
             done
         })
+    }
+
+    fn give_up_reserve(&self, _root: &Path) -> bool {
+        let world = &self.world;
+        let given_up = *world.disk_full.lock().unwrap() && std::mem::take(&mut *world.reserve.lock().unwrap());
+        if given_up {
+            *world.fills_at.lock().unwrap() = None;
+            *world.disk_full.lock().unwrap() = false;
+            *world.tree_full.lock().unwrap() = None;
+        }
+        given_up
     }
 
     fn free_bytes(&self, _path: &Path) -> u64 {
