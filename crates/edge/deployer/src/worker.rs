@@ -7,14 +7,14 @@ use tokio::time::Instant;
 use crate::activate::{self, End};
 use crate::record::{News, Record, Source, Stage, folder_of, place};
 use crate::store::retention;
-use crate::{Current, Inner, listeners, lock, prepare};
+use crate::{Current, Inner, disk, listeners, lock, prepare};
 
-/// Between two lines about progress that cannot be written.
+/// Between two lines about progress that cannot be written for the same reason.
 const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Works for ever.
 pub(crate) async fn run(inner: &Inner) {
-    let mut told: Option<Instant> = None;
+    let mut told: Option<(Instant, String)> = None;
     loop {
         let next = lock(&inner.ledger).next().cloned();
         match next {
@@ -23,11 +23,12 @@ pub(crate) async fn run(inner: &Inner) {
                 *lock(&inner.current) = None;
                 if let Err(error) = done {
                     // the stage is durable, so trying again is safe; the store may recover
-                    if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
-                        told = Some(Instant::now());
+                    let reason = error.to_string();
+                    if told.as_ref().is_none_or(|(at, last)| at.elapsed() >= TELL_EVERY || *last != reason) {
+                        told = Some((Instant::now(), reason));
                         tracing::error!(deployment = record.id, %error, "the deployment's progress cannot be written");
                     }
-                    if crate::disk::make_room(inner).await {
+                    if disk::make_room(inner).await {
                         continue;
                     }
                     tokio::time::sleep(inner.settings.pace.poll).await;
@@ -149,6 +150,6 @@ async fn clean(inner: &Inner, succeeded: bool) {
         let root = inner.settings.root.clone();
         let kept = retention::kept(&inner.ports.nucleus.get(&["services"]).unwrap_or_default());
         inner.ports.disk.step("retention").await;
-        crate::disk::blocking(move || retention::clean(&root, &kept)).await;
+        disk::blocking(move || retention::clean(&root, &kept)).await;
     }
 }

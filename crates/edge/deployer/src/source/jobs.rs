@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{admit, connected, due, is_online, jittered, patience, publish, reconnected, subscribe};
 use crate::record::{Source, Stage};
 use crate::store::sha256_base64;
-use crate::{Inner, endpoints, local, lock, trust};
+use crate::{Inner, disk, endpoints, local, lock, trust};
 
 /// Namespace of deployment jobs.
 pub(crate) const NAMESPACE: &str = "namespace-aws-gg-deployment";
@@ -94,6 +94,7 @@ impl Question {
             }
             Err(error) => {
                 tracing::warn!(%error, "the next deployment job cannot be asked for");
+                disk::make_room(inner).await;
                 jittered(inner)
             }
         };
@@ -109,6 +110,7 @@ impl Question {
             (self.again, self.unanswered) = (None, 0);
         }
         if !take(inner, &answer, is_newest).await {
+            disk::make_room(inner).await;
             self.again = Some(Instant::now() + jittered(inner));
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{admit, connected, due, is_online, jittered, publish, reconnected, subscribe};
 use crate::record::{Record, Source, Stage};
 use crate::store::sha256_base64;
-use crate::{Inner, local, lock, trust};
+use crate::{Inner, disk, local, lock, trust};
 
 /// The shadow's name.
 pub(crate) const SHADOW: &str = "AWSManagedGreengrassV2Deployment";
@@ -32,7 +32,7 @@ pub(crate) async fn run(inner: &Inner) {
     let mut again: Option<Instant> = None;
     loop {
         if !is_done {
-            crate::disk::make_room(inner).await;
+            disk::make_room(inner).await;
             again = Some(Instant::now() + jittered(inner));
         }
         is_done = tokio::select! {
