@@ -80,9 +80,8 @@ impl Disk for FileDisk {
         if path.metadata().is_ok_and(|facts| facts.len() == RESERVE_BYTES) || self.free_bytes(root) < RESERVE_FROM {
             return;
         }
-        let kept = std::fs::File::create(&path).and_then(|file| {
-            Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES)?)
-        });
+        let kept = std::fs::File::create(&path)
+            .and_then(|file| Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES)?));
         if let Err(error) = kept {
             tracing::debug!(%error, "no room can be set aside for the core's own writes");
             let _ = std::fs::remove_file(&path);
