@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use marram_supervisor::{ResourceLimits, StepEnd};
 
-use crate::host::{BOTH, Host, Means, is_alive, pids, supervisor, user};
+use crate::host::{BOTH, Host, Means, is_alive, pids, supervisor, survivors, user};
 
 /// CR 2.8-2.10, SEC-130: user, groups, environment, directory, session and privileges of a step are those asked for.
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn the_next_run_sweeps_what_is_recorded() {
         let forged = format!("{record}{} 1 a\n", stranger.id());
         fs::write(host.dir.path().join("processes"), forged).unwrap();
         drop(supervisor(host.dir.path(), means));
-        assert!(!all.iter().any(|pid| is_alive(*pid)), "{means:?}: {all:?}");
+        assert!(survivors(&all).await.is_empty(), "{means:?}: {all:?}");
         assert!(is_alive(stranger.id()), "{means:?}: its start time is not the recorded one");
         process.wait().await;
         stranger.kill().unwrap();
