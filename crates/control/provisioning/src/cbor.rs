@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(Value::Object(read), json!({"a": "bc", "d": [1]}));
     }
 
-    /// SEC-18 of untrusted input: what is no map, not all of the payload, ambiguous, too deep or too long is refused.
+    /// Untrusted input: what is no map, not all of the payload, ambiguous, too deep or too long is refused.
     #[test]
     fn anything_else_is_refused() {
         let deep = format!("a1 6161 {} 00", "81".repeat(MAX_DEPTH));
