@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::Value;
 
 /// Services and the operations that a policy may name (CR 6.9); `aws.marram.config` is ours (CR 3.5).
-const SERVICES: &[(&str, &[&str])] = &[
+pub const ACCESS_SERVICES: &[(&str, &[&str])] = &[
     ("aws.greengrass.ipc.pubsub", &["PublishToTopic", "SubscribeToTopic"]),
     ("aws.greengrass.ipc.mqttproxy", &["PublishToIoTCore", "SubscribeToIoTCore"]),
     ("aws.greengrass.SecretManager", &["GetSecretValue"]),
@@ -44,7 +44,7 @@ const SERVICES: &[(&str, &[&str])] = &[
     ("aws.greengrass.TokenExchangeService", &[]),
 ];
 /// Operations carry this prefix in policies.
-const PREFIX: &str = "aws.greengrass#";
+pub const ACCESS_PREFIX: &str = "aws.greengrass#";
 
 /// Something in `accessControl` that does not grant what its author meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,9 +111,9 @@ impl Told {
             self.add(true, place, "this is not a map of policies", "write ID: {operations: [], resources: []}");
             return;
         };
-        let known = SERVICES.iter().find(|(name, _)| *name == service);
+        let known = ACCESS_SERVICES.iter().find(|(name, _)| *name == service);
         if known.is_none() {
-            let names: Vec<&str> = SERVICES.iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> = ACCESS_SERVICES.iter().map(|(name, _)| *name).collect();
             self.add(false, place, "no such service is known", &format!("known here: {}", names.join(", ")));
         }
         for (id, policy) in policies {
@@ -159,8 +159,8 @@ impl Told {
             return;
         }
         for name in operations {
-            if name != "*" && !name.strip_prefix(PREFIX).is_some_and(|name| known.contains(&name)) {
-                let names: Vec<String> = known.iter().map(|name| format!("{PREFIX}{name}")).collect();
+            if name != "*" && !name.strip_prefix(ACCESS_PREFIX).is_some_and(|name| known.contains(&name)) {
+                let names: Vec<String> = known.iter().map(|name| format!("{ACCESS_PREFIX}{name}")).collect();
                 let problem = format!("the operation `{name}` does not belong to this service and grants nothing");
                 self.add(false, place, &problem, &format!("known here: {}, *", names.join(", ")));
             }

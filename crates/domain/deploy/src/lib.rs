@@ -30,7 +30,7 @@ mod settings;
 mod signature;
 mod status;
 
-pub use access::{AccessProblem, check_access};
+pub use access::{ACCESS_PREFIX, ACCESS_SERVICES, AccessProblem, check_access};
 pub use builtin::{BUILTINS, Builtin, DEBUG_CONSOLE, NUCLEUS, NUCLEUS_VERSION, builtin, is_vendor_name};
 pub use document::{
     ComponentEntry, DeploymentDocument, DocumentError, FailurePolicy, Limits, RunWith, UpdateAction, group_key,

@@ -2,34 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use marram_deploy::{ErrorCode, Failure, NUCLEUS, SettingFault, check_component, check_floor, check_nucleus};
+use marram_deploy::{
+    ErrorCode, Failure, NUCLEUS, SettingFault, check_access, check_component, check_floor, check_nucleus,
+};
 use serde_json::Value;
 use smol_str::SmolStr;
 
 /// A malformed `accessControl` would silently take all rights away (CR 6.9): it fails the deployment instead.
 pub(crate) fn rights(name: &str, tree: &Value) -> Result<(), Failure> {
-    let rights = tree.pointer("/configuration/accessControl").filter(|value| !value.is_null());
-    let parsed = match rights {
-        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
-        Some(value) => value.clone(),
-        None => return Ok(()),
-    };
-    let policy_is_good = |policy: &Value| {
-        let texts = |key: &str| match policy.get(key) {
-            // one word without its list is a common short form
-            None | Some(Value::Null | Value::String(_)) => true,
-            Some(Value::Array(all)) => all.iter().all(Value::is_string),
-            Some(_) => false,
-        };
-        policy.is_object() && texts("operations") && texts("resources")
-    };
-    let good = parsed.as_object().is_some_and(|services| {
-        services.values().all(|policies| policies.as_object().is_some_and(|all| all.values().all(policy_is_good)))
-    });
-    if good {
-        return Ok(());
-    }
-    let cause = format!("the accessControl of {name} cannot be read");
+    let problems = tree.get("configuration").map(check_access).unwrap_or_default();
+    let Some(problem) = problems.iter().find(|problem| problem.fatal) else { return Ok(()) };
+    let cause = format!("the accessControl of {name} cannot be read: {problem}");
     Err(Failure::new(ErrorCode::ComponentConfigurationNotValid, cause))
 }
 

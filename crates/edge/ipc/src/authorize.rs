@@ -6,53 +6,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use marram_deploy::{ACCESS_PREFIX, ACCESS_SERVICES};
 use serde_json::Value;
 use smol_str::SmolStr;
 
 use crate::operation::Operation;
 use crate::pattern::Pattern;
 
-/// Services and the operations that a policy may name (CR 6.9); `aws.marram.config` is ours (CR 3.5).
-const SERVICES: &[(&str, &[&str])] = &[
-    ("aws.greengrass.ipc.pubsub", &["PublishToTopic", "SubscribeToTopic"]),
-    ("aws.greengrass.ipc.mqttproxy", &["PublishToIoTCore", "SubscribeToIoTCore"]),
-    ("aws.greengrass.SecretManager", &["GetSecretValue"]),
-    (
-        "aws.greengrass.ShadowManager",
-        &["GetThingShadow", "UpdateThingShadow", "DeleteThingShadow", "ListNamedShadowsForThing"],
-    ),
-    ("aws.greengrass.ipc.lifecycle", &["PauseComponent", "ResumeComponent"]),
-    (
-        "aws.greengrass.clientdevices.Auth",
-        &[
-            "SubscribeToCertificateUpdates",
-            "VerifyClientDeviceIdentity",
-            "GetClientDeviceAuthToken",
-            "AuthorizeClientDeviceAction",
-        ],
-    ),
-    (
-        "aws.greengrass.Cli",
-        &[
-            "GetComponentDetails",
-            "ListComponents",
-            "RestartComponent",
-            "StopComponent",
-            "CreateLocalDeployment",
-            "CancelLocalDeployment",
-            "GetLocalDeploymentStatus",
-            "ListLocalDeployments",
-            "CreateDebugPassword",
-        ],
-    ),
-    ("aws.greengrass.ipc.componentmetric", &["PutComponentMetric"]),
-    ("aws.marram.config", &["GetConfiguration", "SubscribeToConfigurationUpdate"]),
-];
-
 /// The one service whose rules read MQTT wildcards.
 const MQTT_SERVICE: &str = "aws.greengrass.ipc.mqttproxy";
-/// Operations carry this prefix in policies, except those of services outside IPC.
-const PREFIX: &str = "aws.greengrass#";
 
 /// Something in `accessControl` that does not grant what its author meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,8 +108,8 @@ impl Rules {
         let Value::Object(policies) = policies else {
             return fatal(problems, service, "not a map of policies");
         };
-        let known = SERVICES.iter().find(|(name, _)| *name == service);
-        if known.is_none() && service != "aws.greengrass.TokenExchangeService" {
+        let known = ACCESS_SERVICES.iter().find(|(name, _)| *name == service);
+        if known.is_none() {
             problem(problems, service, "no such service: ignored until something registers it");
         }
         for (id, policy) in policies {
@@ -165,9 +127,9 @@ impl Rules {
                 problem(problems, &place, "a policy without operations grants nothing");
                 continue;
             }
-            if let Some((_, names)) = known {
+            if let Some((_, names)) = known.filter(|(_, names)| !names.is_empty()) {
                 let unknown = |name: &&&str| {
-                    **name != "*" && !name.strip_prefix(PREFIX).is_some_and(|name| names.contains(&name))
+                    **name != "*" && !name.strip_prefix(ACCESS_PREFIX).is_some_and(|name| names.contains(&name))
                 };
                 for name in operations.iter().filter(unknown) {
                     problem(problems, &place, &format!("operation `{name}` does not belong to this service"));
