@@ -86,6 +86,32 @@ for (const server of SERVERS)
       await clean("editor");
     });
 
+    test("letters that come faster than the page renders are all kept, in their order", async () => {
+      await visit(page, "/models/edit");
+      const editor = page.getByRole("textbox", { name: "Entities" });
+      await editor.click();
+      const typed = await editor.evaluate(async () => {
+        const port = new MessageChannel();
+        // A turn of the event loop: the page renders between some letters and not between others.
+        const turn = () =>
+          new Promise((next) => {
+            port.port1.onmessage = next;
+            port.port2.postMessage(null);
+          });
+        let text = "";
+        for (let at = 0; at < 300; at += 1) {
+          const letter = String.fromCharCode(97 + (at % 26));
+          document.execCommand("insertText", false, letter);
+          text += letter;
+          for (let turns = (at * 7) % 4; turns > 0; turns -= 1) await turn();
+        }
+        return text;
+      });
+      // A last echo of the page would come within this wait, and change the line.
+      await page.getByText("TDM2001").or(page.getByText("defines no entity")).first().waitFor();
+      assert.equal(await editor.locator(".cm-line").first().textContent(), typed);
+    });
+
     test("a flow is drawn with keys and pointer, its mistakes are told at the step, and everything can be undone", async () => {
       await openFlow(page, `${home}:Workflow:${FLOW}`, true);
       await page.getByText("An empty flow").waitFor();

@@ -144,6 +144,8 @@ export function TdmEditor(props: TdmEditorProps) {
   const latest = useRef(props);
   latest.current = props;
   const locked = useRef(new Compartment());
+  // Texts that the page was told and has not given back yet: it renders later than a fast hand types.
+  const told = useRef<string[]>([]);
 
   useEffect(() => {
     const box = host.current;
@@ -193,8 +195,12 @@ export function TdmEditor(props: TdmEditorProps) {
           EditorView.updateListener.of((update) => {
             const foreign = update.transactions.some((one) => one.annotation(fromPage));
             if (foreign) return;
-            if (update.docChanged) latest.current.onChange?.(update.state.doc.toString());
-            else if (update.selectionSet) latest.current.onCursor?.(update.state.selection.main.head);
+            const { onChange } = latest.current;
+            if (update.docChanged && onChange) {
+              const text = update.state.doc.toString();
+              told.current.push(text);
+              onChange(text);
+            } else if (update.selectionSet) latest.current.onCursor?.(update.state.selection.main.head);
           }),
         ],
       }),
@@ -208,6 +214,10 @@ export function TdmEditor(props: TdmEditorProps) {
 
   useEffect(() => {
     const editor = view.current;
+    const echo = told.current.lastIndexOf(props.value);
+    told.current.splice(0, echo < 0 ? told.current.length : echo + 1);
+    // What was typed meanwhile stands in the editor already, and its own echo is under way.
+    if (echo >= 0) return;
     const splice = editor && spliceOf(editor.state.doc.toString(), props.value);
     if (!editor || !splice) return;
     const { at, removed, inserted } = splice;
