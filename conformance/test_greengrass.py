@@ -120,6 +120,8 @@ def test_recipes_that_are_refused(gg, name):
     ({"Manifests": [{"Lifecycle": {"Install": "a", "install": "b", "Run": "c"}}]}, "Manifests[0].Lifecycle.install"),
     ({"Manifests": [{"Selections": ["linx"]}], "Lifecycle": {"run": {"linux": {"Script": "x"}}}}, "Manifests[0].Selections"),
     ({"ComponentConfiguration": {"DefaultConfiguration": {"accessControl": "x"}}}, "ComponentConfiguration.DefaultConfiguration.accessControl"),
+    ({"ComponentConfiguration": {"DefaultConfiguration": {"marram": {"sandbox": {"egress": [{"host": "a b", "port": 1}]}}}}},
+     "ComponentConfiguration.DefaultConfiguration.marram.sandbox.egress[0].host"),
 ))
 def test_slips_in_recipes_are_refused(gg, name, change, field):
     """CP 7.2, CR 1.1, 6.9: what can never have been meant, with its place and what to write."""
@@ -334,7 +336,8 @@ def test_deployments_that_are_refused(marram, client, gg, core, make_user, name)
     assert refused(gg.create_deployment, targetArn=core.arn, components={"com.absent": {"componentVersion": "1.0.0"}}) == (
         404, "ResourceNotFoundException")
     for entry in ({"componentVersion": "one"}, {"componentVersion": "1.0.0", "configurationUpdate": {"merge": "["}},
-                  {"componentVersion": "1.0.0", "configurationUpdate": {"reset": ["a"]}}):
+                  {"componentVersion": "1.0.0", "configurationUpdate": {"reset": ["a"]}},
+                  {"componentVersion": "1.0.0", "configurationUpdate": {"merge": '{"marram": {"sandbox": {"egress": "all"}}}'}}):
         assert refused(gg.create_deployment, targetArn=core.arn, components={"com.x": entry}) == (400, "ValidationException")
     only = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "greengrass:*", "Resource": "*"}]}
     author = marram.client("greengrassv2", make_user(only))

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 
+import botocore.exceptions
 import pytest
 
 from edge_core import MARRAM_CORE, Core, Plane
@@ -285,14 +286,22 @@ def test_what_a_component_needs_is_learned(site):
     assert json.loads(again.stdout)["network"] == "declared"
 
 
-def test_a_declaration_that_cannot_be_read_is_no_start(site):
-    """SEC-131: with the place and what to do in the deployment's failure."""
-    site.publish("net.Wrong", "pass", {"egress": [{"host": "a.plant", "port": 53, "proto": "udp"}]})
-    site.deploy()
-    why = until("the reason", lambda: (lambda text: text if "egress[0].proto" in text else None)(site.ask("why").stdout + site.ask("doctor").stdout))
-    assert "only tcp is" in why
-    del site.deployed["net.Wrong"]
-    assert site.deploy() == "COMPLETED"
+@pytest.mark.parametrize("site", [None], indirect=True, ids=["user-None"])
+def test_a_declaration_that_cannot_be_read_goes_nowhere(site):
+    """SEC-131: refused where it is created, and by the core where nobody looked before, with the place and what to do."""
+    wrong = [{"host": "a.plant", "port": 53, "proto": "udp"}]
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        site.publish("net.Wrong", "pass", {"egress": wrong})
+    told = {one["name"]: one["message"] for one in caught.value.response["fields"]}
+    place = "ComponentConfiguration.DefaultConfiguration.marram.sandbox.egress[0].proto"
+    assert "only tcp is" in told[place], told
+    update = {"net.Held.standard": {"MERGE": {"marram": {"sandbox": {"egress": wrong}}}}}
+    made = site.core.cli("deployment", "create", "--update-config", json.dumps(update))
+    assert made.returncode == 0, made
+    deployment = made.stdout.rsplit(maxsplit=1)[-1]
+    status = until("the refusal", lambda: "FAILED" in (said := site.core.cli("deployment", "status", "-i", deployment).stdout) and said)
+    assert "marram.sandbox.egress[0].proto: " in status, status
+    assert site.found("net.Held.standard") == EXPECTED
 
 
 def test_a_killed_core_leaves_no_namespace(site):

@@ -4,6 +4,6 @@
 pub fn run(data: &[u8]) {
     marram_egress::fuzz(data);
     if let Ok(text) = std::str::from_utf8(data) {
-        marram_egress::fuzz_policy(text);
+        marram_reach::fuzz(text);
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use marram_deployer::Deployer;
 use marram_edge_ports::{Checks, Finding, Severity};
 use marram_loader::{Alts, LOADER_VARIABLE};
-use marram_nucleus::{NucleusHandle, Reach};
+use marram_nucleus::NucleusHandle;
+use marram_reach::Reach;
 use marram_supervisor::{Mounting, Profile, Supervisor, lacking};
 use marram_uplink::Greengrass;
 

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use marram_reach::Policy;
 use marram_supervisor::{
-    Egress, OwnUsers, Policy, Profile, ResourceLimits, RunAs, Sandbox, SandboxError, StartError, StepEnd, StepLaunch,
-    lacking,
+    Egress, OwnUsers, Profile, ResourceLimits, RunAs, Sandbox, SandboxError, StartError, StepEnd, StepLaunch, lacking,
 };
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;

@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use marram_supervisor::{Egress, Policy, Profile, Sandbox, StepEnd, StepLaunch};
+use marram_reach::Policy;
+use marram_supervisor::{Egress, Profile, Sandbox, StepEnd, StepLaunch};
 
 use crate::host::{Host, is_alive, pids};
 

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use marram_reach::ReachError;
 use serde_json::Value;
 
 /// A setting that cannot be what was meant.
@@ -44,18 +45,22 @@ enum Kind {
     Address(&'static [&'static str]),
     /// A map whose keys are not looked at.
     Map,
-    /// Looked at elsewhere.
-    Any,
+    /// Hosts that a component may reach.
+    Hosts,
+    /// The word of a core about those.
+    Ceiling,
     /// A map with these keys; others are passed over.
     Part(&'static [(&'static str, Kind)]),
     /// A map with these keys and no others.
     Exactly(&'static [(&'static str, Kind)]),
 }
 
-use Kind::{Address, Any, Exactly, Flag, Map, Part, Paths, Port, Positive, Text, Texts, Whole, Words};
+use Kind::{Address, Ceiling, Exactly, Flag, Hosts, Map, Part, Paths, Port, Positive, Text, Texts, Whole, Words};
 
 /// Profiles of sandboxes, the weakest first.
 const PROFILES: &[&str] = &["off", "standard", "strict"];
+/// The one that is in force without a word, among them.
+const STANDARD: usize = 1;
 
 const NUCLEUS: Kind = Part(&[
     ("awsRegion", Text),
@@ -161,7 +166,7 @@ const NUCLEUS: Kind = Part(&[
                     ("write", Paths),
                     ("devices", Paths),
                     ("pids", Whole(0)),
-                    ("egress", Any),
+                    ("egress", Ceiling),
                 ]),
             ),
         ]),
@@ -176,7 +181,7 @@ const COMPONENT_SANDBOX: Kind = Exactly(&[
     ("write", Paths),
     ("devices", Paths),
     ("pids", Whole(0)),
-    ("egress", Any),
+    ("egress", Hosts),
 ]);
 
 /// What is wrong with the configuration of the nucleus, or with a part of it that is to be merged into it.
@@ -195,18 +200,39 @@ pub fn check_component(configuration: &Value) -> Vec<SettingFault> {
     faults
 }
 
-/// Why a component with this configuration does not start on a core with that one: it asks for a weaker sandbox than the core allows.
-pub fn check_floor(nucleus: &Value, component: &Value) -> Option<SettingFault> {
+/// Why a component with this configuration does not start on a core with that one: it asks for a weaker sandbox or for more of the
+/// network than the core allows.
+pub fn check_limits(nucleus: &Value, component: &Value) -> Option<SettingFault> {
     let rank = |of: &Value, key: &str| {
         let word = setting(of, &["marram", "sandbox", key])?.as_str()?;
         PROFILES.iter().position(|profile| profile.eq_ignore_ascii_case(word))
     };
-    let floor = rank(nucleus, "floor")?;
-    let asked = rank(component, "profile").or_else(|| rank(nucleus, "profile"))?;
-    (asked < floor).then(|| SettingFault {
-        path: "marram.sandbox.profile".to_owned(),
-        problem: format!("{} is weaker than {}, which is the core's floor", PROFILES[asked], PROFILES[floor]),
-    })
+    let asked = rank(component, "profile").or_else(|| rank(nucleus, "profile"));
+    if let (Some(asked), Some(floor)) = (asked, rank(nucleus, "floor"))
+        && asked < floor
+    {
+        return Some(SettingFault {
+            path: "marram.sandbox.profile".to_owned(),
+            problem: format!("{} is weaker than {}, which is the core's floor", PROFILES[asked], PROFILES[floor]),
+        });
+    }
+    let profile = asked.unwrap_or(STANDARD);
+    let network = setting(component, &["marram", "sandbox", "network"]);
+    let words = marram_reach::Words {
+        is_off: profile < STANDARD,
+        network: network
+            .map(|value| value.as_str().map_or(value == &Value::Bool(true), |word| word.eq_ignore_ascii_case("true"))),
+        is_open: profile == STANDARD,
+        egress: setting(component, &["marram", "sandbox", "egress"]),
+        core: setting(nucleus, &["marram", "sandbox", "egress"]),
+    };
+    let (path, problem) = match words.decide().err()? {
+        ReachError::Component(error) => (format!("marram.sandbox.egress{}", error.place()), error.problem()),
+        ReachError::Core(error) => {
+            ("marram.sandbox.egress".to_owned(), format!("the core's own is wrong: {}", error.problem()))
+        }
+    };
+    Some(SettingFault { path, problem })
 }
 
 /// What stands at these keys; none where it is null.
@@ -238,6 +264,14 @@ fn check<'a>(value: &'a Value, kind: Kind, path: &mut Vec<&'a str>, faults: &mut
             path.pop();
         }
         return;
+    }
+    let hosts = match kind {
+        Hosts => marram_reach::Policy::parse(value).err(),
+        Ceiling => marram_reach::Ceiling::parse(value).err(),
+        _ => None,
+    };
+    if let Some(error) = hosts {
+        return faults.push(SettingFault { path: path.join(".") + error.place(), problem: error.problem() });
     }
     if let Some(problem) = problem(value, kind) {
         faults.push(fault(path, value, &problem));
@@ -299,7 +333,7 @@ fn problem(value: &Value, kind: Kind) -> Option<String> {
             &format!("an address with {}", schemes.join(" or ")),
         ),
         Map => holds(value.is_object(), "an object"),
-        Any | Part(_) | Exactly(_) => None,
+        Hosts | Ceiling | Part(_) | Exactly(_) => None,
     }
 }
 
@@ -362,12 +396,20 @@ mod tests {
                 json!({"marram": {"update": {"confirm": 3}}}),
                 "marram.update.confirm: there is no such setting; there are confirmSeconds",
             ),
+            (
+                json!({"marram": {"sandbox": {"egress": "all"}}}),
+                r#"marram.sandbox.egress: "all" is neither a list of hosts nor "learn"; write a list such as [{"host": "api.example.com", "port": 443, "tls": "required"}], or "learn""#,
+            ),
             (json!({"security": {"allowPrivileged": "a"}}), r#"security.allowPrivileged: "a" is not a list of texts"#),
         ] {
             assert_eq!(told(&check_nucleus(&wrong)), [expected], "{wrong}");
         }
         for (wrong, expected) in [
             (json!("off"), r#"marram.sandbox: "off" is no object"#),
+            (
+                json!({"egress": [{"host": "a", "port": 1}, {"host": "a b", "port": 1}]}),
+                r#"marram.sandbox.egress[1].host: "a b" is no host; name a host, an address, a/24 or *.suffix"#,
+            ),
             (json!({"pids": "many"}), r#"marram.sandbox.pids: "many" is not a whole number of at least 0"#),
             (json!({"read": ["data"]}), r#"marram.sandbox.read: ["data"] is not a list of absolute paths"#),
             (
@@ -390,8 +432,12 @@ mod tests {
             (of("floor", "standard"), of("profile", "STRICT"), true),
             (of("floor", "strict"), of("profile", "standard"), false),
             (json!({"marram": {"sandbox": {"floor": "strict", "profile": "standard"}}}), json!({}), false),
+            (of("egress", "declared"), json!({"marram": {"sandbox": {"egress": [{"host": "a", "port": 1}]}}}), true),
+            (of("egress", "declared"), of("egress", "learn"), false),
+            (json!({}), json!({"marram": {"sandbox": {"egress": "learn", "profile": "off"}}}), false),
+            (json!({}), json!({"marram": {"sandbox": {"egress": "learn", "network": "FALSE"}}}), false),
         ] {
-            assert_eq!(check_floor(&nucleus, &component).is_none(), fits, "{nucleus} {component}");
+            assert_eq!(check_limits(&nucleus, &component).is_none(), fits, "{nucleus} {component}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use marram_deploy::{
-    ErrorCode, Failure, NUCLEUS, SettingFault, check_access, check_component, check_floor, check_nucleus,
+    ErrorCode, Failure, NUCLEUS, SettingFault, check_access, check_component, check_limits, check_nucleus,
 };
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -31,7 +31,7 @@ pub(crate) fn settings(now: &BTreeMap<SmolStr, Value>, new: &BTreeMap<SmolStr, V
             (check_nucleus(own), check_nucleus(&was))
         } else {
             let all = |nucleus: &Value, own: &Value| -> Vec<SettingFault> {
-                check_component(own).into_iter().chain(check_floor(nucleus, own)).collect()
+                check_component(own).into_iter().chain(check_limits(nucleus, own)).collect()
             };
             (all(&nucleus, own), all(&before, &was))
         };

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use smol_str::SmolStr;
 
-use crate::policy::Policy;
+use marram_reach::Policy;
 
 /// The namespace's own address.
 pub const INSIDE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);

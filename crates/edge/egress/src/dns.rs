@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use smol_str::SmolStr;
 
-use crate::policy::{is_name, normal};
+use marram_reach::{is_name, normal};
 
 /// Bytes of the header.
 const HEADER: usize = 12;

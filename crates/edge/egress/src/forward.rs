@@ -20,7 +20,7 @@ use crate::book::{Book, INSIDE};
 use crate::dns::{self, Answer, Malformed};
 use crate::hello::{HELLO_MAX_BYTES, Hello, server_name};
 use crate::ledger::{Ledger, Outcome};
-use crate::policy::{Policy, Tls};
+use marram_reach::{Policy, Tls};
 
 /// Connections of one component at a time; further ones wait in the kernel.
 const CONNECTIONS_MAX: usize = 512;

@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use crate::policy::normal;
+use marram_reach::normal;
 
 /// Bytes of a ClientHello that are waited for; browsers with keys of quantum-safe kinds send 2 KiB.
 pub(crate) const HELLO_MAX_BYTES: usize = 16 * 1024;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-use crate::policy::Policy;
+use marram_reach::Policy;
 
 /// Places of one component that are counted one by one.
 const PLACES_MAX: usize = 512;

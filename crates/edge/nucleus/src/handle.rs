@@ -11,6 +11,7 @@ use marram_edge_ports::{
     Configuration, Identities, Later, LeafOrigin, Nucleus, Peer, PortError, Provenance, ReportedState, Sandboxes,
     StateChange,
 };
+use marram_reach::Reach;
 use marram_supervisor::{Local, OwnUsers, Profile, Supervisor, Users};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
@@ -20,7 +21,6 @@ use tokio::time::Instant;
 use crate::configuration::{ConfigurationError, ConfigurationStore};
 use crate::engine::{Command, Engine};
 use crate::reaction::at;
-use crate::settings::sandbox::Reach;
 use crate::settings::{self, sandbox};
 use crate::shared::{self, CHANGES_PENDING, Shared, Shown, is_builtin, wall_ms};
 

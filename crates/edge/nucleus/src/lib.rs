@@ -25,7 +25,6 @@ mod shared;
 mod tokens;
 
 pub use handle::{NucleusHandle, NucleusOptions};
-pub use settings::sandbox::Reach;
 
 /// The version of the original that components and deployments take this nucleus for (`GGC_VERSION`).
 pub const NUCLEUS_VERSION: &str = "2.17.0";

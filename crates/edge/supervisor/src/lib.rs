@@ -21,7 +21,7 @@ mod user;
 
 pub use cgroup::ResourceLimits;
 pub use log::{ComponentLog, Level, LogFormat, LogSettings, Logs};
-pub use marram_egress::{Ledger, Local, LocalService, Policy, PolicyError};
+pub use marram_egress::{Ledger, Local, LocalService};
 pub use marram_launch::{Mounting, Offer};
 pub use networks::Egress;
 pub use own_users::{OwnUsers, OwnUsersError};

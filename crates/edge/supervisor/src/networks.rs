@@ -9,8 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use marram_egress::{Ledger, Local, Network, Policy, Sockets};
+use marram_egress::{Ledger, Local, Network, Sockets};
 use marram_launch::{Handover, Inside};
+use marram_reach::Policy;
 use smol_str::SmolStr;
 use tokio::io::Interest;
 

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use marram_configuration::Tree;
-use marram_supervisor::{Egress, Policy, Profile, Sandbox};
+use marram_reach::{Reach, Words};
+use marram_supervisor::{Egress, Profile, Sandbox};
 use serde_json::Value;
 
 use super::{setting, system};
@@ -76,65 +77,18 @@ pub(crate) fn profile(tree: &Tree, service: &Value) -> Result<Profile, String> {
     Ok(profile)
 }
 
-/// What a component may connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reach {
-    /// Everything the host can.
-    Open,
-    /// Nothing but local sockets.
-    Nothing,
-    /// What is declared; it does not start where that cannot be enforced.
-    Held(Policy),
-}
-
 /// What the component may connect to. `Err` tells why it must not start.
 pub(crate) fn reach(tree: &Tree, service: &Value) -> Result<Reach, String> {
     let profile = profile(tree, service)?;
-    let asked = wish(service, "egress");
-    let network = wish(service, "network").map(is_true);
-    if profile == Profile::Off {
-        return match asked {
-            Some(_) => Err(
-                "The component declares marram.sandbox.egress, and its sandbox profile is off: nothing would hold it \
-                            to that. Give it the profile standard or strict, or take the declaration away."
-                    .to_owned(),
-            ),
-            None => Ok(Reach::Open),
-        };
-    }
-    if asked.is_some() && network == Some(false) {
-        return Err(
-            "marram.sandbox.network is false and marram.sandbox.egress is given: take one of them away.".to_owned()
-        );
-    }
-    if asked.is_none() && !network.unwrap_or(profile == Profile::Standard) {
-        return Ok(Reach::Nothing);
-    }
-    let read = |value: &Value| Policy::parse(value).map_err(|error| error.to_string());
     let own = core(tree, "egress");
-    let is_word = |word: &str| own.as_ref().and_then(Value::as_str).is_some_and(|own| own.eq_ignore_ascii_case(word));
-    let ceiling = match &own {
-        None => return asked.map_or(Ok(Reach::Open), |asked| Ok(Reach::Held(read(asked)?))),
-        Some(_) if is_word("learn") => {
-            return Ok(Reach::Held(asked.map_or(Ok(Policy { learn: true, ..Policy::default() }), read)?));
-        }
-        Some(_) if is_word("declared") => None,
-        Some(list) => Some(read(list).map_err(|error| format!("Of the nucleus: {error}; or write \"declared\""))?),
+    let words = Words {
+        is_off: profile == Profile::Off,
+        network: wish(service, "network").map(is_true),
+        is_open: profile == Profile::Standard,
+        egress: wish(service, "egress"),
+        core: own.as_ref(),
     };
-    let Some(asked) = asked else { return Ok(Reach::Held(Policy::default())) };
-    let policy = read(asked)?;
-    match ceiling {
-        Some(ceiling) => policy.within(&ceiling).map_err(|error| error.to_string())?,
-        None if policy.learn => {
-            return Err(
-                "marram.sandbox.egress is \"learn\", and this core opens its network to no component, not even to \
-                        learn: set marram.sandbox.egress of the nucleus to \"learn\" meanwhile."
-                    .to_owned(),
-            );
-        }
-        None => {}
-    }
-    Ok(Reach::Held(policy))
+    words.decide().map_err(|error| format!("The component's network: {error}."))
 }
 
 /// `policy: require`.
@@ -219,6 +173,7 @@ pub(crate) fn of_step(tree: &Tree, service: &Value, step: &Step<'_>) -> Result<O
 
 #[cfg(test)]
 mod tests {
+    use marram_reach::Policy;
     use serde_json::json;
 
     use super::*;

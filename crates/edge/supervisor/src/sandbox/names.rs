@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use marram_egress::{Book, INSIDE, Policy};
+use marram_egress::{Book, INSIDE};
+use marram_reach::Policy;
 
 use super::Sandbox;
 use crate::process::StepLaunch;

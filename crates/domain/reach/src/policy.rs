@@ -71,10 +71,22 @@ pub struct PolicyError {
     remedy: &'static str,
 }
 
+impl PolicyError {
+    /// Where below `marram.sandbox.egress`; empty for the whole.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// What is wrong there, and what would be right.
+    pub fn problem(&self) -> String {
+        format!("{}; {}", self.what, self.remedy)
+    }
+}
+
 const SHAPE: &str =
     "write a list such as [{\"host\": \"api.example.com\", \"port\": 443, \"tls\": \"required\"}], or \"learn\"";
 
-fn wrong(place: impl Into<String>, what: impl Into<String>, remedy: &'static str) -> PolicyError {
+pub(crate) fn wrong(place: impl Into<String>, what: impl Into<String>, remedy: &'static str) -> PolicyError {
     PolicyError { place: place.into(), what: what.into(), remedy }
 }
 
@@ -308,7 +320,7 @@ fn is_localhost(address: IpAddr) -> bool {
 }
 
 /// A name as it is compared: in lower case, without the dot of the root.
-pub(crate) fn normal(name: &str) -> SmolStr {
+pub fn normal(name: &str) -> SmolStr {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().to_smolstr()
 }
 
@@ -317,7 +329,7 @@ fn is_below(name: &str, suffix: &str) -> bool {
 }
 
 /// Whether a normal name is one of a host. The last label is no number: what looks like an address is none.
-pub(crate) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=LABEL_MAX).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
