@@ -9,6 +9,7 @@ mod id;
 mod name;
 mod random;
 mod secret;
+mod sparse;
 mod time;
 
 pub use account::{AccountId, Partition, Region};
@@ -23,4 +24,5 @@ pub use random::{
     random_lower_alphanumeric, random_u64,
 };
 pub use secret::{SecretBytes, SecretString};
+pub use sparse::Sparse;
 pub use time::{Clock, ManualClock, SharedClock, SystemClock, Timestamp, TimestampError};

@@ -109,6 +109,7 @@ impl Shadows {
             write_cache_kib: 256,
             queue: 256,
             max_bytes: Some(STORE_MAX_BYTES),
+            ..StoreOptions::default()
         };
         let store = Store::open(dir, options)?;
         store.migrate(rows::MIGRATIONS)?;

@@ -11,6 +11,7 @@ mod error;
 mod field;
 mod local;
 mod nucleus;
+mod room;
 
 pub use checks::{Checks, Finding, Sandboxes, Severity};
 pub use cloud::{
@@ -33,6 +34,7 @@ pub use local::{
     MqttCredential, SecretAnswer, SecretPayload, SecretQuery, Secrets, ShadowOperation, ShadowPage, ShadowRequest,
 };
 pub use nucleus::{ApplyMode, BootstrapOutcome, Nucleus, Provenance, StateChange};
+pub use room::{Endless, Room};
 
 /// A future that a port answers with.
 pub type Later<'a, T, E = PortError> = std::pin::Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;

@@ -104,6 +104,10 @@ pub trait Nucleus: Send + Sync {
     }
     /// Asks a component anew although nothing of it changed (BROKEN ones of a deployment).
     fn reinstall<'a>(&'a self, component: &'a str) -> Later<'a, ()>;
+    /// Ends a component's processes without the patience of an orderly stop: it is to be removed, and must not go on with what it does.
+    fn halt<'a>(&'a self, _component: &'a str) -> Later<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
     /// Stops, uninstalls and forgets a component.
     fn remove<'a>(&'a self, component: &'a str) -> Later<'a, ()>;
     /// Runs a bootstrap step of a component that need not be active yet: `service` is its tree.

@@ -30,13 +30,25 @@ pub struct StoreOptions {
     pub queue: usize,
     /// Size the database may grow to, in bytes; beyond it writes answer [`StoreError::NoSpace`]. `None`: the disk's.
     pub max_bytes: Option<u64>,
+    /// Pages in the write-ahead log before they are copied into the database.
+    pub log_pages: u32,
 }
+
+/// 16 MiB of write-ahead log.
+const LOG_PAGES: u32 = 4096;
 
 impl Default for StoreOptions {
     fn default() -> Self {
         // A commit empties the caches of readers, so more than a way through the trees is seldom used; the writer comes
         // back to the ends of its tables, and finds the rest in the system's memory.
-        Self { read_connections: 4, read_cache_kib: 512, write_cache_kib: 3072, queue: 4096, max_bytes: None }
+        Self {
+            read_connections: 4,
+            read_cache_kib: 512,
+            write_cache_kib: 3072,
+            queue: 4096,
+            max_bytes: None,
+            log_pages: LOG_PAGES,
+        }
     }
 }
 
@@ -120,7 +132,7 @@ impl Store {
             .name("store-writer".to_owned())
             .spawn({
                 let (stats, pool) = (Arc::clone(&stats), Arc::clone(&pool));
-                move || writer::run(connection, receiver, stats, pool)
+                move || writer::run(connection, receiver, stats, pool, options.log_pages)
             })
             .map_err(|error| StoreError::Io(format!("writer thread: {error}")))?;
         let inner = Inner {

@@ -23,11 +23,8 @@ const BATCH_MAX: usize = 1024;
 /// How long a batch gathers at most while more keep arriving.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(10);
 
-/// Pages in the write-ahead log before they are copied into the database: 16 MiB.
-const CHECKPOINT_PAGES: i64 = 4096;
-
 /// How long the writer stands still for readers that keep the log from beginning anew, once it is twice as long as it
-/// ought to be, and again after each further [`CHECKPOINT_PAGES`]. Few processors and many readers need it: one of them is
+/// ought to be, and again after each further length that it ought to have. Few processors and many readers need it: one of them is
 /// always in the middle of a read.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
@@ -150,9 +147,11 @@ pub(crate) fn run(
     mut queue: mpsc::Receiver<Box<dyn Job>>,
     stats: Arc<WriterStats>,
     readers: Arc<ReadPool>,
+    log_pages: u32,
 ) {
     let mut copies = true;
-    let mut log = Log { waits_at: 2 * CHECKPOINT_PAGES };
+    let pages = i64::from(log_pages);
+    let mut log = Log { pages, waits_at: 2 * pages };
     while let Some(first) = queue.blocking_recv() {
         batch(&connection, first, &mut queue, &stats, &readers);
         let copied = log.checkpoint(&connection, &readers);
@@ -187,6 +186,8 @@ pub(crate) fn at_once<T, E: From<StoreError>>(
 
 /// The write-ahead log, as the writer keeps it short.
 struct Log {
+    /// Pages from which on it is copied.
+    pages: i64,
     /// Pages from which on the writer waits for readers.
     waits_at: i64,
 }
@@ -197,12 +198,12 @@ impl Log {
     fn checkpoint(&mut self, connection: &Connection, readers: &ReadPool) -> Result<(), StoreError> {
         let pages = |sql| connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)));
         let (log, _): (i64, i64) = pages("PRAGMA wal_checkpoint(NOOP)")?;
-        if log < CHECKPOINT_PAGES {
-            self.waits_at = 2 * CHECKPOINT_PAGES;
+        if log < self.pages {
+            self.waits_at = 2 * self.pages;
             return Ok(());
         }
         if log >= self.waits_at {
-            self.waits_at = log + CHECKPOINT_PAGES;
+            self.waits_at = log + self.pages;
             connection.busy_timeout(CHECKPOINT_WAIT)?;
             // Readers that begin after all is copied read the database alone: each of the others has to end only once.
             let copied: Result<(i64, i64), rusqlite::Error> =
