@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use marram_core_status::{CoreFacts, FleetStatus, FleetStatusParts, Telemetry, TelemetrySettings};
 use marram_deploy::session_policy;
+use marram_deployer::Reserve;
 use marram_edge_ports::{
     Caller, CallerKind, CloudMessages, Components, Configuration, Credentials, Identities, Nucleus,
 };
@@ -67,6 +68,7 @@ impl Cloud {
         root: &Path,
         nucleus: &NucleusHandle,
         identity: &DeviceIdentity,
+        reserve: &Reserve,
         clock: SharedClock,
     ) -> anyhow::Result<Self> {
         let settings = Settings::new(nucleus, identity, None);
@@ -111,6 +113,7 @@ impl Cloud {
             cloud: Arc::clone(&messages),
             facts: facts.clone(),
             cadence,
+            trouble: reserve.trouble(),
             clock: clock.clone(),
         });
         let telemetry = Telemetry::start(components, messages, facts, telemetry_settings, clock.clone());

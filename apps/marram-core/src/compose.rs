@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use marram_configuration::{Origin, Tree, Write};
-use marram_deployer::Restart;
+use marram_deployer::{Reserve, Restart};
 use marram_device_keys::KeyUri;
+use marram_edge_ports::Room as _;
 use marram_nucleus::configuration::{ConfigurationError, ConfigurationStore, first_tree, merge_file};
 use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle, NucleusOptions};
 use marram_supervisor::{Launcher, LogSettings, Logs, OwnUsers, Supervisor};
@@ -48,13 +49,19 @@ impl Core {
     /// Starts everything that components rely on, but no component yet. `open_files`: the soft limit of open files that they have.
     pub(crate) async fn start(flags: &Run, open_files: Option<u64>) -> anyhow::Result<Self> {
         let root = root::prepare(&flags.root)?;
+        let reserve = Reserve::new(&root);
+        // On a full disk the whole start writes with the room that is kept, until the first component may write again.
+        let in_need = reserve.open();
         let store = open_configuration(&root, flags).await?;
+        store.keep_room(Arc::new(reserve.clone()));
         check_key(&store)?;
         let ipc_socket = ipc_socket(&store, &root);
         let logs = Arc::new(Logs::new(LogSettings::new(root.join("logs"))));
         let supervisor =
             Supervisor::new(launcher(open_files)?, logs, &root::id(&root), &root.join("config/processes"))?;
         root::clear_private(&root);
+        let components = supervisor.clone();
+        reserve.set_still(move |still| components.stand_still(still));
         let own_users = match rustix::process::geteuid().is_root() {
             true => Some(OwnUsers::open(&root.join("config/users"), &root::id(&root))?),
             false => None,
@@ -73,12 +80,13 @@ impl Core {
         };
         let nucleus = NucleusHandle::start(options, store, supervisor);
         let identity = DeviceIdentity::new(&nucleus);
-        let cloud = Cloud::start(&root, &nucleus, &identity, SystemClock::shared()).await?;
+        let cloud = Cloud::start(&root, &nucleus, &identity, &reserve, SystemClock::shared()).await?;
         let restart = watch::Sender::new(None);
         let deployer = deployments::start(
             &root,
             &nucleus,
             &cloud,
+            &reserve,
             SystemClock::shared(),
             restart.clone(),
             program::under_loader(&root, &ipc_socket),
@@ -86,7 +94,7 @@ impl Core {
         let field = Field::start(&root, &nucleus, &cloud, SystemClock::shared())?;
         let topics = Arc::new(LocalTopics::default());
         let door = Door::open(&nucleus, &root, ipc_socket.clone(), socket_group, |ports| {
-            ports.checks = Some(Arc::new(doctor.of(&nucleus, &cloud.data_plane, &deployer)));
+            ports.checks = Some(Arc::new(doctor.of(&nucleus, &cloud.data_plane, &deployer, &reserve)));
             ports.sandboxes = Some(Arc::new(nucleus.clone()));
             ports.cloud = Some(Arc::new(cloud.uplink.clone()));
             ports.metrics = Some(Arc::new(cloud.telemetry.clone()));
@@ -110,6 +118,9 @@ impl Core {
         })?;
         topics.open(door.handle());
         let provisioned = claim::start(&nucleus);
+        drop(in_need);
+        reserve.restore();
+        tokio::spawn(async move { reserve.keep().await });
         Ok(Self { provisioned, nucleus, cloud, door, field, restart: restart.subscribe(), root, ipc_socket })
     }
 

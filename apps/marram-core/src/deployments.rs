@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use marram_deployer::{Deployer, FileDisk, News, OutcomeSource, Pace, Ports, Program, Restart, Settings};
+use marram_deployer::{Deployer, FileDisk, News, OutcomeSource, Pace, Ports, Program, Reserve, Restart, Settings};
 use marram_edge_ports::{CloudMessages, DeploymentReport, DeploymentReports, DeploymentSource, Nucleus};
 use marram_nucleus::NucleusHandle;
 use marram_recipe::Attributes;
@@ -21,6 +21,7 @@ pub(crate) fn start(
     root: &Path,
     nucleus: &NucleusHandle,
     cloud: &Cloud,
+    reserve: &Reserve,
     clock: SharedClock,
     restart: watch::Sender<Option<Restart>>,
     program: Option<Arc<dyn Program>>,
@@ -37,6 +38,7 @@ pub(crate) fn start(
         data_plane: Arc::clone(&cloud.data_plane) as Arc<_>,
         messages: Arc::new(cloud.uplink.clone()) as Arc<dyn CloudMessages>,
         disk: Arc::new(FileDisk),
+        room: Arc::new(reserve.clone()),
         clock: Arc::new(move || clock.now().as_millis()),
         restart: Arc::new(move |wish| {
             restart.send_replace(Some(wish));

@@ -1,10 +1,10 @@
 //! `marram-core doctor`: how components are held on this host, which program runs, and which rights the core lacks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use marram_deployer::Deployer;
-use marram_edge_ports::{Checks, Finding, Severity};
+use marram_deployer::{Deployer, Holding, Pace, Reserve, holdings, most, place, shown};
+use marram_edge_ports::{Checks, Finding, Nucleus as _, Room as _, Severity};
 use marram_loader::{Alts, LOADER_VARIABLE};
 use marram_nucleus::NucleusHandle;
 use marram_reach::Reach;
@@ -14,33 +14,50 @@ use marram_uplink::Greengrass;
 /// Looks at the parts that other doctors do not see.
 pub(crate) struct Doctor {
     supervisor: Supervisor,
+    root: PathBuf,
     alts: Alts,
 }
 
 impl Doctor {
     pub(crate) fn new(supervisor: Supervisor, root: &Path) -> Self {
-        Self { supervisor, alts: Alts::new(root) }
+        Self { supervisor, root: root.to_owned(), alts: Alts::new(root) }
     }
 
     /// A doctor for a running core.
-    pub(crate) fn of(self, nucleus: &NucleusHandle, data_plane: &Arc<Greengrass>, deployer: &Deployer) -> Rounds {
-        let (nucleus, data_plane, deployer) = (nucleus.clone(), Arc::clone(data_plane), deployer.clone());
-        Rounds { supervisor: self.supervisor, alts: self.alts, nucleus, data_plane, deployer }
+    pub(crate) fn of(
+        self,
+        nucleus: &NucleusHandle,
+        data_plane: &Arc<Greengrass>,
+        deployer: &Deployer,
+        reserve: &Reserve,
+    ) -> Rounds {
+        Rounds {
+            supervisor: self.supervisor,
+            root: self.root,
+            alts: self.alts,
+            nucleus: nucleus.clone(),
+            data_plane: Arc::clone(data_plane),
+            deployer: deployer.clone(),
+            reserve: reserve.clone(),
+        }
     }
 }
 
 /// The checks of a running core.
 pub(crate) struct Rounds {
     supervisor: Supervisor,
+    root: PathBuf,
     alts: Alts,
     nucleus: NucleusHandle,
     data_plane: Arc<Greengrass>,
     deployer: Deployer,
+    reserve: Reserve,
 }
 
 impl Checks for Rounds {
     fn findings(&self) -> Vec<Finding> {
         let mut all = Vec::new();
+        self.disk(&mut all);
         self.layers(&mut all);
         self.limits(&mut all);
         self.profiles(&mut all);
@@ -54,6 +71,41 @@ impl Checks for Rounds {
 }
 
 impl Rounds {
+    /// What there is no room for on the disk, and who took it.
+    fn disk(&self, all: &mut Vec<Finding>) {
+        let Some(space) = self.reserve.space() else { return };
+        let is_full = space.is_full() || self.reserve.trouble().borrow().is_some();
+        if !is_full && space.free.saturating_add(self.reserve.kept_bytes()) >= Pace::default().min_free_bytes {
+            return;
+        }
+        let state = if is_full { "full" } else { "nearly full, artifacts of deployments are refused" };
+        let holdings = holdings(&self.root);
+        let (place, free, total) = (place(&self.root), shown(space.free), shown(space.total));
+        let files = space.files.map(|files| format!(" and {files} files")).unwrap_or_default();
+        let what = format!(
+            "the disk is {state}: {place} has {} bytes ({free} of {total}){files} free, and {} kept for the core{}",
+            space.free,
+            shown(self.reserve.kept_bytes()),
+            most(&holdings)
+        );
+        let is_deployed = |one: &&Holding| self.nucleus.get(&["services", &one.component]).is_some();
+        let stop = holdings.iter().find(is_deployed).map(|one| {
+            let name = &one.component;
+            format!("deploy without {name}, or stop it here (`greengrass-cli component stop --names {name}`); ")
+        });
+        let delete = holdings.first().map_or_else(
+            || "delete files that are not needed, or give the file system more room".to_owned(),
+            |one| {
+                let folder = self.root.join("work").join(&one.component);
+                format!(
+                    "then delete what is not needed in {}: the work folder of a component stays when the component goes",
+                    folder.display()
+                )
+            },
+        );
+        all.push(Finding::new(Severity::Error, what, format!("{}{delete}", stop.unwrap_or_default())));
+    }
+
     fn layers(&self, all: &mut Vec<Finding>) {
         let offer = self.supervisor.offer();
         let mut offered = Vec::new();

@@ -21,7 +21,7 @@ use crate::patience::Patience;
 use crate::prepare::{Activation, SERVICES};
 use crate::record::{Record, Stage, StoredFailure, folder_of};
 use crate::settings::Restart;
-use crate::{Inner, endpoints, fault, lock, update};
+use crate::{Inner, endpoints, fault, lock, relief, update};
 
 /// How a deployment ended.
 #[derive(Debug)]
@@ -51,16 +51,16 @@ fn snapshot_path(inner: &Inner, key: &str) -> PathBuf {
 
 /// Writes down what is about to happen: from here on the deployment survives a crash.
 pub(crate) async fn commit(inner: &Inner, key: &str, activation: &Activation) -> Result<(), Failure> {
-    let disk = inner.ports.disk.as_ref();
+    let disk = inner.disk.as_ref();
     // the old state is what a rollback goes back to, so it comes first
     let path = snapshot_path(inner, key);
     let snapshot = inner.ports.nucleus.snapshot().to_string().into_bytes();
     disk.step("snapshot").await;
-    disk.write(&path, snapshot).await.map_err(|error| write_failure(&path, &error))?;
+    disk.write(&path, snapshot.into()).await.map_err(|error| write_failure(&path, &error))?;
     let path = activation_path(inner, key);
     let text = serde_json::to_vec(activation).expect("an activation is plain data");
     disk.step("activation").await;
-    disk.write(&path, text).await.map_err(|error| write_failure(&path, &error))?;
+    disk.write(&path, text.into()).await.map_err(|error| write_failure(&path, &error))?;
     let stage =
         if activation.bootstrap.is_empty() && !activation.restarts { Stage::Activating } else { Stage::Bootstrapping };
     inner.update(key, |record| record.stage = stage).await.map_err(|error| fault::nucleus(&error))
@@ -104,7 +104,10 @@ async fn fail(
     activation: &Activation,
     failure: &Failure,
 ) -> Result<Option<End>, Interrupted> {
-    tracing::warn!(deployment = record.id, %failure, rollback = activation.rollback, "the deployment failed");
+    let failure = &relief::judged(inner, activation, failure.clone()).await;
+    if lock(&inner.told).is_worth_telling(&format!("{} {:?}", record.id, failure.codes)) {
+        tracing::warn!(deployment = record.id, %failure, rollback = activation.rollback, "the deployment failed");
+    }
     if activation.switch.is_some() && activation.rollback {
         endpoints::gave_up(inner, failure).await;
     }
@@ -113,6 +116,9 @@ async fn fail(
             keep_groups(inner, activation).await?;
         }
         return Ok(Some(End::failed(DetailedStatus::FailedRollbackNotRequested, failure)));
+    }
+    if failure.codes.contains(&ErrorCode::DiskSpaceCritical) {
+        relief::relieve(inner, activation).await;
     }
     let stored = failure.report().into();
     inner
@@ -153,6 +159,7 @@ async fn bootstrap(inner: &Inner, record: &Record, activation: &Activation) -> R
         let ran = name.clone();
         if let Some(failure) = failure {
             // whatever it did before it failed is undone as if it had run
+            let failure = relief::judged(inner, activation, failure).await;
             let stored: StoredFailure = failure.report().into();
             tracing::warn!(deployment = record.id, %failure, "the deployment failed");
             return Ok(inner
@@ -234,7 +241,8 @@ async fn activate(inner: &Inner, record: &Record, activation: &Activation) -> Re
                 return fail(inner, record, &always_back(activation), &failure).await;
             }
             let is_canceled = || lock(&inner.ledger).get(&record.key).is_some_and(|record| record.canceled);
-            match come_up(inner, &activation.tracked, &mut changes, is_canceled).await {
+            let is_filled = || relief::is_filled(inner, activation);
+            match come_up(inner, &activation.tracked, &mut changes, is_canceled, is_filled).await {
                 Ok(()) => remove(inner, &activation.removed).await,
                 Err(failure) if is_canceled() => {
                     return fail(inner, record, &always_back(activation), &failure).await;
@@ -270,6 +278,13 @@ async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> R
         Ok(Err(error)) => return Ok(unable(error.to_string())),
         Err(error) => return Ok(unable(error.to_string())),
     };
+    // A life of this core that ended in between started them again.
+    let is_for_space = failure
+        .as_ref()
+        .is_some_and(|failure| failure.stack.iter().any(|code| code == ErrorCode::DiskSpaceCritical.as_str()));
+    if is_for_space {
+        relief::relieve(inner, activation).await;
+    }
     let mut changes = nucleus.changes();
     inner.waiting("the old configuration to be restored");
     inner.ports.disk.step("rollback").await;
@@ -278,6 +293,10 @@ async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> R
     }
     if let Err(failure) = remove(inner, &activation.added).await {
         return Ok(unable(failure.cause));
+    }
+    if is_for_space {
+        // Their `uninstall` may have written as well.
+        relief::empty(inner, activation).await;
     }
     // what the new set's bootstrap did is undone by the old set's
     for name in record.bootstrapped.iter().filter(|name| activation.old.contains(name)) {
@@ -320,7 +339,7 @@ async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> R
     }
     let awaited: Vec<String> = activation.old.iter().filter(|name| !activation.idle.contains(name)).cloned().collect();
     let is_abandoned = || lock(&inner.ledger).get(key).is_some_and(|record| record.abandoned);
-    match come_up(inner, &awaited, &mut changes, is_abandoned).await {
+    match come_up(inner, &awaited, &mut changes, is_abandoned, || false).await {
         Ok(()) => Ok(End { detailed: DetailedStatus::FailedRollbackComplete, failure }),
         Err(failure) => Ok(unable(failure.cause)),
     }
@@ -333,10 +352,14 @@ async fn come_up(
     names: &[String],
     changes: &mut tokio::sync::broadcast::Receiver<marram_edge_ports::StateChange>,
     is_canceled: impl Fn() -> bool,
+    is_filled: impl Fn() -> bool,
 ) -> Result<(), Failure> {
     let mut patience = Patience::new(inner, names);
     let nucleus = &inner.ports.nucleus;
     loop {
+        if is_filled() {
+            return Err(relief::filled());
+        }
         let (mut missing, mut absent) = (Vec::new(), Vec::new());
         let mut pause = inner.settings.pace.poll;
         for name in names {

@@ -3,8 +3,11 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use marram_deploy::{ErrorCode, Failure};
+use marram_edge_ports::Room;
 
 /// A future of this seam.
 pub type Step<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -17,48 +20,54 @@ pub trait Disk: Send + Sync {
     }
 
     /// Writes `bytes` to `path`: after a crash the file is the old one or the new one.
-    fn write<'a>(&'a self, path: &'a Path, bytes: Vec<u8>) -> Step<'a, std::io::Result<()>>;
+    fn write<'a>(&'a self, path: &'a Path, bytes: Bytes) -> Step<'a, std::io::Result<()>>;
 
     /// Bytes that can still be written below `path`.
     fn free_bytes(&self, path: &Path) -> u64;
+}
 
-    /// Sets room in `root` aside for the core's own writes, unless it is there already or room is short.
-    fn keep_reserve(&self, _root: &Path) {}
+/// A disk that uses the room which the core keeps when there is no other.
+pub(crate) struct Roomy {
+    pub disk: Arc<dyn Disk>,
+    pub room: Arc<dyn Room>,
+}
 
-    /// Gives that room up after a write failed. True: the disk is full and there was something to give up, so a write may succeed now.
-    fn give_up_reserve(&self, _root: &Path) -> bool {
-        false
+impl Disk for Roomy {
+    fn step<'a>(&'a self, what: &'static str) -> Step<'a, ()> {
+        self.disk.step(what)
+    }
+
+    fn write<'a>(&'a self, path: &'a Path, bytes: Bytes) -> Step<'a, std::io::Result<()>> {
+        Box::pin(async move {
+            match self.disk.write(path, bytes.clone()).await {
+                Err(error) if is_full(&error) => match self.room.open() {
+                    Some(_open) => self.disk.write(path, bytes).await,
+                    None => Err(error),
+                },
+                done => done,
+            }
+        })
+    }
+
+    fn free_bytes(&self, path: &Path) -> u64 {
+        self.disk.free_bytes(path).saturating_add(self.room.kept_bytes())
     }
 }
 
-/// The reserve's file in the root.
-const RESERVE: &str = ".reserve";
-/// Holds the records, configuration and reports of a deployment several times over.
-const RESERVE_BYTES: u64 = 8 * 1024 * 1024;
-/// Free bytes from which the reserve is taken: what is left lies above the bound of `DISK_SPACE_CRITICAL` (20 MiB).
-const RESERVE_FROM: u64 = 4 * RESERVE_BYTES;
-/// Fewer free bytes than this, and a write that failed is held to have failed for want of room.
-const SCARCE: u64 = 1024 * 1024;
-/// Between two looks whether there is room for the reserve again.
-const RESERVE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// Keeps the reserve, for ever.
-pub(crate) async fn keep_reserve(inner: &crate::Inner) {
-    loop {
-        let (disk, root) = (inner.ports.disk.clone(), inner.settings.root.clone());
-        blocking(move || disk.keep_reserve(&root)).await;
-        tokio::time::sleep(RESERVE_EVERY).await;
+/// Makes a folder, in the room that the core keeps if need be.
+pub(crate) fn make_folder(room: &dyn Room, path: &Path) -> std::io::Result<()> {
+    match std::fs::create_dir_all(path) {
+        Err(error) if is_full(&error) => match room.open() {
+            Some(_open) => std::fs::create_dir_all(path),
+            None => Err(error),
+        },
+        done => done,
     }
 }
 
-/// Called after a durable write failed: makes room from the reserve if the disk is full. True: there is room now.
-pub(crate) async fn make_room(inner: &crate::Inner) -> bool {
-    let (disk, root) = (inner.ports.disk.clone(), inner.settings.root.clone());
-    let made = blocking(move || disk.give_up_reserve(&root)).await;
-    if made {
-        tracing::error!("the disk is full: the room kept for the core's own writes is given up");
-    }
-    made
+/// Whether a write failed because there is no room.
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// The real one.
@@ -66,30 +75,13 @@ pub(crate) async fn make_room(inner: &crate::Inner) -> bool {
 pub struct FileDisk;
 
 impl Disk for FileDisk {
-    fn write<'a>(&'a self, path: &'a Path, bytes: Vec<u8>) -> Step<'a, std::io::Result<()>> {
+    fn write<'a>(&'a self, path: &'a Path, bytes: Bytes) -> Step<'a, std::io::Result<()>> {
         let path = path.to_owned();
         Box::pin(async move { blocking(move || write_whole(&path, &bytes)).await })
     }
 
     fn free_bytes(&self, path: &Path) -> u64 {
         rustix::fs::statvfs(path).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
-    }
-
-    fn keep_reserve(&self, root: &Path) {
-        let path = root.join(RESERVE);
-        if path.metadata().is_ok_and(|facts| facts.len() == RESERVE_BYTES) || self.free_bytes(root) < RESERVE_FROM {
-            return;
-        }
-        let kept = std::fs::File::create(&path)
-            .and_then(|file| Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES)?));
-        if let Err(error) = kept {
-            tracing::debug!(%error, "no room can be set aside for the core's own writes");
-            let _ = std::fs::remove_file(&path);
-        }
-    }
-
-    fn give_up_reserve(&self, root: &Path) -> bool {
-        self.free_bytes(root) < SCARCE && std::fs::remove_file(root.join(RESERVE)).is_ok()
     }
 }
 
@@ -114,9 +106,15 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let part = part_of(path);
-    let mut file = std::fs::File::create(&part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    let written = std::fs::File::create(&part).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(error) = written {
+        // Half of it would only make the disk fuller.
+        let _ = std::fs::remove_file(&part);
+        return Err(error);
+    }
     rename_durably(&part, path)
 }
 
@@ -138,8 +136,7 @@ pub(crate) fn part_of(path: &Path) -> PathBuf {
 
 /// A failed write as a deployment's failure.
 pub(crate) fn write_failure(path: &Path, error: &std::io::Error) -> Failure {
-    let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
-    let code = if full { ErrorCode::DiskSpaceCritical } else { ErrorCode::IoWriteError };
+    let code = if is_full(error) { ErrorCode::DiskSpaceCritical } else { ErrorCode::IoWriteError };
     Failure::of(&[ErrorCode::IoError, code], format!("cannot write {}: {error}", path.display()))
 }
 

@@ -17,6 +17,9 @@
 //! update      the program of the runtime itself                           (CR 4.10)
 //! report      status to jobs and shadow until it is acknowledged           (CR 4.1)
 //! scrub       were deployed artifacts changed?                             (SEC-157)
+//! reserve     room for the core's own writes on a full disk                (CR 4.8)
+//! relief      a deployment that fills the disk                             (CR 4.8)
+//! usage       who fills it
 //! store/      recipes, artifacts, local imports, retention                 (CR 1.6, 4.12)
 //! ```
 
@@ -30,28 +33,34 @@ mod local;
 mod patience;
 mod prepare;
 mod record;
+mod relief;
 mod report;
+mod reserve;
 mod scrub;
 mod settings;
 mod source;
 mod store;
 mod trust;
 mod update;
+mod usage;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use marram_edge_ports::PortError;
+use marram_types::Sparse;
 use smol_str::SmolStr;
 use tokio::sync::{Notify, broadcast, watch};
 
 pub use disk::{Disk, FileDisk};
 pub use endpoints::Switching;
 pub use record::{News, Outcome, OutcomeSource};
+pub use reserve::{Reserve, Space};
 pub use settings::{EndpointError, Endpoints, Pace, Ports, Program, Restart, Settings};
 pub use store::unzip::fuzz_archive;
 pub use trust::fuzz_envelope;
+pub use usage::{Holding, holdings, most, place, shown};
 
 /// Deployments of one core; a cheap clone.
 #[derive(Clone)]
@@ -62,6 +71,8 @@ pub struct Deployer {
 pub(crate) struct Inner {
     pub settings: Settings,
     pub ports: Ports,
+    /// That of the ports, with the room that the core keeps: not for artifacts.
+    pub disk: Arc<dyn Disk>,
     pub ledger: Mutex<record::Ledger>,
     pub listeners: Mutex<listeners::Listeners>,
     pub current: Mutex<Option<Current>>,
@@ -71,6 +82,10 @@ pub(crate) struct Inner {
     pub reports: Notify,
     pub shadow_version: Mutex<Option<i64>>,
     pub news: broadcast::Sender<News>,
+    /// What was logged of a deployment that fails.
+    pub told: Mutex<Sparse>,
+    /// What was logged of questions to the control plane, and answers, that cannot be kept.
+    pub told_source: Mutex<Sparse>,
     /// What the scrub found, by component.
     pub tampered: Mutex<BTreeMap<SmolStr, String>>,
 }
@@ -108,8 +123,10 @@ impl Deployer {
     pub fn open(settings: Settings, ports: Ports) -> Result<Self, OpenError> {
         store::make_folders(&settings.root)?;
         let ledger = record::Ledger::read(ports.nucleus.as_ref());
+        let disk = Arc::new(disk::Roomy { disk: Arc::clone(&ports.disk), room: Arc::clone(&ports.room) });
         let inner = Inner {
             settings,
+            disk,
             ports,
             ledger: Mutex::new(ledger),
             listeners: Mutex::default(),
@@ -118,6 +135,8 @@ impl Deployer {
             reports: Notify::new(),
             shadow_version: Mutex::new(None),
             news: broadcast::channel(64).0,
+            told: Mutex::default(),
+            told_source: Mutex::default(),
             tampered: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -132,7 +151,6 @@ impl Deployer {
             source::jobs::run(inner),
             source::shadow::run(inner),
             scrub::run(inner),
-            disk::keep_reserve(inner),
         );
     }
 
@@ -202,10 +220,7 @@ impl Inner {
             (before, record.clone())
         };
         self.ports.disk.step("record").await;
-        let mut written = self.ports.nucleus.put(&record::path_of(key), after.to_text().into()).await;
-        if written.is_err() && disk::make_room(self).await {
-            written = self.ports.nucleus.put(&record::path_of(key), after.to_text().into()).await;
-        }
+        let written = self.ports.nucleus.put(&record::path_of(key), after.to_text().into()).await;
         if written.is_err() {
             let mut ledger = lock(&self.ledger);
             if let Some(record) = ledger.get_mut(key).filter(|record| **record == after) {

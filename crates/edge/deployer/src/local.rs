@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use crate::record::{Record, Source, Stage, folder_of, path_of};
-use crate::{Deployer, Inner, lock};
+use crate::{Deployer, Inner, disk, lock};
 
 /// Local deployments that may wait (our limit).
 const MAX_QUEUED: usize = 100;
@@ -151,9 +151,9 @@ pub(crate) async fn enqueue(inner: &Inner, record: Record, document: Vec<u8>) ->
     let folder = folder_of(&inner.settings.root, &record.key);
     let path = folder.join("document.json");
     let failed = |error: std::io::Error| PortError::service(format!("cannot keep the deployment: {error}"));
-    std::fs::create_dir_all(&folder).map_err(failed)?;
+    disk::make_folder(inner.ports.room.as_ref(), &folder).map_err(failed)?;
     inner.ports.disk.step("document").await;
-    inner.ports.disk.write(&path, document).await.map_err(failed)?;
+    inner.disk.write(&path, document.into()).await.map_err(failed)?;
     let key = record.key.clone();
     let text = lock(&inner.ledger).add(record).to_text();
     inner.ports.disk.step("record").await;

@@ -24,7 +24,7 @@ use crate::record::{Record, Source, folder_of};
 use crate::store::{artifacts, import, recipes};
 use crate::trust::{self, Trust};
 use crate::update::{self, Update};
-use crate::{Inner, listeners, local, lock};
+use crate::{Inner, listeners, local, lock, relief};
 
 /// Services of the runtime itself, which no deployment lists or removes (CR 3.2).
 pub(crate) const SERVICES: [&str; 6] = [
@@ -78,6 +78,12 @@ pub(crate) struct Activation {
     /// The control plane changes with it.
     #[serde(default)]
     pub switch: Option<Switch>,
+    /// The disk was full already.
+    #[serde(default)]
+    pub full_before: bool,
+    /// Of `added` those that had nothing on the disk yet.
+    #[serde(default)]
+    pub fresh: Vec<String>,
     /// Components of the old state that were not BROKEN.
     pub old: Vec<String>,
     /// Those of them that were not up either, for whatever reason: a rollback owes them nothing and does not wait for them.
@@ -338,7 +344,7 @@ async fn accept(inner: &Inner, resolved: &marram_edge_ports::Resolved) -> Result
         let cause = format!("the recipe of {} {} says {}", resolved.name, resolved.version, recipe.version);
         return Err(Failure::of(&[ErrorCode::CloudApiError, ErrorCode::ResolveComponentCandidatesBadResponse], cause));
     }
-    recipes::save(inner.ports.disk.as_ref(), &inner.settings.root, &recipe, Some(&resolved.arn)).await?;
+    recipes::save(inner.disk.as_ref(), &inner.settings.root, &recipe, Some(&resolved.arn)).await?;
     Ok(Arc::new(recipe))
 }
 
@@ -492,6 +498,8 @@ fn activation(
         restarts: plan.restarts(),
         update: None,
         switch: None,
+        full_before: inner.ports.room.is_full(),
+        fresh: relief::fresh(&inner.settings.root, plan.added.iter().filter(is_removed).map(SmolStr::as_str)),
         idle: old.clone().filter(|name| !up_before(name)).map(ToString::to_string).collect(),
         old: old.map(ToString::to_string).collect(),
         defaults: set

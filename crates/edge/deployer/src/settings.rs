@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use marram_edge_ports::{CloudMessages, CloudPublish, DataPlane, Later, Nucleus};
+use marram_edge_ports::{CloudMessages, CloudPublish, DataPlane, Later, Nucleus, Room};
 use marram_recipe::Attributes;
 use serde_json::Value;
 
@@ -77,6 +77,8 @@ pub struct Ports {
     pub messages: Arc<dyn CloudMessages>,
     /// Files.
     pub disk: Arc<dyn Disk>,
+    /// What is kept of the disk for the core's own writes.
+    pub room: Arc<dyn Room>,
     /// Milliseconds since the Unix epoch.
     pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// Asks the program to end and be started again.

@@ -1,20 +1,20 @@
 //! One deployment at a time, from the queue to its end (CR 4.1, 4.8).
 
 use marram_deploy::{DeploymentStatus, DetailedStatus};
+use marram_types::Sparse;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::activate::{self, End};
 use crate::record::{News, Record, Source, Stage, folder_of, place};
 use crate::store::retention;
 use crate::{Current, Inner, disk, listeners, lock, prepare};
 
-/// Between two lines about progress that cannot be written for the same reason.
-const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+/// Progress that cannot be written is tried again after the poll's time, then twice as long, so often.
+const MOST_DOUBLINGS: u32 = 5;
 
 /// Works for ever.
 pub(crate) async fn run(inner: &Inner) {
-    let mut told: Option<(Instant, String)> = None;
+    let (mut told, mut failed) = (Sparse::default(), 0);
     loop {
         let next = lock(&inner.ledger).next().cloned();
         match next {
@@ -23,15 +23,13 @@ pub(crate) async fn run(inner: &Inner) {
                 *lock(&inner.current) = None;
                 if let Err(error) = done {
                     // the stage is durable, so trying again is safe; the store may recover
-                    let reason = error.to_string();
-                    if told.as_ref().is_none_or(|(at, last)| at.elapsed() >= TELL_EVERY || *last != reason) {
-                        told = Some((Instant::now(), reason));
+                    if told.is_worth_telling(&error.to_string()) {
                         tracing::error!(deployment = record.id, %error, "the deployment's progress cannot be written");
                     }
-                    if disk::make_room(inner).await {
-                        continue;
-                    }
-                    tokio::time::sleep(inner.settings.pace.poll).await;
+                    tokio::time::sleep(inner.settings.pace.poll * 2u32.pow(failed)).await;
+                    failed = MOST_DOUBLINGS.min(failed + 1);
+                } else {
+                    (told, failed) = (Sparse::default(), 0);
                 }
             }
             None => inner.work.notified().await,

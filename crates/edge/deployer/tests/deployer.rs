@@ -4,6 +4,8 @@
 
 #[path = "deployer/cancel.rs"]
 mod cancel;
+#[path = "deployer/full.rs"]
+mod full;
 #[path = "deployer/rollback.rs"]
 mod rollback;
 #[path = "deployer/signatures.rs"]
@@ -414,47 +416,6 @@ async fn a_full_disk_changes_nothing() {
     assert!(world.detail("deployment-error-stack").ends_with("IO_ERROR, DISK_SPACE_CRITICAL]"));
     assert_eq!(world.services(), before);
     *world.disk_full.lock().unwrap() = false;
-}
-
-/// CR 4.1, 4.8: a deployment is taken in and carried out on a full disk with the room kept for it.
-#[tokio::test]
-async fn the_reserve_carries_a_deployment_on_a_full_disk() {
-    let world = World::new();
-    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
-    world.deploy("a", &[("app", "1.0.0")], json!({}));
-    *world.disk_full.lock().unwrap() = true;
-    *world.tree_full.lock().unwrap() = Some(0);
-    *world.reserve.lock().unwrap() = true;
-    assert!(world.start(Arc::new(Crash::default())).until_over().await);
-    assert_eq!(world.told().0, "SUCCEEDED");
-    assert!(!*world.reserve.lock().unwrap());
-}
-
-/// CR 4.1, 4.8: a disk so full that not even the end of a deployment can be written down holds it up; with room it goes on.
-#[tokio::test]
-async fn a_disk_full_for_everything_holds_a_deployment_up() {
-    for name in ["rollback_snapshot.json", "activation.json"] {
-        let world = World::new();
-        world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
-        world.deploy("a", &[("app", "1.0.0")], json!({}));
-        *world.fills_at.lock().unwrap() = Some(name);
-        let life = world.start(Arc::new(Crash::default()));
-        let room = async {
-            while world.tree_full.lock().unwrap().is_none_or(|refused| refused < 3) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            *world.fills_at.lock().unwrap() = None;
-            *world.disk_full.lock().unwrap() = false;
-            *world.tree_full.lock().unwrap() = None;
-            std::future::pending::<()>().await
-        };
-        tokio::select! {
-            over = life.until_over() => assert!(over),
-            () = room => {}
-        }
-        assert_eq!(world.told().0, "SUCCEEDED", "{name}");
-        assert_eq!(world.versions()["app"], "1.0.0", "{name}");
-    }
 }
 
 /// SEC-157, CR 3.2: whoever signed the document, no name of it becomes a folder above the component's own, or an entry of the core's.

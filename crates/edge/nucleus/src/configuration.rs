@@ -14,10 +14,12 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use marram_configuration::{Change, ChangeKind, Tree};
+use marram_edge_ports::Room;
 use marram_store::{Store, StoreError, StoreOptions};
+use marram_types::Sparse;
 use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::Notify;
@@ -26,6 +28,9 @@ pub use dump::redacted;
 pub use import::{ImportFileError, first_tree, merge_file};
 
 use watch::Watchers;
+
+/// 2 MiB of write-ahead log: on a full disk it has to do with the room that the core keeps.
+const LOG_PAGES: u32 = 512;
 
 /// Why the configuration could not be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +63,10 @@ pub struct ConfigurationStore {
     /// Held while a write goes to disk.
     turn: tokio::sync::Mutex<()>,
     watchers: Watchers,
+    /// Kept for what the core itself writes.
+    room: OnceLock<Arc<dyn Room>>,
+    /// What was logged of the dump.
+    told: Mutex<Sparse>,
     /// Told after each durable change, for the dump.
     changed: Notify,
 }
@@ -98,8 +107,14 @@ impl ConfigurationStore {
 
     fn open_file(dir: &Path) -> Result<Self, ConfigurationError> {
         // One connection of each kind and little cache: the tree is in memory, the file is read once.
-        let options =
-            StoreOptions { read_connections: 0, read_cache_kib: 64, write_cache_kib: 128, queue: 64, max_bytes: None };
+        let options = StoreOptions {
+            read_connections: 0,
+            read_cache_kib: 64,
+            write_cache_kib: 128,
+            queue: 64,
+            max_bytes: None,
+            log_pages: LOG_PAGES,
+        };
         let failed = |source| ConfigurationError::Store { dir: dir.to_owned(), source };
         let (store, tree) = Store::open_and_read(dir, options, rows::MIGRATIONS, rows::read).map_err(failed)?;
         let tree = tree.map_err(|path| ConfigurationError::Row { dir: dir.to_owned(), path })?;
@@ -109,9 +124,22 @@ impl ConfigurationStore {
             store,
             tree: RwLock::new(tree),
             turn: tokio::sync::Mutex::new(()),
+            room: OnceLock::new(),
+            told: Mutex::default(),
             watchers,
             changed: Notify::new(),
         })
+    }
+
+    /// From now on the core's own writes use the room that it keeps when the disk is full. The first call counts.
+    pub fn keep_room(&self, room: Arc<dyn Room>) {
+        // A second room would be that of another core.
+        let _ = self.room.set(room);
+    }
+
+    /// The room for the core's own writes, when the disk has no other.
+    pub(crate) fn room_in_need(&self) -> Option<&Arc<dyn Room>> {
+        self.room.get().filter(|room| room.is_full())
     }
 
     /// The tree as it is; keep the guard short.
@@ -138,6 +166,31 @@ impl ConfigurationStore {
     where
         E: From<ConfigurationError>,
     {
+        self.change(write, true).await
+    }
+
+    /// [`ConfigurationStore::write`] on behalf of a component: what the core keeps for itself is not for it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn write_of_component<T, E>(
+        &self,
+        write: impl FnOnce(&mut Tree) -> Result<(T, Vec<Change>), E>,
+    ) -> Result<T, E>
+    where
+        E: From<ConfigurationError>,
+    {
+        self.change(write, false).await
+    }
+
+    async fn change<T, E>(
+        &self,
+        write: impl FnOnce(&mut Tree) -> Result<(T, Vec<Change>), E>,
+        is_own: bool,
+    ) -> Result<T, E>
+    where
+        E: From<ConfigurationError>,
+    {
         let _turn = self.turn.lock().await;
         let (answer, changes, operations) = {
             let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +198,7 @@ impl ConfigurationStore {
             let operations = rows::operations(&tree, &changes);
             (answer, changes, operations)
         };
-        self.commit(operations).await?;
+        self.commit(operations, is_own).await?;
         self.tell(&changes);
         Ok(answer)
     }
@@ -162,7 +215,7 @@ impl ConfigurationStore {
             // Times move without a change of their own here, so everything is written.
             (changes, rows::everything(&tree))
         };
-        self.commit(operations).await?;
+        self.commit(operations, true).await?;
         self.watchers.tell(&changes);
         self.watchers.refresh_rights(&self.tree());
         self.changed.notify_one();
@@ -214,8 +267,13 @@ impl ConfigurationStore {
     /// Writes `effectiveConfig.yaml`: for people, secrets redacted, never read back.
     pub fn dump(&self) {
         let value = redacted(self.tree().to_public_value());
-        if let Err(error) = dump::write(&self.dir, &value) {
-            tracing::warn!(%error, "cannot write effectiveConfig.yaml");
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match dump::write(&self.dir, &value) {
+            Ok(()) => told.is_over(),
+            Err(error) if told.is_worth_telling(&error.to_string()) => {
+                tracing::warn!(%error, "cannot write effectiveConfig.yaml");
+            }
+            Err(_) => {}
         }
     }
 
@@ -224,11 +282,22 @@ impl ConfigurationStore {
         self.store.close();
     }
 
-    async fn commit(&self, operations: Vec<rows::Operation>) -> Result<(), ConfigurationError> {
+    async fn commit(&self, operations: Vec<rows::Operation>, is_own: bool) -> Result<(), ConfigurationError> {
         if operations.is_empty() {
             return Ok(());
         }
-        let done = self.store.write(move |tx| rows::apply(tx, &operations)).await;
+        let operations = Arc::new(operations);
+        let write = || {
+            let operations = Arc::clone(&operations);
+            self.store.write(move |tx| rows::apply(tx, &operations))
+        };
+        let mut done = write().await;
+        if is_own
+            && matches!(done, Err(StoreError::NoSpace | StoreError::Io(_)))
+            && let Some(_open) = self.room.get().and_then(|room| room.open())
+        {
+            done = write().await;
+        }
         if let Err(source) = done {
             match self.store.read(rows::read) {
                 Ok(Ok(stored)) => *self.tree.write().unwrap_or_else(PoisonError::into_inner) = stored,

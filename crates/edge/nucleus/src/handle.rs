@@ -279,10 +279,9 @@ impl Configuration for NucleusHandle {
             }
             let write = Write::new(timestamp, Origin::Ipc(component.into()));
             let base = ["services", component, "configuration"];
-            let done = self
-                .shared
-                .store
-                .write::<_, PortErrorOf>(|tree| Ok(((), tree.update_configuration(&base, path, &value, &write)?)));
+            let done = self.shared.store.write_of_component::<_, PortErrorOf>(|tree| {
+                Ok(((), tree.update_configuration(&base, path, &value, &write)?))
+            });
             done.await.map_err(|error| error.0)
         })
     }
@@ -466,6 +465,15 @@ impl Nucleus for NucleusHandle {
 
     fn reinstall<'a>(&'a self, component: &'a str) -> Later<'a, ()> {
         Box::pin(async move { self.ask(|reply| Command::Reinstall { component: component.into(), reply }).await? })
+    }
+
+    fn halt<'a>(&'a self, component: &'a str) -> Later<'a, ()> {
+        Box::pin(async move {
+            self.ask(|reply| Command::Stop { component: component.into(), reply }).await??;
+            // Its `shutdown` may take its time, or write.
+            self.shared.supervisor.stop(component).await;
+            Ok(())
+        })
     }
 
     fn remove<'a>(&'a self, component: &'a str) -> Later<'a, ()> {

@@ -9,18 +9,20 @@ use std::time::Duration;
 
 use marram_edge_ports::{
     CloudMessages, CloudPublish, ComponentDetails, ComponentState, Components, DeploymentReport, DeploymentReports,
-    Nucleus, StateChange,
+    Nucleus, PortError, StateChange,
 };
-use marram_types::SharedClock;
+use marram_types::{SharedClock, Sparse};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::message::{Content, CoreFacts, Trigger, component, encode, removed};
+use crate::message::{Content, CoreFacts, Trigger, component, core, encode, removed};
 
 /// Shortest time between two messages.
 const PACE: Duration = Duration::from_secs(3);
+/// What cannot be sent is tried again after this long.
+const AGAIN: Duration = Duration::from_secs(15);
 /// A line that was away shorter than this, with nothing changed, is not worth a message.
 const SHORT_OUTAGE: Duration = Duration::from_secs(60);
 /// Shortest cadence.
@@ -42,6 +44,8 @@ pub struct FleetStatusParts {
     pub facts: watch::Receiver<CoreFacts>,
     /// `fleetStatus.periodicStatusPublishIntervalSeconds`.
     pub cadence: watch::Receiver<Duration>,
+    /// A sentence while the disk is full: the device is UNHEALTHY then.
+    pub trouble: watch::Receiver<Option<String>>,
     /// Time.
     pub clock: SharedClock,
 }
@@ -75,6 +79,9 @@ impl FleetStatus {
             launched: false,
             reconfigured: false,
             asked: false,
+            troubled: None,
+            sequence: 0,
+            told: Sparse::default(),
         };
         tokio::spawn(reporter.run(receiver, changes, connection));
         FleetStatus { news }
@@ -123,6 +130,12 @@ struct Reporter {
     reconfigured: bool,
     /// Everything was asked for, and not told yet.
     asked: bool,
+    /// The device's own trouble as it was told last.
+    troubled: Option<String>,
+    /// Of the last message; the store may not take it.
+    sequence: u64,
+    /// Messages that cannot be sent.
+    told: Sparse,
 }
 
 impl Reporter {
@@ -190,6 +203,15 @@ impl Reporter {
                 () = sleep_until(self.next), if online && self.launched && self.asked && !self.deploying => {
                     self.tell(Trigger::Cadence, None).await;
                 }
+                // What ails the whole device is told also while a deployment runs: it may be why that does not end.
+                changed = self.parts.trouble.changed() => if changed.is_err() {
+                    return;
+                },
+                () = sleep_until(self.next), if online && self.launched && self.trouble_to_tell().is_some() => {
+                    if let Some(trigger) = self.trouble_to_tell() {
+                        self.tell(trigger, None).await;
+                    }
+                }
                 () = sleep_until(self.next), if due => self.tell(Trigger::StatusChange, None).await,
                 () = sleep_until(cadence) => {
                     cadence = Instant::now() + self.cadence();
@@ -209,6 +231,16 @@ impl Reporter {
 
     fn cadence(&self) -> Duration {
         (*self.parts.cadence.borrow()).max(CADENCE_MIN)
+    }
+
+    /// How to tell that the device's own trouble is not what was told. Its end takes the core off the list, so all is told.
+    fn trouble_to_tell(&self) -> Option<Trigger> {
+        let trouble = self.parts.trouble.borrow();
+        match *trouble != self.troubled {
+            true if trouble.is_some() => Some(Trigger::StatusChange),
+            true if !self.deploying => Some(Trigger::Cadence),
+            _ => None,
+        }
     }
 
     async fn launch(&mut self) {
@@ -259,7 +291,8 @@ impl Reporter {
 
     async fn tell(&mut self, trigger: Trigger, report: Option<DeploymentReport>) {
         let all = self.shown();
-        let healthy = all.iter().all(|details| details.state != ComponentState::Broken);
+        let trouble = self.parts.trouble.borrow().clone();
+        let healthy = trouble.is_none() && all.iter().all(|details| details.state != ComponentState::Broken);
         let only_failed = trigger == Trigger::StatusChange && self.deploying;
         let told = |details: &&ComponentDetails| match trigger {
             Trigger::Launch | Trigger::Cadence | Trigger::Reconfigured => true,
@@ -273,11 +306,18 @@ impl Reporter {
                 .extend(self.gone.iter().filter(|name| !all.iter().any(|details| details.name == **name)).map(removed));
         }
         let facts = self.parts.facts.borrow().clone();
-        let sequence = self.parts.nucleus.get(SEQUENCE).and_then(|value| value.as_u64()).unwrap_or(0) + 1;
-        if let Err(error) = self.parts.nucleus.put(SEQUENCE, json!(sequence)).await {
-            tracing::error!(%error, "the sequence number of the fleet status cannot be kept");
-            return;
+        if let Some(trouble) = &trouble {
+            components.push(core(&facts.version, trouble));
         }
+        let kept = self.parts.nucleus.get(SEQUENCE).and_then(|value| value.as_u64()).unwrap_or(0);
+        let sequence = kept.max(self.sequence) + 1;
+        // On a full disk it goes on from memory: the little room that there is has better uses. A start is believed with any number.
+        if trouble.is_none()
+            && let Err(error) = self.parts.nucleus.put(SEQUENCE, json!(sequence)).await
+        {
+            self.complain(&error, "the sequence number of the fleet status cannot be kept");
+        }
+        self.sequence = sequence;
         let content = Content { trigger, healthy, components, report };
         for text in encode(&facts, &content, sequence, self.parts.clock.now().as_millis()) {
             let message = CloudPublish {
@@ -287,11 +327,15 @@ impl Reporter {
                 ..CloudPublish::default()
             };
             if let Err(error) = self.parts.cloud.publish(OWNER, message).await {
-                tracing::warn!(%error, "the fleet status cannot be sent");
+                self.complain(&error, "the fleet status cannot be sent");
+                self.next = Instant::now() + AGAIN;
                 return;
             }
         }
         self.next = Instant::now() + PACE;
+        if trouble.is_some() || trigger.is_complete() {
+            self.troubled = trouble;
+        }
         if matches!(trigger, Trigger::Launch | Trigger::Reconfigured) {
             self.reconfigured = false;
         }
@@ -302,6 +346,12 @@ impl Reporter {
         if !only_failed {
             self.changed.clear();
             self.gone.clear();
+        }
+    }
+
+    fn complain(&mut self, error: &PortError, what: &str) {
+        if self.told.is_worth_telling(&format!("{what}: {error}")) {
+            tracing::warn!(%error, "{what}");
         }
     }
 

@@ -47,7 +47,7 @@ impl Trigger {
         }
     }
 
-    fn is_complete(self) -> bool {
+    pub(crate) fn is_complete(self) -> bool {
         matches!(self, Trigger::Launch | Trigger::Cadence | Trigger::Reconfigured)
     }
 }
@@ -65,6 +65,14 @@ pub(crate) fn component(details: &ComponentDetails, arns: &[String]) -> Value {
         shown["componentStatusDetails"] = json!({ "statusCodes": details.status_codes, "statusReason": details.status_reason.as_deref().unwrap_or_default() });
     }
     shown
+}
+
+/// The core itself, which is listed only while something ails the whole device: a message that tells everything takes it off the list.
+pub(crate) fn core(version: &str, trouble: &str) -> Value {
+    json!({
+        "componentName": "aws.greengrass.Nucleus", "version": version, "fleetConfigArns": [], "isRoot": false, "status": "ERRORED",
+        "componentStatusDetails": { "statusCodes": ["DISK_SPACE_CRITICAL"], "statusReason": trouble },
+    })
 }
 
 /// A component that is gone: reported once.

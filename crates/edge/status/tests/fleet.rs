@@ -93,7 +93,11 @@ impl Nucleus for Core {
         self.kept.lock().unwrap().get(&path.join("/")).cloned()
     }
     fn put<'a>(&'a self, path: &'a [&'a str], value: Value) -> Later<'a, ()> {
-        self.kept.lock().unwrap().insert(path.join("/"), value);
+        let mut kept = self.kept.lock().unwrap();
+        if kept.contains_key("full") {
+            return Box::pin(async { Err(PortError::service("no space left")) });
+        }
+        kept.insert(path.join("/"), value);
         Box::pin(async { Ok(()) })
     }
     fn apply(&self, _: Value, _: i64, _: ApplyMode) -> Later<'_, ()> {
@@ -138,6 +142,7 @@ struct Site {
     core: Arc<Core>,
     sent: mpsc::UnboundedReceiver<Value>,
     status: FleetStatus,
+    trouble: watch::Sender<Option<String>>,
     _held: (watch::Sender<CoreFacts>, watch::Sender<Duration>),
 }
 
@@ -164,6 +169,7 @@ impl Site {
             runtime: "marram".into(),
         };
         let (facts_sender, facts) = watch::channel(facts);
+        let (trouble_sender, trouble) = watch::channel(None);
         let (cadence_sender, cadence) = watch::channel(Duration::from_secs(86_400));
         let status = FleetStatus::start(FleetStatusParts {
             components: core.clone(),
@@ -171,9 +177,10 @@ impl Site {
             cloud: core.clone(),
             facts,
             cadence,
+            trouble,
             clock: SystemClock::shared(),
         });
-        Site { core, sent, status, _held: (facts_sender, cadence_sender) }
+        Site { core, sent, status, trouble: trouble_sender, _held: (facts_sender, cadence_sender) }
     }
 
     async fn next(&mut self) -> Value {
@@ -314,4 +321,29 @@ async fn many_components_go_in_chunks() {
         seen += message["components"].as_array().unwrap().len();
     }
     assert_eq!(seen, 900);
+}
+
+/// CR 4.13: while the disk is full the device is UNHEALTHY and the core, which is listed for no other reason, says why, also in the middle of
+/// a deployment; when there is room again all is told anew, without it, once no deployment runs.
+#[tokio::test]
+async fn a_full_disk_is_told_and_taken_back() {
+    let mut site = Site::start(&["a"]);
+    site.core.connected.send_replace(true);
+    assert_eq!(site.next().await["overallDeviceStatus"], "HEALTHY");
+    site.status.deployment_started();
+    site.trouble.send_replace(Some("the disk is full: by a".to_owned()));
+    let message = site.next().await;
+    assert_eq!((&message["overallDeviceStatus"], &message["messageType"]), (&json!("UNHEALTHY"), &json!("PARTIAL")));
+    assert_eq!(names(&message), [("aws.greengrass.Nucleus", "ERRORED")]);
+    let details = &message["components"][0]["componentStatusDetails"];
+    assert_eq!(*details, json!({"statusCodes": ["DISK_SPACE_CRITICAL"], "statusReason": "the disk is full: by a"}));
+    // The store takes nothing now: numbers go on from memory.
+    site.core.kept.lock().unwrap().insert("full".into(), json!(true));
+    site.status.deployment_ended(report(DeploymentStatus::Failed));
+    let message = site.next().await;
+    assert_eq!((&message["overallDeviceStatus"], &message["sequenceNumber"]), (&json!("UNHEALTHY"), &json!(3)));
+    site.trouble.send_replace(None);
+    let message = site.next().await;
+    assert_eq!((&message["overallDeviceStatus"], &message["messageType"]), (&json!("HEALTHY"), &json!("COMPLETE")));
+    assert_eq!((names(&message), &message["sequenceNumber"]), (vec![("a", "RUNNING")], &json!(4)));
 }

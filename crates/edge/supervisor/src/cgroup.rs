@@ -32,6 +32,8 @@ pub(crate) struct Held {
 const CONTROLLERS: [&str; 4] = ["+cpu", "+memory", "+pids", "+io"];
 /// Controllers of version 1 that limits need.
 const LEGACY: [&str; 3] = ["memory", "cpu", "pids"];
+/// A process in the middle of a system call stands still when that is over; it is not waited for longer than this.
+const FREEZE_PATIENCE: Duration = Duration::from_millis(50);
 const CPU_PERIOD_DEFAULT_MICROS: f64 = 100_000.0;
 
 /// The groups of one core.
@@ -79,6 +81,20 @@ impl Cgroups {
     /// All base groups, that of version 2 first.
     pub(crate) fn bases(&self) -> impl Iterator<Item = &Path> {
         std::iter::once(&self.base).chain(&self.legacy).map(PathBuf::as_path)
+    }
+
+    /// Lets the processes of all components stand still, or go on; one that was frozen for itself stays so. Answers once they do.
+    pub(crate) fn freeze(&self, frozen: bool) -> io::Result<()> {
+        fs::write(self.base.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
+        let stands = || {
+            let events = fs::read_to_string(self.base.join("cgroup.events")).unwrap_or_default();
+            events.lines().any(|line| line == "frozen 1")
+        };
+        let start = Instant::now();
+        while frozen && !stands() && start.elapsed() < FREEZE_PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// What groups hold on this host.

@@ -97,6 +97,16 @@ impl Sessions {
         if leaders.is_empty() { Vec::new() } else { family(&leaders) }
     }
 
+    /// Processes of all components that are not stopped.
+    pub(crate) fn moving(&self) -> Vec<u32> {
+        let leaders: HashMap<u32, u64> = {
+            let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.iter().map(|(pid, session)| (*pid, session.started)).collect()
+        };
+        let all = if leaders.is_empty() { Vec::new() } else { family(&leaders) };
+        all.into_iter().filter(|pid| procfs::stat(*pid).is_some_and(|stat| !stat.stopped)).collect()
+    }
+
     /// Processes of one session and its descendants.
     pub(crate) fn members_of(&self, leader: u32) -> Vec<u32> {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,8 @@ pub(crate) struct Stat {
     pub(crate) started: u64,
     /// Ended, but not yet waited for.
     pub(crate) zombie: bool,
+    /// Stopped by a signal.
+    pub(crate) stopped: bool,
 }
 
 pub(crate) fn stat(pid: u32) -> Option<Stat> {
@@ -74,7 +76,7 @@ fn parse(pid: u32, text: &str) -> Option<Stat> {
     let parent = fields.next()?.parse().ok()?;
     let session = fields.nth(1)?.parse().ok()?;
     let started = fields.nth(15)?.parse().ok()?;
-    Some(Stat { pid, parent, session, started, zombie: matches!(state, "Z" | "X") })
+    Some(Stat { pid, parent, session, started, zombie: matches!(state, "Z" | "X"), stopped: state == "T" })
 }
 
 #[cfg(test)]
@@ -84,7 +86,7 @@ mod tests {
     #[test]
     fn a_program_name_cannot_forge_its_session() {
         let text = "7 (a) S 1 7 9 0 -1 (b) Z 3 7 8 0 -1 4194560 9 0 0 0 0 0 0 0 20 0 1 0 1234 5 6";
-        let expected = Stat { pid: 7, parent: 3, session: 8, started: 1234, zombie: true };
+        let expected = Stat { pid: 7, parent: 3, session: 8, started: 1234, zombie: true, stopped: false };
         assert_eq!(parse(7, text), Some(expected));
         let own = stat(std::process::id()).unwrap();
         assert!(!own.zombie && own.started > 0);

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use marram_egress::{Ledger, Local};
@@ -100,6 +100,8 @@ struct Inner {
     /// Asked for when it is first needed: a process takes longer than the rest of a core's start.
     offer: OnceLock<Offer>,
     networks: Arc<Networks>,
+    /// Processes that [`Supervisor::stand_still`] stopped.
+    stopped: Mutex<Vec<u32>>,
 }
 
 impl Supervisor {
@@ -142,6 +144,7 @@ impl Supervisor {
                 sessions,
                 offer: OnceLock::new(),
                 networks: Arc::default(),
+                stopped: Mutex::default(),
             }),
         })
     }
@@ -329,6 +332,24 @@ impl Supervisor {
                 self.members(component).into_iter().for_each(|pid| signal(pid, word));
                 Ok(())
             }
+        }
+    }
+
+    /// Lets the processes of all components stand still for a moment, or go on; those that are paused stay so.
+    pub fn stand_still(&self, still: bool) {
+        if let Some(groups) = &self.inner.cgroups {
+            if let Err(error) = groups.freeze(still) {
+                tracing::debug!(%error, still, "components cannot be frozen together");
+            }
+            return;
+        }
+        let mut stopped = self.inner.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if still {
+            let moving = self.inner.sessions.moving();
+            moving.iter().for_each(|pid| signal(*pid, Signal::STOP));
+            stopped.extend(moving);
+        } else {
+            stopped.drain(..).for_each(|pid| signal(pid, Signal::CONT));
         }
     }
 

@@ -100,6 +100,7 @@ pub(crate) enum Command {
 
 enum Waiting {
     Spooled { id: u64, topic: SmolStr, sent: Instant },
+    Unspooled { done: oneshot::Sender<Result<(), PortError>> },
     Subscribe { filter: SmolStr, sent: Instant, done: Option<oneshot::Sender<Result<(), PortError>>> },
     Unsubscribe,
 }
@@ -244,13 +245,21 @@ impl Line {
                 .filter_map(|waiting| match waiting {
                     Waiting::Spooled { topic, sent, .. } => Some((topic.clone(), *sent)),
                     Waiting::Subscribe { filter, sent, .. } => Some((filter.clone(), *sent)),
-                    Waiting::Unsubscribe => None,
+                    Waiting::Unspooled { .. } | Waiting::Unsubscribe => None,
                 })
                 .collect();
             self.breaker.blame(&unanswered, now);
             for waiting in talk.waiting.into_values() {
-                if let Waiting::Subscribe { done: Some(done), .. } = waiting {
-                    let _ = done.send(Err(PortError::service("the line broke before the subscription was confirmed")));
+                match waiting {
+                    Waiting::Subscribe { done: Some(done), .. } => {
+                        let _ =
+                            done.send(Err(PortError::service("the line broke before the subscription was confirmed")));
+                    }
+                    Waiting::Unspooled { done } => {
+                        let _ =
+                            done.send(Err(PortError::service("the line broke before the message was acknowledged")));
+                    }
+                    Waiting::Subscribe { .. } | Waiting::Spooled { .. } | Waiting::Unsubscribe => {}
                 }
             }
         }
@@ -395,11 +404,15 @@ impl Line {
         match command {
             Command::Publish(message, done) => {
                 let outcome = match publish_of(&message, 0) {
-                    Some(publish) => talk
-                        .session
-                        .publish(publish, &mut talk.out)
-                        .map(|_| ())
-                        .map_err(|error| PortError::InvalidArguments(error.to_string())),
+                    Some(publish) => match talk.session.publish(publish, &mut talk.out) {
+                        Ok(Some(id)) => {
+                            talk.waiting.insert(id, Waiting::Unspooled { done });
+                            return None;
+                        }
+                        Ok(None) => Ok(()),
+                        Err(error @ SendError::WindowFull) => Err(PortError::service(error.to_string())),
+                        Err(error) => Err(PortError::InvalidArguments(error.to_string())),
+                    },
                     None => Err(PortError::InvalidArguments("the topic is malformed".to_owned())),
                 };
                 let _ = done.send(outcome);
@@ -447,8 +460,13 @@ impl Line {
                     self.shared.deliver(&message);
                 }
             }
-            Some(ClientEvent::Published(id, reason)) => {
-                if let Some(Waiting::Spooled { id, topic, .. }) = talk.waiting.remove(&id) {
+            Some(ClientEvent::Published(id, reason)) => match talk.waiting.remove(&id) {
+                Some(Waiting::Unspooled { done }) => {
+                    let refused =
+                        || Err(PortError::service(format!("the control plane refused the message: {reason}")));
+                    let _ = done.send(if reason.is_error() { refused() } else { Ok(()) });
+                }
+                Some(Waiting::Spooled { id, topic, .. }) => {
                     talk.publishing -= 1;
                     self.breaker.absolve(&topic);
                     if is_final(reason) {
@@ -461,7 +479,8 @@ impl Line {
                         self.shared.spool.put_back(id, true);
                     }
                 }
-            }
+                _ => {}
+            },
             Some(ClientEvent::Subscribed(id, reasons)) => {
                 if let Some(Waiting::Subscribe { filter, done, .. }) = talk.waiting.remove(&id) {
                     self.breaker.absolve(&filter);

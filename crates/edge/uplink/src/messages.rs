@@ -22,6 +22,10 @@ const TOPIC_MAX: usize = 256;
 const RESERVED_TOPIC_MAX: usize = 512;
 const SLASHES_MAX: usize = 7;
 
+/// Parts of the core whose messages go over the line from memory when the disk takes no more: they tell of trouble, and what asks them
+/// again is durable elsewhere. No component can have such a name.
+const OWN: [&str; 2] = ["DeploymentService", "FleetStatusService"];
+
 struct Subscription {
     qos: u8,
     readers: Vec<(u64, mpsc::Sender<CloudMessage>)>,
@@ -189,12 +193,16 @@ impl CloudMessages for Uplink {
             if message.qos == 0 && (online || !limits.keep_qos0_offline) {
                 return self.command(|done| Command::Publish(message, done)).await;
             }
+            let unspooled = OWN.contains(&owner).then(|| message.clone());
             match self.shared.spool.append(owner, message, self.shared.now()).await {
                 Ok(_) => Ok(()),
                 Err(error @ (SpoolError::Full { .. } | SpoolError::Share { .. })) => {
                     Err(PortError::service(error.to_string()))
                 }
-                Err(SpoolError::Io(error)) => Err(PortError::service(format!("the spool cannot be written: {error}"))),
+                Err(SpoolError::Io(error)) => match unspooled.filter(|_| online) {
+                    Some(message) => self.command(|done| Command::Publish(message, done)).await,
+                    None => Err(PortError::service(format!("the spool cannot be written: {error}"))),
+                },
             }
         })
     }

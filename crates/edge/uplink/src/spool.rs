@@ -16,6 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use marram_edge_ports::CloudPublish;
+use marram_types::Sparse;
 use smol_str::SmolStr;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -433,6 +434,7 @@ fn read_left(shared: &Shared) -> bool {
 fn write_batches(shared: &Shared) {
     // marks that a full disk refused; they go with the next batch
     let mut owed: Vec<u64> = Vec::new();
+    let mut told = Sparse::default();
     // Here and not where the spool is opened: a start does not wait for the disk to forget what nobody wants any more.
     lock(&shared.segments).drop_front();
     loop {
@@ -451,6 +453,7 @@ fn write_batches(shared: &Shared) {
         let mut state = lock(&shared.state);
         match outcome {
             Ok(()) => {
+                told.is_over();
                 let mut waiters = Vec::with_capacity(batch.len());
                 for (record, waiter) in batch {
                     let mut entry = Entry::of(&record);
@@ -471,7 +474,9 @@ fn write_batches(shared: &Shared) {
                 shared.news.notify_one();
             }
             Err(error) => {
-                tracing::error!(%error, "the spool cannot be written");
+                if told.is_worth_telling(&error.to_string()) {
+                    tracing::error!(%error, "the spool cannot be written");
+                }
                 owed = settled;
                 for (record, waiter) in batch {
                     let entry = Entry::of(&record);

@@ -230,3 +230,29 @@ async fn a_full_spool_keeps_what_it_took() {
     }
     assert_eq!(seen, accepted);
 }
+
+/// CR 4.1, 7.6: what parts of the core tell of trouble goes over the line from memory when the spool takes nothing, and is acknowledged by the
+/// control plane; a component is told that its message is not kept, and without a line so is the core.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_core_speaks_on_a_full_disk() {
+    let _handled = signal(SignalKind::from_raw(SIGXFSZ)).unwrap();
+    let site = Site::start().await;
+    let mut reader = site.reader();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(START)));
+    let core = Core::start(None, 2_621_440, clock);
+    core.uplink.publish("com.example.A", message("t", 1)).await.unwrap();
+    fill_disk(true);
+    let offline = core.uplink.publish("DeploymentService", message("t", 2)).await;
+    core.uplink.reconfigure(Some(site.settings(site.address.port()))).await;
+    let mut connection = core.uplink.connection();
+    timeout(DEADLINE, connection.wait_for(|up| *up)).await.unwrap().unwrap();
+    let refused = core.uplink.publish("com.example.A", message("t", 3)).await;
+    let told = core.uplink.publish("DeploymentService", message("t", 4)).await;
+    let denied = core.uplink.publish("FleetStatusService", message("bad", 5)).await;
+    fill_disk(false);
+    assert!(offline.is_err() && refused.is_err() && denied.is_err(), "{offline:?} {refused:?} {denied:?}");
+    told.unwrap();
+    let (seen, repeats) = read_until(&mut reader, 4).await;
+    assert_eq!((seen, repeats), (vec![1, 4], 0));
+    core.uplink.stop().await;
+}

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{admit, connected, due, is_online, jittered, patience, publish, reconnected, subscribe};
 use crate::record::{Source, Stage};
 use crate::store::sha256_base64;
-use crate::{Inner, disk, endpoints, local, lock, trust};
+use crate::{Inner, endpoints, local, lock, trust};
 
 /// Namespace of deployment jobs.
 pub(crate) const NAMESPACE: &str = "namespace-aws-gg-deployment";
@@ -93,8 +93,9 @@ impl Question {
                 patience
             }
             Err(error) => {
-                tracing::warn!(%error, "the next deployment job cannot be asked for");
-                disk::make_room(inner).await;
+                if lock(&inner.told_source).is_worth_telling(&error.to_string()) {
+                    tracing::warn!(%error, "the next deployment job cannot be asked for");
+                }
                 jittered(inner)
             }
         };
@@ -110,7 +111,6 @@ impl Question {
             (self.again, self.unanswered) = (None, 0);
         }
         if !take(inner, &answer, is_newest).await {
-            disk::make_room(inner).await;
             self.again = Some(Instant::now() + jittered(inner));
         }
     }
@@ -192,7 +192,9 @@ async fn take(inner: &Inner, answer: &Value, is_newest: bool) -> bool {
     let key = uuid::Uuid::new_v4().to_string();
     let record = local::new_record(&key, &id, source, &arn, inner.now());
     if let Err(error) = admit(inner, record, bytes, verdict).await {
-        tracing::error!(%error, job_id, "a deployment job cannot be kept; it is asked for again");
+        if lock(&inner.told_source).is_worth_telling(&format!("{job_id} {error}")) {
+            tracing::error!(%error, job_id, "a deployment job cannot be kept; it is asked for again");
+        }
         return false;
     }
     true

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{admit, connected, due, is_online, jittered, publish, reconnected, subscribe};
 use crate::record::{Record, Source, Stage};
 use crate::store::sha256_base64;
-use crate::{Inner, disk, local, lock, trust};
+use crate::{Inner, local, lock, trust};
 
 /// The shadow's name.
 pub(crate) const SHADOW: &str = "AWSManagedGreengrassV2Deployment";
@@ -32,7 +32,6 @@ pub(crate) async fn run(inner: &Inner) {
     let mut again: Option<Instant> = None;
     loop {
         if !is_done {
-            disk::make_room(inner).await;
             again = Some(Instant::now() + jittered(inner));
         }
         is_done = tokio::select! {
@@ -62,7 +61,9 @@ pub(crate) async fn run(inner: &Inner) {
 /// Asks for the whole shadow. False: the question was not kept, a full disk for example, so it must be asked again.
 pub(crate) async fn ask(inner: &Inner) -> bool {
     let asked = publish(inner, &format!("{}/get", base(inner)), &Value::Null).await;
-    if let Err(error) = &asked {
+    if let Err(error) = &asked
+        && lock(&inner.told_source).is_worth_telling(&error.to_string())
+    {
         tracing::warn!(%error, "the deployment shadow cannot be asked for");
     }
     asked.is_ok()
@@ -136,7 +137,9 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) -> bool {
     let key = uuid::Uuid::new_v4().to_string();
     let record = local::new_record(&key, &id, Source::Shadow, &arn, inner.now());
     if let Err(error) = admit(inner, record, document.into_bytes(), verdict).await {
-        tracing::error!(%error, arn, "a thing deployment cannot be kept; it is asked for again");
+        if lock(&inner.told_source).is_worth_telling(&format!("{arn} {error}")) {
+            tracing::error!(%error, arn, "a thing deployment cannot be kept; it is asked for again");
+        }
         return false;
     }
     true

@@ -235,7 +235,7 @@ impl Work<'_> {
         let critical = |cause: String| {
             Failure::of(&[ErrorCode::ArtifactDownloadError, ErrorCode::IoError, ErrorCode::DiskSpaceCritical], cause)
         };
-        let free = self.inner.ports.disk.free_bytes(folder);
+        let free = self.inner.disk.free_bytes(folder);
         if free < bytes.saturating_add(self.inner.settings.pace.min_free_bytes) {
             return Err(critical(format!("{} needs {bytes} bytes, {free} are free", self.file)));
         }
@@ -254,7 +254,7 @@ impl Work<'_> {
         let root = &self.inner.settings.root;
         let mut metadata = recipes::metadata(root, &self.recipe.name, self.version).unwrap_or_default();
         metadata.artifact_digests.insert(self.file.to_owned(), digest.clone());
-        recipes::save_metadata(self.inner.ports.disk.as_ref(), root, &self.recipe.name, self.version, &metadata).await
+        recipes::save_metadata(self.inner.disk.as_ref(), root, &self.recipe.name, self.version, &metadata).await
     }
 
     async fn set_mode(&self, path: &Path) -> Result<(), Failure> {

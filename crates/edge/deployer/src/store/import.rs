@@ -33,7 +33,7 @@ pub(crate) async fn recipe_folder(inner: &Inner, folder: &Path) -> Result<(), Fa
             let cause = format!("{}: {first}", path.display());
             return Err(Failure::new(ErrorCode::RecipeParseError, cause));
         };
-        recipes::save(inner.ports.disk.as_ref(), &inner.settings.root, recipe, None).await?;
+        recipes::save(inner.disk.as_ref(), &inner.settings.root, recipe, None).await?;
         // the files may come anew with it
         let version = recipe.version.to_string();
         let mut metadata = recipes::metadata(&inner.settings.root, &recipe.name, &version).unwrap_or_default();
@@ -71,7 +71,7 @@ async fn copy(inner: &Inner, file: &Path, component: &str, version: &str) -> Res
     let to = folder.join(name);
     let bytes = std::fs::read(file).map_err(|error| read_failure(file, &error))?;
     inner.ports.disk.step("import").await;
-    inner.ports.disk.write(&to, bytes).await.map_err(|error| write_failure(&to, &error))
+    inner.ports.disk.write(&to, bytes.into()).await.map_err(|error| write_failure(&to, &error))
 }
 
 fn name_of(path: &Path) -> Option<&str> {

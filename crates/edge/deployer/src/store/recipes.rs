@@ -66,7 +66,7 @@ pub(crate) async fn save(disk: &dyn Disk, root: &Path, recipe: &Recipe, arn: Opt
     };
     save_metadata(disk, root, &recipe.name, &version, &metadata).await?;
     disk.step("recipe").await;
-    disk.write(&path, text).await.map_err(|error| write_failure(&path, &error))
+    disk.write(&path, text.into()).await.map_err(|error| write_failure(&path, &error))
 }
 
 pub(crate) async fn save_metadata(
@@ -79,7 +79,7 @@ pub(crate) async fn save_metadata(
     let path = metadata_path(root, name, version);
     let text = serde_json::to_vec(metadata).expect("metadata is plain data");
     disk.step("metadata").await;
-    disk.write(&path, text).await.map_err(|error| write_failure(&path, &error))
+    disk.write(&path, text.into()).await.map_err(|error| write_failure(&path, &error))
 }
 
 pub(crate) fn metadata(root: &Path, name: &str, version: &str) -> Option<Metadata> {

@@ -9,12 +9,14 @@ use std::time::Duration;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use marram_configuration::{Behavior, Mode, Origin, Tree, Write};
 use marram_deploy::{DOCUMENT_TYPE, RECIPE_TYPE, SIGNATURE_MEMBER, canonical, pre_authentication, recipe_statement};
 use marram_deployer::{Deployer, Disk, EndpointError, Endpoints, FileDisk, Pace, Ports, Restart, Settings};
 use marram_edge_ports::{
     ApplyMode, ArtifactPlace, BootstrapOutcome, Candidate, CloudMessage, CloudMessages, CloudPublish,
-    CloudSubscription, ComponentState, DataPlane, DataPlaneError, Later, Nucleus, PortError, Resolved, StateChange,
+    CloudSubscription, ComponentState, DataPlane, DataPlaneError, Later, Nucleus, PortError, Resolved, Room,
+    StateChange,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
@@ -48,8 +50,12 @@ pub struct World {
     pub bootstrapped: Mutex<Vec<String>>,
     /// Once set, every write fails as on a full disk.
     pub disk_full: Mutex<bool>,
-    /// Whether the core has room set aside that it can give up.
+    /// Whether the core keeps room for itself.
     pub reserve: Mutex<bool>,
+    /// How often that is open now, and how often it was opened.
+    pub opened: Mutex<(usize, usize)>,
+    /// Components whose processes were ended before a rollback.
+    pub halted: Mutex<Vec<String>>,
     /// The disk fills up, for the tree as well, when a file of this name is written.
     pub fills_at: Mutex<Option<&'static str>>,
     /// Writes to the tree that were refused; none while there is room.
@@ -137,6 +143,8 @@ impl World {
             bootstrapped: Mutex::default(),
             disk_full: Mutex::new(false),
             reserve: Mutex::new(false),
+            opened: Mutex::default(),
+            halted: Mutex::default(),
             fills_at: Mutex::default(),
             tree_full: Mutex::default(),
             free_bytes: Mutex::new(u64::MAX),
@@ -167,12 +175,29 @@ impl World {
             bootstrapped: Mutex::default(),
             disk_full: Mutex::new(false),
             reserve: Mutex::new(false),
+            opened: Mutex::default(),
+            halted: Mutex::default(),
             fills_at: Mutex::default(),
             tree_full: Mutex::default(),
             free_bytes: Mutex::new(u64::MAX),
             planes: Mutex::default(),
             hangs: Mutex::default(),
         })
+    }
+
+    /// A component's work folder.
+    pub fn work(&self, component: &str) -> PathBuf {
+        self.folder.path().join("work").join(component)
+    }
+
+    /// Whether a component filled the disk.
+    fn is_filled(&self) -> bool {
+        let mut work = std::fs::read_dir(self.folder.path().join("work")).into_iter().flatten().flatten();
+        work.any(|entry| entry.path().join("fill").exists())
+    }
+
+    fn is_full(&self) -> bool {
+        *self.disk_full.lock().unwrap() || self.is_filled()
     }
 
     /// Puts a component version into the catalogue, with one artifact of its own.
@@ -288,6 +313,7 @@ impl World {
             nucleus: nucleus.clone(),
             data_plane: Arc::new(FakePlane { world: self.clone(), crash: crash.clone() }),
             messages,
+            room: Arc::new(FakeRoom(self.clone())),
             disk: Arc::new(FakeDisk { world: self.clone(), crash: crash.clone() }),
             clock,
             restart: Arc::new(move |_: Restart| asked.notify_one()),
@@ -438,7 +464,7 @@ impl FakeNucleus {
         });
     }
 
-    /// Components do at once what their `run` says: `break`, `hang`, or come up; `die` comes up and breaks a moment later. What depends
+    /// Components do at once what their `run` says: `break`, `hang`, or come up; `die` comes up and breaks a moment later, `fill` comes up and fills the disk. What depends
     /// on one that breaks is not started.
     fn follow(&self) {
         let services = self.world.services();
@@ -459,6 +485,10 @@ impl FakeNucleus {
                 _ => (ComponentState::Running, true),
             };
             states.insert(name.clone(), state);
+            if run == "fill" {
+                std::fs::create_dir_all(self.world.work(name)).unwrap();
+                std::fs::write(self.world.work(name).join("fill"), "everything").unwrap();
+            }
             if run == "die" {
                 self.deaths.lock().unwrap().insert(name.clone(), Instant::now() + DEATH);
             }
@@ -478,10 +508,19 @@ impl Nucleus for FakeNucleus {
     fn put<'a>(&'a self, path: &'a [&'a str], value: Value) -> Later<'a, ()> {
         Box::pin(async move {
             self.crash.point().await;
-            if let Some(refused) = self.world.tree_full.lock().unwrap().as_mut() {
-                *refused += 1;
-                return Err(PortError::service("no space left"));
-            }
+            let is_full = self.world.tree_full.lock().unwrap().is_some() || self.world.is_filled();
+            let _open = if is_full {
+                let open = FakeRoom(self.world.clone()).open();
+                if open.is_none() {
+                    if let Some(refused) = self.world.tree_full.lock().unwrap().as_mut() {
+                        *refused += 1;
+                    }
+                    return Err(PortError::service("no space left"));
+                }
+                open
+            } else {
+                None
+            };
             let write = Write { time: 5_000, origin: Origin::Runtime, force: true };
             self.world.tree.lock().unwrap().apply(path, &value, &Behavior::all(Mode::Replace), &write);
             self.crash.point().await;
@@ -561,6 +600,14 @@ impl Nucleus for FakeNucleus {
         Box::pin(async { Ok(()) })
     }
 
+    fn halt<'a>(&'a self, component: &'a str) -> Later<'a, ()> {
+        Box::pin(async move {
+            self.crash.point().await;
+            self.world.halted.lock().unwrap().push(component.to_owned());
+            Ok(())
+        })
+    }
+
     fn remove<'a>(&'a self, component: &'a str) -> Later<'a, ()> {
         Box::pin(async move {
             self.crash.point().await;
@@ -590,6 +637,42 @@ impl Nucleus for FakeNucleus {
     }
 }
 
+/// The room that a core keeps for its own writes.
+struct FakeRoom(Arc<World>);
+
+impl std::fmt::Debug for FakeRoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FakeRoom")
+    }
+}
+
+impl Room for FakeRoom {
+    fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
+
+    fn kept_bytes(&self) -> u64 {
+        0
+    }
+
+    fn open(&self) -> Option<Box<dyn Send>> {
+        if !self.is_full() || !*self.0.reserve.lock().unwrap() {
+            return None;
+        }
+        let mut opened = self.0.opened.lock().unwrap();
+        *opened = (opened.0 + 1, opened.1 + 1);
+        Some(Box::new(Opened(self.0.clone())))
+    }
+}
+
+struct Opened(Arc<World>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.opened.lock().unwrap().0 -= 1;
+    }
+}
+
 struct FakeDisk {
     world: Arc<World>,
     crash: Arc<Crash>,
@@ -603,7 +686,7 @@ impl Disk for FakeDisk {
     fn write<'a>(
         &'a self,
         path: &'a Path,
-        bytes: Vec<u8>,
+        bytes: Bytes,
     ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
         Box::pin(async move {
             let name = *self.world.fills_at.lock().unwrap();
@@ -611,24 +694,13 @@ impl Disk for FakeDisk {
                 *self.world.disk_full.lock().unwrap() = true;
                 self.world.tree_full.lock().unwrap().get_or_insert(0);
             }
-            if *self.world.disk_full.lock().unwrap() {
+            if self.world.is_full() && self.world.opened.lock().unwrap().0 == 0 {
                 return Err(std::io::ErrorKind::StorageFull.into());
             }
             let done = FileDisk.write(path, bytes).await;
             self.crash.point().await;
             done
         })
-    }
-
-    fn give_up_reserve(&self, _root: &Path) -> bool {
-        let world = &self.world;
-        let given_up = *world.disk_full.lock().unwrap() && std::mem::take(&mut *world.reserve.lock().unwrap());
-        if given_up {
-            *world.fills_at.lock().unwrap() = None;
-            *world.disk_full.lock().unwrap() = false;
-            *world.tree_full.lock().unwrap() = None;
-        }
-        given_up
     }
 
     fn free_bytes(&self, _path: &Path) -> u64 {

@@ -68,8 +68,22 @@ fn script_end(step: Step, end: StepEnd, limit: Duration) -> ScriptEnd {
     }
 }
 
-/// Starts a script as the tree says now; none when the component has none or it is to be skipped.
+/// Starts a script as the tree says now; none when the component has none or it is to be skipped. On a full disk the room that the core
+/// keeps serves what it writes to start one.
 pub(super) fn launch(
+    shared: &Arc<Shared>,
+    name: &SmolStr,
+    service: &Value,
+    step: Step,
+) -> Result<Option<StepProcess>, Failure> {
+    let launched = try_launch(shared, name, service, step);
+    match launched.is_err().then(|| shared.store.room_in_need()?.open()).flatten() {
+        Some(_open) => try_launch(shared, name, service, step),
+        None => launched,
+    }
+}
+
+fn try_launch(
     shared: &Arc<Shared>,
     name: &SmolStr,
     service: &Value,
