@@ -40,14 +40,22 @@ apps/marram-core/src/main.rs: packaging/edge-order
 # Seeds of random numbers come from the operating system and the processor's generator: the timing of the processor as a further
 # source takes 20 to 100 ms and 130 kB before the first one.
 edge: export AWS_LC_SYS_NO_JITTER_ENTROPY = 1
+# SQLite takes pages and small pieces of memory when it needs them, not 140 kB at once when a file is opened.
+edge: export LIBSQLITE3_FLAGS = $(shell sed -n '/^LIBSQLITE3_FLAGS/,/"""$$/p' .cargo/config.toml | tr -d '"\\\n' | sed 's/^[^=]*= *//') \
+  -DSQLITE_DEFAULT_PCACHE_INITSZ=0 -DSQLITE_DEFAULT_LOOKASIDE=0,0
 edge: export RUSTFLAGS += -Csymbol-mangling-version=v0
+edge: export RELINK = $(abspath $(TARGET_DIR))/edge/relink
 edge: apps/marram-core/src/main.rs ## marram-core and marram-jail as gateways get them: small; takes some minutes
 	$(CARGO) rustc --locked --profile edge -p marram-core --bin marram-core -- $$(tools/edge-link $(TARGET_DIR)/edge)
 	$(CARGO) build --locked --profile edge -p marram-jail
 
-edge-order: edge tools/ready ## write anew which functions a resting core needs side by side; then commit packaging/edge-order
-	$(CARGO) build --locked -p marram -p marram-core -p marram-jail
-	$(PY) tools/edge-order $(TARGET_DIR)/debug/marram $(TARGET_DIR)/edge/marram-core packaging/edge-order
+# MARRAM names a control plane that is there already. The program is linked once more, not compiled, and is then newer than the list.
+edge-order: edge tools/ready ## write anew which functions a resting core needs side by side, and link it so; then commit packaging/edge-order
+	$(if $(MARRAM),,$(CARGO) build --locked -p marram)
+	$(PY) tools/edge-order $(or $(MARRAM),$(TARGET_DIR)/debug/marram) $(TARGET_DIR)/edge/marram-core packaging/edge-order
+	tools/edge-link $(TARGET_DIR)/edge >/dev/null
+	$(TARGET_DIR)/edge/relink/again
+	@touch -r apps/marram-core/src/main.rs packaging/edge-order
 
 package: tools/ready edge ## a Debian package of marram-core with its systemd unit, in $(TARGET_DIR)/package
 	tools/package $(TARGET_DIR)/edge $(TARGET_DIR)/package

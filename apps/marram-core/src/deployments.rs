@@ -17,6 +17,8 @@ use crate::cloud::{Cloud, architecture};
 ///
 /// # Errors
 /// Folders of the root cannot be made.
+// Kept out of its caller: one frame with the futures of everything that starts would stay in memory for good.
+#[inline(never)]
 pub(crate) fn start(
     root: &Path,
     nucleus: &NucleusHandle,

@@ -46,6 +46,8 @@ impl Field {
     ///
     /// # Errors
     /// The core's certificate authority cannot be opened.
+    // Kept out of its caller: one frame with the futures of everything that starts would stay in memory for good.
+    #[inline(never)]
     pub(crate) fn start(
         root: &Path,
         nucleus: &NucleusHandle,

@@ -147,12 +147,12 @@ impl Road {
     /// # Errors
     /// The texts are not what they should be.
     pub fn new(tls: &DeviceTls, proxy: Option<Proxy>) -> Result<Self, TlsError> {
-        Self::build(proxy, |with_identity, alpn| {
+        Self::build(proxy, |with_identity| {
             Connector::new(ClientOptions {
                 roots_pem: tls.roots_pem.clone(),
                 identity: with_identity
                     .then(|| ClientIdentity { chain_pem: tls.chain_pem.clone(), key_pem: tls.key_pem.clone() }),
-                alpn,
+                alpn: Vec::new(),
             })
         })
     }
@@ -166,8 +166,8 @@ impl Road {
         identity: &RemoteIdentity,
         proxy: Option<Proxy>,
     ) -> Result<Self, TlsError> {
-        Self::build(proxy, |with_identity, alpn| {
-            let options = ClientOptions { roots_pem: roots_pem.to_owned(), identity: None, alpn };
+        Self::build(proxy, |with_identity| {
+            let options = ClientOptions { roots_pem: roots_pem.to_owned(), identity: None, alpn: Vec::new() };
             match with_identity {
                 true => Connector::with_remote_identity(options, identity),
                 false => Connector::new(options),
@@ -175,18 +175,15 @@ impl Road {
         })
     }
 
-    fn build(
-        proxy: Option<Proxy>,
-        connector: impl Fn(bool, Vec<Vec<u8>>) -> Result<Connector, TlsError>,
-    ) -> Result<Self, TlsError> {
-        let mqtt = connector(true, Vec::new())?;
+    fn build(proxy: Option<Proxy>, connector: impl Fn(bool) -> Result<Connector, TlsError>) -> Result<Self, TlsError> {
+        let mqtt = connector(true)?;
         Ok(Road {
             inner: Arc::new(Connectors {
                 https: mqtt.clone(),
+                mqtt_shared: mqtt.with_alpn(vec![ALPN_MQTT.to_vec()]),
+                https_shared: mqtt.with_alpn(vec![ALPN_HTTP.to_vec(), b"http/1.1".to_vec()]),
+                bare: connector(false)?,
                 mqtt,
-                mqtt_shared: connector(true, vec![ALPN_MQTT.to_vec()])?,
-                https_shared: connector(true, vec![ALPN_HTTP.to_vec(), b"http/1.1".to_vec()])?,
-                bare: connector(false, Vec::new())?,
                 proxy,
             }),
         })

@@ -106,6 +106,14 @@ impl Connector {
         Ok(Self { inner: TlsConnector::from(Arc::new(config)) })
     }
 
+    /// The same trust and identity, offering other protocols: reading a key again would cost as much as a handshake.
+    #[must_use]
+    pub fn with_alpn(&self, alpn: Vec<Vec<u8>>) -> Self {
+        let mut config = ClientConfig::clone(self.inner.config());
+        config.alpn_protocols = alpn;
+        Self { inner: TlsConnector::from(Arc::new(config)) }
+    }
+
     /// Runs the handshake with the server called `host` (a DNS name or an address).
     ///
     /// With TLS 1.3 a refusal of the client certificate arrives after this returns, with the

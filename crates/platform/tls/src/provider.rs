@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, LazyLock};
 
+use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider};
-use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::crypto::{CryptoProvider, KeyProvider, SupportedKxGroup};
+use rustls::sign::SigningKey;
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
+use rustls_pki_types::PrivateKeyDer;
 
 /// TLS 1.2 and 1.3; rustls knows no older version (SEC-24).
 pub(crate) static VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
@@ -33,8 +36,32 @@ static GROUPS: &[&dyn SupportedKxGroup] = &[
     rustls::crypto::aws_lc_rs::kx_group::SECP384R1,
 ];
 
+/// Algorithm `id-ecPublicKey` in DER (RFC 5480 section 2.1.1).
+const EC_PUBLIC_KEY: [u8; 9] = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+
+/// Reads private keys. The library tries one algorithm after the other, RSA first, and each try reads and checks the whole key: what
+/// says that it is a key of an elliptic curve is read as one first.
+#[derive(Debug)]
+struct Keys;
+
+impl KeyProvider for Keys {
+    fn load_private_key(&self, key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        if key.secret_der().windows(EC_PUBLIC_KEY.len()).any(|window| window == EC_PUBLIC_KEY)
+            && let Ok(found) = any_ecdsa_type(&key)
+        {
+            return Ok(found);
+        }
+        default_provider().key_provider.load_private_key(key)
+    }
+}
+
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-    Arc::new(CryptoProvider { cipher_suites: SUITES.to_vec(), kx_groups: GROUPS.to_vec(), ..default_provider() })
+    Arc::new(CryptoProvider {
+        cipher_suites: SUITES.to_vec(),
+        kx_groups: GROUPS.to_vec(),
+        key_provider: &Keys,
+        ..default_provider()
+    })
 });
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {

@@ -90,7 +90,10 @@ impl CertificateAuthority {
         if !certificate.is_ca() {
             return Err(PkiError::NotAuthority);
         }
-        let key = KeyPair::from_pem(key_pem).map_err(|_| PkiError::Pem("no private key"))?;
+        // Asked for by name first: the library tries one algorithm after the other, and each try reads and checks the whole key.
+        let key = KeyPair::from_pkcs8_pem_and_sign_algo(key_pem, &PKCS_ECDSA_P256_SHA256)
+            .or_else(|_| KeyPair::from_pem(key_pem))
+            .map_err(|_| PkiError::Pem("no private key"))?;
         if rcgen::PublicKeyData::subject_public_key_info(&key) != certificate.public_key().spki_der() {
             return Err(PkiError::BadSignature);
         }
