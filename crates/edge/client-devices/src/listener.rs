@@ -90,6 +90,7 @@ impl LocalBroker {
             offline_queue_bytes: OFFLINE_QUEUE_BYTES,
             queued_bytes: QUEUED_BYTES,
             queued_qos0_bytes: QUEUED_QOS0_BYTES,
+            sessions_per_account: 10_000,
             retained_messages: 10_000,
             retained_bytes: RETAINED_BYTES,
             ..BrokerOptions::default()

@@ -277,6 +277,10 @@ async fn attach(
             match sessions.get(&terms.client_id) {
                 Some(session) => (Arc::clone(session), true),
                 None => {
+                    if sessions.len() >= core.options.sessions_per_account {
+                        core.metrics.connect_throttle.increment();
+                        return Err(Refusal(ReasonCode::QUOTA_EXCEEDED));
+                    }
                     let session = Arc::new(Session::new(terms.client_id.clone(), window));
                     sessions.insert(terms.client_id.clone(), Arc::clone(&session));
                     (session, false)

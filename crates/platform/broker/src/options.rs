@@ -46,6 +46,8 @@ pub struct BrokerOptions {
     /// CONNECTs of one client id; beyond, they are refused. It bounds what two devices with the same client id cost
     /// that keep taking the session from each other, and leaves a device that lost its line for a moment alone.
     pub connects_per_client: Rate,
+    /// Sessions of one account, of clients that are away too (SEC 12.2); beyond, a client id without one is refused.
+    pub sessions_per_account: usize,
     /// Retained messages of one account (SEC 12.2); beyond, a publish that would add one is refused.
     pub retained_messages: usize,
     /// Bytes of all retained messages of one account, topics and bookkeeping included. They live in memory.
@@ -110,6 +112,7 @@ impl Default for BrokerOptions {
             connect_timeout: Duration::from_secs(10),
             restart_grace_secs: 10,
             connects_per_client: Rate { per_sec: 10, burst: 100 },
+            sessions_per_account: 500_000,
             retained_messages: 500_000,
             retained_bytes: 1 << 30,
             quotas: None,

@@ -388,6 +388,31 @@ async fn connects_have_a_rate_per_client_id_and_account() {
         broker.client_with(Connect { user_name: Some("b".into()), ..Connect::new(Version::V4, "c") }).await;
 }
 
+/// SEC 12.2: an account has so many sessions, also of clients that are away; who has one comes back to it, a clean one makes room
+/// as it ends, and other accounts have their own.
+#[tokio::test]
+async fn sessions_have_a_quota_per_account() {
+    let options = BrokerOptions { sessions_per_account: 2, ..BrokerOptions::default() };
+    let broker = start_with(Setup { options, ..Setup::default() }).await;
+    let kept = |id: &str| Connect { clean_start: false, ..Connect::new(Version::V4, id) };
+    drop(broker.client_with(kept("away")).await);
+    eventually("away", || broker.broker.connected() == 0).await;
+    let clean = broker.client(Version::V5, "clean").await;
+    for (version, expected) in
+        [(Version::V5, ReasonCode::QUOTA_EXCEEDED), (Version::V4, ReasonCode::SERVER_UNAVAILABLE)]
+    {
+        let mut peer = Peer::dial(broker.address, version).await;
+        assert_eq!(peer.connect(Connect::new(version, "third")).await.reason, expected);
+        assert_eq!(peer.recv().await, None);
+    }
+    assert_eq!(broker.broker.metrics().connect_throttle.get(), 2);
+    broker.client_with(kept("away")).await;
+    broker.client_with(Connect { user_name: Some("b".into()), ..Connect::new(Version::V4, "third") }).await;
+    drop(clean);
+    eventually("room", || broker.broker.sessions(&broker.tenant()).len() == 1).await;
+    broker.client(Version::V4, "third").await;
+}
+
 /// SEC 12.2: an account's retained messages are bounded by number and bytes. QoS 1 is told, 5 with PUBACK 0x97 and
 /// 3.1.1 by the end of the connection; nothing is delivered; replacing and clearing stay possible; other accounts have
 /// their own room.
