@@ -9,6 +9,7 @@ import base64
 import hashlib
 import http.client
 import http.server
+import io
 import json
 import os
 import pathlib
@@ -16,13 +17,14 @@ import ssl
 import subprocess
 import sys
 import threading
+import zipfile
 
 import pytest
 
 from edge_core import MARK, Site, recipe
 from waiting import until
 
-VICTIM, THIEF, LATER = "proof.Victim", "proof.Thief", "proof.Later"
+VICTIM, THIEF, LATER, DISK = "proof.Victim", "proof.Thief", "proof.Later", "proof.Disk"
 #: Tries all of it from inside a component's sandbox; one JSON line each.
 ATTEMPTS = """
 import datetime, json, os, time, urllib.request
@@ -282,6 +284,48 @@ def test_an_altered_artifact(site):
         asked.append("honest")
         assert site.end(site.deploy({LATER: "2.0.0"}))[0] == "COMPLETED"
         assert stored.read_bytes() == b"exec sleep 86400" and not list(site.core.root.glob("work/*/proof"))
+
+
+def test_an_artifact_altered_on_the_disk(site):
+    """CR 1.6, SEC-157: altered after it was taken in, as an archive's member as well: nothing of it is started, at an operator's restart or
+    the core's, both sides learn why, and the same version deployed again mends it. What the component adds itself does not matter."""
+    s3, packed = site.plane.client("s3"), io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("lib/words.sh", "word=true")
+    s3.put_object(Bucket="abuse", Key="disk.sh", Body=b". $1/lib/words.sh; touch $1/lib/cache; echo $word > word; exec sleep 86400")
+    s3.put_object(Bucket="abuse", Key="tree.zip", Body=packed.getvalue())
+    mark = {MARK: f"{site.core.root}|{DISK}|1.0.0"}
+    artifacts = [{"Uri": "s3://abuse/disk.sh"}, {"Uri": "s3://abuse/tree.zip", "Unarchive": "ZIP"}]
+    run = "sh {artifacts:path}/disk.sh {artifacts:decompressedPath}/tree"
+    publish(site, DISK, {"Setenv": mark, "run": {"Script": run, "RequiresPrivilege": True}}, manifest={"Artifacts": artifacts})
+    wish = {DISK: "1.0.0", "aws.greengrass.Nucleus": {"componentVersion": "2.17.0", "configurationUpdate": {
+        "merge": json.dumps({"security": {"allowPrivileged": [DISK]}})}}}
+    assert site.end(site.deploy(wish))[0] == "COMPLETED"
+    packages, lives = site.core.root / "packages", lambda: (DISK, "1.0.0") in site.core.processes().values()
+    until("its start", lambda: lives() and site.installed(DISK) == [("1.0.0", "RUNNING")])
+    assert os.geteuid() != 0 or (packages / f"artifacts-unarchived/{DISK}/1.0.0/tree/lib/cache").exists()
+    assert site.core.cli("component", "restart", "-n", DISK).returncode == 0
+    until("its restart", lambda: lives() and site.installed(DISK) == [("1.0.0", "RUNNING")])
+    for place, content in (("artifacts/{}/1.0.0/disk.sh", "touch proof; exec sleep 86400"), ("artifacts-unarchived/{}/1.0.0/tree/lib/words.sh", "word=evil")):
+        place = "packages/" + place.format(DISK)
+        (site.core.root / place).unlink()
+        (site.core.root / place).write_text(content)
+        if content == "word=evil":
+            # At the core's start this time, not at that of the component alone.
+            site.core.kill()
+        else:
+            assert site.core.cli("component", "restart", "-n", DISK).returncode == 0
+        until("what the control plane knows", lambda: site.installed(DISK) == [("1.0.0", "BROKEN")])
+        assert not lives() and not list(site.core.root.glob("work/*/proof"))
+        details = until("the details", lambda: (out := site.core.cli("component", "details", "-n", DISK)).returncode == 0 and out.stdout)
+        assert "State: BROKEN" in details and f"{place} has another content than it came with" in details, details
+        doctor = site.ask("doctor")
+        assert doctor.returncode == 1 and f"error: files of {DISK} were changed on this device: {place}" in doctor.stdout, doctor
+        assert site.gg.get_core_device(coreDeviceThingName=site.core.thing)["status"] == "UNHEALTHY"
+        assert site.end(site.deploy(wish))[0] == "COMPLETED"
+        until("the mended one", lambda: lives() and site.installed(DISK) == [("1.0.0", "RUNNING")])
+        assert (site.core.root / f"work/{DISK}/word").read_text() == "true\n"
+        until("the doctor's word", lambda: "were changed on this device" not in site.ask("doctor").stdout)
 
 
 def lives(site):

@@ -91,6 +91,7 @@ impl Core {
             restart.clone(),
             program::under_loader(&root, &ipc_socket),
         )?;
+        nucleus.guard_files(Arc::new(deployer.clone()));
         let field = Field::start(&root, &nucleus, &cloud, SystemClock::shared())?;
         let topics = Arc::new(LocalTopics::default());
         let door = Door::open(&nucleus, &root, ipc_socket.clone(), socket_group, |ports| {

@@ -192,8 +192,7 @@ impl Rounds {
     fn files(&self, all: &mut Vec<Finding>) {
         for (component, words) in self.deployer.tampered() {
             let what = format!("files of {component} were changed on this device: {words}");
-            let advice = "deploy it again, which fetches a file of the control plane anew, and restart it; look at what writes there and at \
-                          the storage medium";
+            let advice = "it does not start until they are mended; look at what writes there and at the storage medium";
             all.push(Finding::new(Severity::Error, what, advice));
         }
     }

@@ -16,10 +16,11 @@
 //! endpoints   another control plane, another way to it: tried, settled        (CR 4.10)
 //! update      the program of the runtime itself                           (CR 4.10)
 //! report      status to jobs and shadow until it is acknowledged           (CR 4.1)
-//! scrub       were deployed artifacts changed?                             (SEC-157)
 //! reserve     room for the core's own writes on a full disk                (CR 4.8)
 //! relief      a deployment that fills the disk                             (CR 4.8)
 //! usage       who fills it
+//! integrity   are files those that were taken in? asked before each start  (CR 1.6, SEC-157)
+//! scrub       the same of everything, now and then                         (SEC-157)
 //! store/      recipes, artifacts, local imports, retention                 (CR 1.6, 4.12)
 //! ```
 
@@ -28,6 +29,7 @@ mod check;
 mod disk;
 mod endpoints;
 mod fault;
+mod integrity;
 mod listeners;
 mod local;
 mod patience;
@@ -86,8 +88,9 @@ pub(crate) struct Inner {
     pub told: Mutex<Sparse>,
     /// What was logged of questions to the control plane, and answers, that cannot be kept.
     pub told_source: Mutex<Sparse>,
-    /// What the scrub found, by component.
+    /// Components whose files are not those that were taken in.
     pub tampered: Mutex<BTreeMap<SmolStr, String>>,
+    pub watch: integrity::Watch,
 }
 
 /// The deployment in work.
@@ -138,6 +141,7 @@ impl Deployer {
             told: Mutex::default(),
             told_source: Mutex::default(),
             tampered: Mutex::default(),
+            watch: integrity::Watch::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

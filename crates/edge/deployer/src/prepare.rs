@@ -147,7 +147,7 @@ pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation
     listeners::validate(inner, &record.id, judged, Duration::from_secs(document.validation_timeout_secs)).await?;
     for resolved in set.components.values() {
         if let Some(recipe) = &resolved.recipe {
-            artifacts::verify(inner, recipe, manifest(recipe, &platform)?).await?;
+            artifacts::verify(inner, recipe).await?;
         }
     }
     let switch = endpoints::attempt(inner, &record.id, &now, &trees).await?;
@@ -259,7 +259,15 @@ async fn resolve(inner: &Inner, groups: &Groups) -> Result<Resolution, Failure> 
     loop {
         match resolver.next()? {
             Ask::Local { name } => {
-                let stored = recipes::versions(root, &name);
+                let mut stored = recipes::versions(root, &name);
+                if inner.ports.data_plane.is_configured() {
+                    // a recipe of the control plane that was damaged here is fetched anew
+                    stored.retain(|version| {
+                        let metadata = recipes::metadata(root, &name, &version.to_string());
+                        metadata.is_none_or(|metadata| metadata.component_version_arn.is_none())
+                            || recipes::load(root, &name, version).is_ok()
+                    });
+                }
                 let active = now.get(&name).and_then(|tree| tree.get("version")?.as_str()?.parse::<Version>().ok());
                 // a version without its recipe cannot be deployed again
                 let active = active.filter(|version| stored.contains(version));
@@ -344,6 +352,7 @@ async fn accept(inner: &Inner, resolved: &marram_edge_ports::Resolved) -> Result
         let cause = format!("the recipe of {} {} says {}", resolved.name, resolved.version, recipe.version);
         return Err(Failure::of(&[ErrorCode::CloudApiError, ErrorCode::ResolveComponentCandidatesBadResponse], cause));
     }
+    let _turn = inner.watch.turn(&recipe.name).await;
     recipes::save(inner.disk.as_ref(), &inner.settings.root, &recipe, Some(&resolved.arn)).await?;
     Ok(Arc::new(recipe))
 }

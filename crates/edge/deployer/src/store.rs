@@ -4,6 +4,7 @@ pub(crate) mod artifacts;
 pub(crate) mod import;
 pub(crate) mod recipes;
 pub(crate) mod retention;
+pub(crate) mod unpacked;
 pub(crate) mod unzip;
 
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -47,15 +48,20 @@ pub(crate) fn sha256_base64(bytes: &[u8]) -> String {
     STANDARD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes))
 }
 
+/// The algorithm of a Java name; none when it is not available.
+pub(crate) fn algorithm_of(name: &str) -> Option<&'static aws_lc_rs::digest::Algorithm> {
+    match name.to_ascii_uppercase().as_str() {
+        "SHA-256" => Some(&aws_lc_rs::digest::SHA256),
+        "SHA-384" => Some(&aws_lc_rs::digest::SHA384),
+        "SHA-512" => Some(&aws_lc_rs::digest::SHA512),
+        _ => None,
+    }
+}
+
 /// Digest of a file under a Java algorithm name; none for an algorithm that is not available.
 pub(crate) fn digest_file(path: &Path, algorithm: &str) -> std::io::Result<Option<String>> {
     use std::io::Read as _;
-    let algorithm = match algorithm.to_ascii_uppercase().as_str() {
-        "SHA-256" => &aws_lc_rs::digest::SHA256,
-        "SHA-384" => &aws_lc_rs::digest::SHA384,
-        "SHA-512" => &aws_lc_rs::digest::SHA512,
-        _ => return Ok(None),
-    };
+    let Some(algorithm) = algorithm_of(algorithm) else { return Ok(None) };
     let mut context = aws_lc_rs::digest::Context::new(algorithm);
     let mut file = std::fs::File::open(path)?;
     let mut buffer = vec![0; 64 * 1024];

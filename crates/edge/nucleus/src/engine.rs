@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use marram_edge_ports::{BootstrapOutcome, ComponentState as State, PortError, ReportedState, StateChange};
+use marram_edge_ports::{
+    BootstrapOutcome, ComponentState as State, FilesError, PortError, ReportedState, StateChange,
+};
 use marram_supervisor::{Level, StepEnd};
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Remove { component: SmolStr, reply: Reply<Result<(), PortError>> },
     /// Run a bootstrap step.
     Bootstrap { component: SmolStr, service: Value, reply: Reply<BootstrapOutcome> },
+    /// The files of a component were looked at, and the script of this number may start or not.
+    Verified { component: SmolStr, service: Arc<Value>, step: Step, number: u64, verdict: Result<(), FilesError> },
     /// A script was started or ended.
     Script { component: SmolStr, number: u64, end: ScriptEnd },
     /// A component's processes are gone.
@@ -198,6 +202,9 @@ impl Engine {
                 }
             },
             Command::Bootstrap { component, service, reply } => self.bootstrap(component, service, reply),
+            Command::Verified { component, service, step, number, verdict } => {
+                self.verified(&component, &service, step, number, verdict);
+            }
             Command::Script { component, number, end } => {
                 self.due.push_back((component, Input::Script { number, end }));
             }
@@ -394,19 +401,24 @@ impl Engine {
     }
 
     fn bootstrap(&mut self, component: SmolStr, service: Value, reply: Reply<BootstrapOutcome>) {
-        let process = match run::launch(&self.shared, &component, &service, Step::Bootstrap) {
-            Ok(Some(process)) => process,
-            Ok(None) => {
-                let _ = reply.send(BootstrapOutcome::Done);
-                return;
-            }
-            Err(failure) => {
-                self.shared.supervisor.logs().of(&component).note(Level::Error, failure.code.as_str(), &failure.reason);
-                let _ = reply.send(BootstrapOutcome::Failed(-1));
-                return;
-            }
-        };
+        let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
+            let launched = match run::verify(&shared, &component, &service).await {
+                Ok(()) => run::launch(&shared, &component, &service, Step::Bootstrap),
+                Err(error) => Err(run::refusal(Step::Bootstrap, &error)),
+            };
+            let process = match launched {
+                Ok(Some(process)) => process,
+                Ok(None) => {
+                    let _ = reply.send(BootstrapOutcome::Done);
+                    return;
+                }
+                Err(failure) => {
+                    shared.supervisor.logs().of(&component).note(Level::Error, failure.code.as_str(), &failure.reason);
+                    let _ = reply.send(BootstrapOutcome::Failed(-1));
+                    return;
+                }
+            };
             let outcome = match process.wait().await {
                 StepEnd::Exited(0) => BootstrapOutcome::Done,
                 StepEnd::Exited(100) => BootstrapOutcome::RestartRuntime,

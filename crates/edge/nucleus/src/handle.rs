@@ -8,7 +8,7 @@ use std::time::Duration;
 use marram_configuration::{Behavior, ConfigurationUpdate, Mode, Origin, Tree, UpdateError, Write};
 use marram_edge_ports::{
     ApplyMode, BootstrapOutcome, Caller, ChangedPath, ComponentDetails, ComponentState as State, Components,
-    Configuration, Identities, Later, LeafOrigin, Nucleus, Peer, PortError, Provenance, ReportedState, Sandboxes,
+    Configuration, Files, Identities, Later, LeafOrigin, Nucleus, Peer, PortError, Provenance, ReportedState, Sandboxes,
     StateChange,
 };
 use marram_reach::Reach;
@@ -22,7 +22,7 @@ use crate::configuration::{ConfigurationError, ConfigurationStore};
 use crate::engine::{Command, Engine};
 use crate::reaction::at;
 use crate::settings::{self, sandbox};
-use crate::shared::{self, CHANGES_PENDING, Shared, Shown, is_builtin, wall_ms};
+use crate::shared::{self, CHANGES_PENDING, Guard, Shared, Shown, is_builtin, wall_ms};
 
 /// Commands and ends of processes that may wait for the actor.
 const COMMANDS_PENDING: usize = 1024;
@@ -71,6 +71,7 @@ impl NucleusHandle {
             credentials: Default::default(),
             entitled: Default::default(),
             sets: watch::Sender::new(()),
+            files: Default::default(),
         });
         tokio::spawn(Engine::new(Arc::clone(&shared), queue).run());
         tokio::spawn({
@@ -88,6 +89,12 @@ impl NucleusHandle {
     /// Components are told where credentials are from now on.
     pub fn set_credentials_uri(&self, uri: Option<String>) {
         *self.shared.credentials.write().unwrap_or_else(PoisonError::into_inner) = uri;
+    }
+
+    /// From now on no script of a component is started before its files were looked at. The first call counts.
+    pub fn guard_files(&self, files: Arc<dyn Files>) {
+        // A second guard would be that of another core.
+        let _ = self.shared.files.set(Guard(files));
     }
 
     /// A service of the core that sandboxed components find at their own loopback; only those that were promised it.

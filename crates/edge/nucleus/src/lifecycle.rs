@@ -7,7 +7,7 @@
 //! | STARTING | `startup`, or `run` when there is none or it was skipped | RUNNING; ERRORED `STARTUP_*`; STOPPING when there is neither |
 //! | RUNNING | waits | STOPPING when something else is desired or `run` ended with 0; ERRORED `RUN_*` |
 //! | STOPPING | `shutdown`, then the end of all processes | what is desired, else FINISHED; ERRORED `SHUTDOWN_*` first when that failed |
-//! | ERRORED | counts, `recover` | NEW from NEW; STOPPING and a retry from STARTING, RUNNING; onwards from STOPPING; BROKEN after too many |
+//! | ERRORED | counts, `recover` | NEW from NEW; STOPPING and a retry from STARTING, RUNNING; onwards from STOPPING; BROKEN after too many, or when files were changed |
 //! | BROKEN | `shutdown` once, the end of all processes | only reinstall, uninstall, or an operator's restart leads out (deviates on purpose: CR 2.5) |
 //! | FINISHED | waits | NEW, INSTALLED when desired; UNINSTALLING |
 //! | UNINSTALLING | `uninstall` | UNINSTALLED, the end |
@@ -293,6 +293,26 @@ impl Lifecycle {
         !removed && !idle
     }
 
+    /// The script of this number waits for something that is not its own time: the limit of STARTING does not run meanwhile.
+    pub fn hold(&mut self, number: u64) {
+        if self.is_starting(number) {
+            self.startup_deadline = None;
+        }
+    }
+
+    /// Whether the script of this number is still wanted, and begins now.
+    pub fn begin_held(&mut self, number: u64, now: i64) -> bool {
+        if self.is_starting(number) {
+            self.startup_deadline = Some(now.saturating_add(self.startup_timeout_ms));
+            return true;
+        }
+        matches!(self.activity, Activity::Script(_, running) if running == number)
+    }
+
+    fn is_starting(&self, number: u64) -> bool {
+        self.state == State::Starting && self.process.is_some_and(|(_, process)| process == number)
+    }
+
     /// The machine's one door.
     pub fn step(&mut self, input: Input, now: i64) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -512,7 +532,7 @@ impl Lifecycle {
         // An `install` that reported an error of itself may still run.
         self.activity = Activity::Idle;
         let count = self.errors.add(from, now, self.policy.window_ms);
-        let broken = count >= self.policy.max_errors.max(1) as usize;
+        let broken = failure.is_final || count >= self.policy.max_errors.max(1) as usize;
         self.not_before = self.policy.backoff.retry_at(now, count, self.on_trial);
         self.error_from = from;
         if self.desired.is_empty() {

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use marram_configuration::{Origin, Write};
-use marram_edge_ports::{ComponentState as State, PortError, StateChange};
+use marram_edge_ports::{ComponentState as State, Files, PortError, StateChange};
 use marram_supervisor::{OwnUsers, Supervisor, Users};
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -113,6 +113,18 @@ pub(crate) struct Shared {
     pub(crate) entitled: RwLock<BTreeSet<SmolStr>>,
     /// Told whenever the set of components may be another.
     pub(crate) sets: watch::Sender<()>,
+    /// Looks at a component's files before a script of it is started.
+    pub(crate) files: OnceLock<Guard>,
+}
+
+/// Knows what files have to be.
+#[derive(Clone)]
+pub(crate) struct Guard(pub(crate) Arc<dyn Files>);
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Guard")
+    }
 }
 
 impl Shared {

@@ -9,6 +9,7 @@ mod component;
 mod deployment;
 mod error;
 mod field;
+mod files;
 mod local;
 mod nucleus;
 mod room;
@@ -29,6 +30,7 @@ pub use deployment::{
 };
 pub use error::PortError;
 pub use field::{CoreEndpoint, DeviceCloud};
+pub use files::{Files, FilesError};
 pub use local::{
     CertificateUpdate, ClientDevices, ComponentMetric, DebugPassword, DebugPasswords, LocalShadows, Metrics,
     MqttCredential, SecretAnswer, SecretPayload, SecretQuery, Secrets, ShadowOperation, ShadowPage, ShadowRequest,

@@ -9,10 +9,11 @@ use marram_edge_ports::{ArtifactPlace, DataPlaneError};
 use marram_recipe::{Artifact, ArtifactUri, Manifest, Recipe, Unarchive};
 
 use super::recipes::{self, Metadata};
-use super::{artifact_folder, digest_file, folder_bytes, unpacked_folder, unzip};
+use super::{artifact_folder, digest_file, folder_bytes, unpacked, unpacked_folder, unzip};
 use crate::Inner;
 use crate::disk::{blocking, part_of, read_failure, rename_durably, write_failure};
 use crate::fault::{self, Call};
+use crate::integrity::{self, Expected};
 use crate::trust::Trust;
 
 /// Most bytes of the store when the nucleus configuration does not say (CR 7.5).
@@ -31,32 +32,67 @@ pub(crate) async fn prepare(inner: &Inner, recipe: &Arc<Recipe>, manifest: &Mani
             return Err(Failure::new(ErrorCode::MissingDockerApplicationManager, cause));
         };
         let work = Work { inner, recipe, version: &version, artifact, uri, file: &file, metadata: &metadata };
-        let path =
+        let (path, digest) =
             work.file_in_store().await.map_err(|failure| failure.within(ErrorCode::ComponentPackageLoadingError))?;
         work.set_mode(&path).await?;
         if artifact.unarchive == Unarchive::Zip {
-            work.unpack(&path).await?;
+            work.unpack(&path, digest).await?;
         }
     }
     Ok(())
 }
 
-/// Checks again, right before activation, that nobody changed an artifact since (SEC-157).
-pub(crate) async fn verify(inner: &Inner, recipe: &Arc<Recipe>, manifest: &Manifest) -> Result<(), Failure> {
+/// An archive and the folder of what it holds.
+pub(crate) struct Archive {
+    pub file: String,
+    pub path: PathBuf,
+    pub folder: PathBuf,
+    /// None when nothing is known of it yet.
+    pub digest: Option<String>,
+}
+
+/// The files that a manifest lists, and those of them that are unpacked.
+pub(crate) fn expected(
+    inner: &Inner,
+    recipe: &Arc<Recipe>,
+    manifest: &Manifest,
+) -> Result<(Vec<Expected>, Vec<Archive>), Failure> {
     let version = recipe.version.to_string();
     let metadata = recipes::metadata(&inner.settings.root, &recipe.name, &version).unwrap_or_default();
+    let (mut files, mut archives) = (Vec::new(), Vec::new());
     for artifact in &manifest.artifacts {
         let Ok(uri) = artifact.place() else { continue };
         let Some(file) = uri.file_name().map(str::to_owned) else { continue };
         let work = Work { inner, recipe, version: &version, artifact, uri, file: &file, metadata: &metadata };
-        let path = work.path();
-        let (algorithm, wanted) = work.wanted_digest()?;
-        let found = work.digest(&path, algorithm).await?;
-        if wanted.is_some() && found != wanted {
-            return Err(work.mismatch());
+        let (path, (algorithm, digest)) = (work.path(), work.wanted_digest()?);
+        files.push(Expected { path: path.clone(), algorithm: algorithm.to_owned(), digest: digest.clone() });
+        if artifact.unarchive == Unarchive::Zip {
+            let folder = work.folder()?;
+            archives.push(Archive { file, path, folder, digest });
         }
     }
-    Ok(())
+    Ok((files, archives))
+}
+
+/// Checks again, right before activation, that nobody changed a file since (SEC-157).
+pub(crate) async fn verify(inner: &Inner, recipe: &Recipe) -> Result<(), Failure> {
+    integrity::verify(inner, &recipe.name, &recipe.version.to_string()).await.map_err(|error| {
+        Failure::of(&[ErrorCode::ArtifactDownloadError, ErrorCode::ArtifactChecksumMismatch], error.to_string())
+    })
+}
+
+/// Remembers the digest of a file that came without one: from now on it must not change.
+pub(crate) async fn remember(
+    inner: &Inner,
+    component: &str,
+    version: &str,
+    file: &str,
+    digest: &str,
+) -> Result<(), Failure> {
+    let root = &inner.settings.root;
+    let mut metadata = recipes::metadata(root, component, version).unwrap_or_default();
+    metadata.artifact_digests.insert(file.to_owned(), digest.to_owned());
+    recipes::save_metadata(inner.disk.as_ref(), root, component, version, &metadata).await
 }
 
 struct Work<'a> {
@@ -116,16 +152,24 @@ impl Work<'_> {
         Failure::of(&[ErrorCode::ArtifactDownloadError, ErrorCode::ArtifactChecksumMismatch], cause)
     }
 
-    /// The file, downloaded if it is not there with the right digest.
-    async fn file_in_store(&self) -> Result<PathBuf, Failure> {
+    /// The file and its digest, downloaded if it is not there with the right one.
+    async fn file_in_store(&self) -> Result<(PathBuf, String), Failure> {
         let path = self.path();
         let (algorithm, wanted) = self.wanted_digest()?;
-        let found = self.digest(&path, algorithm).await?;
-        match (&found, &wanted) {
-            (Some(found), Some(wanted)) if found == wanted => return Ok(path),
-            (Some(_), None) => {
+        let found = match std::fs::symlink_metadata(&path) {
+            Ok(facts) if !facts.is_file() => {
+                let gone =
+                    if facts.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+                gone.map_err(|error| write_failure(&path, &error))?;
+                None
+            }
+            _ => self.digest(&path, algorithm).await?,
+        };
+        match (found, &wanted) {
+            (Some(found), Some(wanted)) if found == *wanted => return Ok((path, found)),
+            (Some(found), None) => {
                 self.remember(&found).await?;
-                return Ok(path);
+                return Ok((path, found));
             }
             // a local file that was changed after it was taken in is not fetched from anywhere
             (Some(_), Some(_)) if self.artifact.digest.is_none() => return Err(self.mismatch()),
@@ -135,11 +179,11 @@ impl Work<'_> {
             let cause = format!("artifact {} of {} {} is not in the store", self.file, self.recipe.name, self.version);
             return Err(Failure::of(&[ErrorCode::IoError, ErrorCode::IoReadError], cause));
         }
-        self.download(&path, algorithm, wanted.as_deref()).await?;
-        Ok(path)
+        let digest = self.download(&path, algorithm, wanted.as_deref()).await?;
+        Ok((path, digest))
     }
 
-    async fn download(&self, path: &Path, algorithm: &str, wanted: Option<&str>) -> Result<(), Failure> {
+    async fn download(&self, path: &Path, algorithm: &str, wanted: Option<&str>) -> Result<String, Failure> {
         let folder = path.parent().unwrap_or(path).to_owned();
         std::fs::create_dir_all(&folder).map_err(|error| write_failure(&folder, &error))?;
         let part = part_of(path);
@@ -196,11 +240,12 @@ impl Work<'_> {
             })
             .await
             .map_err(|error| write_failure(path, &error))?;
+            let found = found.unwrap_or_default();
             if wanted.is_none() {
                 self.remember(&found).await?;
             }
             self.inner.waiting_over();
-            return Ok(());
+            return Ok(found);
         }
     }
 
@@ -248,13 +293,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Remembers the digest of a file that came without one: from now on it must not change.
-    async fn remember(&self, digest: &Option<String>) -> Result<(), Failure> {
-        let Some(digest) = digest else { return Ok(()) };
-        let root = &self.inner.settings.root;
-        let mut metadata = recipes::metadata(root, &self.recipe.name, self.version).unwrap_or_default();
-        metadata.artifact_digests.insert(self.file.to_owned(), digest.clone());
-        recipes::save_metadata(self.inner.disk.as_ref(), root, &self.recipe.name, self.version, &metadata).await
+    async fn remember(&self, digest: &str) -> Result<(), Failure> {
+        remember(self.inner, &self.recipe.name, self.version, self.file, digest).await
     }
 
     async fn set_mode(&self, path: &Path) -> Result<(), Failure> {
@@ -266,20 +306,36 @@ impl Work<'_> {
         })
     }
 
-    async fn unpack(&self, archive: &Path) -> Result<(), Failure> {
+    /// The folder it is unpacked into.
+    fn folder(&self) -> Result<PathBuf, Failure> {
         let folder = unpacked_folder(&self.inner.settings.root, &self.recipe.name, self.version);
         let name = marram_recipe::unpacked_name(self.file).ok_or_else(|| {
             let cause = format!("{} has no name for the folder it is unpacked into", self.file);
             Failure::of(&[ErrorCode::IoError, ErrorCode::IoUnzipError], cause)
         })?;
-        let to = folder.join(name);
-        let mode = self.artifact.permission.mode();
+        Ok(folder.join(name))
+    }
+
+    /// Unpacks the archive of this digest, and writes down what came of it.
+    async fn unpack(&self, archive: &Path, digest: String) -> Result<(), Failure> {
+        let (to, mode) = (self.folder()?, self.artifact.permission.mode());
+        let _turn = self.inner.watch.turn(&self.recipe.name).await;
+        let root = &self.inner.settings.root;
+        let mut records = unpacked::read(root, &self.recipe.name, self.version);
+        if let Some(record) = records.get(self.file).filter(|record| record.archive == digest).cloned() {
+            let folder = to.clone();
+            if blocking(move || unzip::holds(&folder, &record.files, mode)).await {
+                return Ok(());
+            }
+        }
         self.inner.ports.disk.step("unpack").await;
         let archive = archive.to_owned();
-        blocking(move || unzip::unpack(&archive, &to, mode)).await.map_err(|error| {
+        let files = blocking(move || unzip::unpack(&archive, &to, mode)).await.map_err(|error| {
             let full = matches!(&error, unzip::UnzipError::Io(io) if io.kind() == std::io::ErrorKind::StorageFull);
             let code = if full { ErrorCode::DiskSpaceCritical } else { ErrorCode::IoUnzipError };
             Failure::of(&[ErrorCode::IoError, code], format!("cannot unpack {}: {error}", self.file))
-        })
+        })?;
+        records.insert(self.file.to_owned(), unpacked::Record { archive: digest, files });
+        unpacked::write(self.inner.disk.as_ref(), root, &self.recipe.name, self.version, &records).await
     }
 }

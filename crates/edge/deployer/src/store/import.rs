@@ -33,6 +33,7 @@ pub(crate) async fn recipe_folder(inner: &Inner, folder: &Path) -> Result<(), Fa
             let cause = format!("{}: {first}", path.display());
             return Err(Failure::new(ErrorCode::RecipeParseError, cause));
         };
+        let _turn = inner.watch.turn(&recipe.name).await;
         recipes::save(inner.disk.as_ref(), &inner.settings.root, recipe, None).await?;
         // the files may come anew with it
         let version = recipe.version.to_string();
@@ -70,8 +71,12 @@ async fn copy(inner: &Inner, file: &Path, component: &str, version: &str) -> Res
     std::fs::create_dir_all(&folder).map_err(|error| write_failure(&folder, &error))?;
     let to = folder.join(name);
     let bytes = std::fs::read(file).map_err(|error| read_failure(file, &error))?;
+    // whoever gives a file again means it to take the place of the old one, whatever was known of that
+    let _turn = inner.watch.turn(component).await;
+    let digest = super::sha256_base64(&bytes);
     inner.ports.disk.step("import").await;
-    inner.ports.disk.write(&to, bytes.into()).await.map_err(|error| write_failure(&to, &error))
+    inner.ports.disk.write(&to, bytes.into()).await.map_err(|error| write_failure(&to, &error))?;
+    super::artifacts::remember(inner, component, version, name, &digest).await
 }
 
 fn name_of(path: &Path) -> Option<&str> {

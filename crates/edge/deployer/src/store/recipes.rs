@@ -30,11 +30,11 @@ pub(crate) struct Metadata {
     pub artifact_digests: BTreeMap<String, String>,
 }
 
-fn stem(root: &Path, name: &str, version: &str) -> PathBuf {
+pub(super) fn stem(root: &Path, name: &str, version: &str) -> PathBuf {
     root.join("packages/recipes").join(format!("{}@{version}", name_hash(name)))
 }
 
-fn with_suffix(stem: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(stem: &Path, suffix: &str) -> PathBuf {
     let mut text = stem.as_os_str().to_owned();
     text.push(suffix);
     text.into()
@@ -55,7 +55,8 @@ pub(crate) async fn save(disk: &dyn Disk, root: &Path, recipe: &Recipe, arn: Opt
     let path = recipe_path(root, &recipe.name, &version);
     let digest = sha256_base64(&text);
     let old = metadata(root, &recipe.name, &version).unwrap_or_default();
-    if old.recipe_digest.as_ref() == Some(&digest) && old.component_version_arn.as_deref() == arn && path.exists() {
+    let is_there = || std::fs::read(&path).is_ok_and(|stored| stored == text);
+    if old.recipe_digest.as_ref() == Some(&digest) && old.component_version_arn.as_deref() == arn && is_there() {
         return Ok(());
     }
     // the metadata goes first: a recipe without its digest would be trusted, one with another digest is not

@@ -1,9 +1,14 @@
 //! Unpacking of archives that may mean harm (SEC-157): no way out of the folder, no links, no devices, no bombs.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::fs::{CWD, RenameFlags};
 
 use crate::disk::rename_durably;
 
@@ -35,41 +40,72 @@ pub(crate) enum UnzipError {
     TooLarge(u64),
 }
 
-/// Unpacks into `to`, unless what is there has the very content. The folder appears as a whole or not at all.
-pub(crate) fn unpack(archive: &Path, to: &Path, mode: u32) -> Result<(), UnzipError> {
-    let size = std::fs::metadata(archive)?.len();
-    let limit = size.saturating_mul(MAX_EXPANSION).max(MIN_ALLOWANCE);
+/// SHA-256 of the files of an archive, as base64 by relative path.
+pub(crate) type Listing = BTreeMap<String, String>;
+
+/// Unpacks into `to`, unless every file is there already with its content and mode; what lies beside them may stay. The folder appears as
+/// a whole or not at all.
+pub(crate) fn unpack(archive: &Path, to: &Path, mode: u32) -> Result<Listing, UnzipError> {
     let folder = to.parent().unwrap_or(to);
     std::fs::create_dir_all(folder)?;
     let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let fresh = folder.join(format!(".{name}.unpacking"));
     remove_folder(&fresh)?;
-    let unpacked = extract(archive, &fresh, mode, limit);
-    if let Err(error) = unpacked {
+    let listing = match extract(archive, Some((&fresh, mode))) {
+        Ok(listing) => listing,
+        Err(error) => {
+            remove_folder(&fresh)?;
+            return Err(error);
+        }
+    };
+    if holds(to, &listing, mode) {
         remove_folder(&fresh)?;
-        return Err(error);
-    }
-    if to.exists() && contents(to).ok() == contents(&fresh).ok() {
-        remove_folder(&fresh)?;
-        return Ok(());
+        return Ok(listing);
     }
     let old = folder.join(format!(".{name}.old"));
     remove_folder(&old)?;
     if to.exists() {
-        std::fs::rename(to, &old)?;
+        // without a moment in which there is nothing, where the file system can do that
+        match rustix::fs::renameat_with(CWD, &fresh, CWD, to, RenameFlags::EXCHANGE) {
+            Ok(()) => {
+                std::fs::File::open(folder)?.sync_all()?;
+                remove_folder(&fresh)?;
+                return Ok(listing);
+            }
+            Err(_) => std::fs::rename(to, &old)?,
+        }
     }
     rename_durably(&fresh, to)?;
     remove_folder(&old)?;
-    Ok(())
+    Ok(listing)
 }
 
-fn extract(archive: &Path, to: &Path, mode: u32, limit: u64) -> Result<(), UnzipError> {
-    make_folder(to)?;
+/// What [`unpack`] would make of an archive, without a file being written.
+pub(crate) fn list(archive: &Path) -> Result<Listing, UnzipError> {
+    extract(archive, None)
+}
+
+/// Whether a folder holds every file of a listing, with this mode.
+pub(crate) fn holds(folder: &Path, listing: &Listing, mode: u32) -> bool {
+    listing.iter().all(|(name, digest)| {
+        let path = folder.join(name);
+        let is_plain = std::fs::symlink_metadata(&path)
+            .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o7777 == mode);
+        is_plain && super::digest_file(&path, "SHA-256").is_ok_and(|found| found.as_ref() == Some(digest))
+    })
+}
+
+fn extract(archive: &Path, to: Option<(&Path, u32)>) -> Result<Listing, UnzipError> {
+    let limit = std::fs::metadata(archive)?.len().saturating_mul(MAX_EXPANSION).max(MIN_ALLOWANCE);
+    let mut left = limit;
+    let mut listing = Listing::new();
+    if let Some((to, _)) = to {
+        make_folder(to)?;
+    }
     let mut archive = zip::ZipArchive::new(std::fs::File::open(archive)?)?;
     if archive.len() > MAX_MEMBERS {
         return Err(UnzipError::TooMany);
     }
-    let mut left = limit;
     for index in 0..archive.len() {
         let member = archive.by_index(index)?;
         let name = member.name()?.into_owned();
@@ -78,30 +114,59 @@ fn extract(archive: &Path, to: &Path, mode: u32, limit: u64) -> Result<(), Unzip
         if !matches!(member.unix_mode().unwrap_or(0) & KIND, 0 | PLAIN | FOLDER) {
             return Err(UnzipError::NotPlain(shown));
         }
-        let path = to.join(inside);
         if member.is_dir() {
-            make_folder(&path)?;
+            if let Some((to, _)) = to {
+                make_folder(&to.join(inside))?;
+            }
             continue;
         }
-        let (declared, mut at) = (member.size(), path.parent());
+        let declared = member.size();
         if declared > left {
             return Err(UnzipError::TooLarge(limit));
         }
-        if let Some(folder) = at.take() {
-            make_folder(folder)?;
+        let mut file = None;
+        if let Some((to, _)) = to {
+            let path = to.join(&inside);
+            if let Some(folder) = path.parent() {
+                make_folder(folder)?;
+            }
+            file = Some(std::fs::File::create(&path)?);
         }
-        let mut file = std::fs::File::create(&path)?;
+        let mut digested = Digested { file: file.as_ref(), context: Context::new(&SHA256) };
         // one byte more than declared tells a liar
-        let written = std::io::copy(&mut member.take(declared.saturating_add(1)), &mut file)?;
+        let written = std::io::copy(&mut member.take(declared.saturating_add(1)), &mut digested)?;
         if written > declared {
             return Err(UnzipError::TooLarge(declared));
         }
         left -= written;
-        file.flush()?;
-        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-        file.sync_all()?;
+        listing.insert(inside.to_string_lossy().into_owned(), STANDARD.encode(digested.context.finish()));
+        if let (Some(file), Some((_, mode))) = (file, to) {
+            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+            file.sync_all()?;
+        }
     }
-    Ok(())
+    Ok(listing)
+}
+
+/// Writes to a file if there is one, and knows the digest of what went by.
+struct Digested<'a> {
+    file: Option<&'a std::fs::File>,
+    context: Context,
+}
+
+impl std::io::Write for Digested<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = match &mut self.file {
+            Some(file) => std::io::Write::write(file, bytes)?,
+            None => bytes.len(),
+        };
+        self.context.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Entry of the fuzz target: an archive of any content, unpacked below `folder`; nothing may appear beside it, and no more
@@ -117,11 +182,12 @@ pub fn fuzz_archive(data: &[u8], folder: &Path) {
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
     found.retain(|name| name != "archive.zip" && !(unpacked.is_ok() && name == "content"));
     assert!(found.is_empty(), "left behind: {found:?}");
-    if unpacked.is_ok() {
+    if let Ok(listing) = unpacked {
         let limit = (data.len() as u64).saturating_mul(MAX_EXPANSION).max(MIN_ALLOWANCE);
-        let files = contents(&to).unwrap_or_default();
+        assert!(holds(&to, &listing, 0o644), "what was unpacked is not what is listed");
+        assert_eq!(list(&archive).ok().as_ref(), Some(&listing), "an archive has two listings");
         let size: u64 =
-            files.keys().filter_map(|path| std::fs::metadata(to.join(path)).ok()).map(|file| file.len()).sum();
+            listing.keys().filter_map(|path| std::fs::metadata(to.join(path)).ok()).map(|file| file.len()).sum();
         assert!(size <= limit, "{size} bytes of an archive of {}", data.len());
         let _ = remove_folder(&to);
     }
@@ -144,34 +210,4 @@ fn remove_folder(path: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Digests of all files by relative path: an edited file of equal size is found out.
-fn contents(folder: &Path) -> std::io::Result<BTreeMap<PathBuf, (u32, Vec<u8>)>> {
-    fn below(folder: &Path, root: &Path, all: &mut BTreeMap<PathBuf, (u32, Vec<u8>)>) -> std::io::Result<()> {
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let (path, facts) = (entry.path(), entry.metadata()?);
-            if facts.is_dir() {
-                below(&path, root, all)?;
-                continue;
-            }
-            let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-            let mut file = std::fs::File::open(&path)?;
-            let mut buffer = vec![0; 64 * 1024];
-            loop {
-                let read = file.read(&mut buffer)?;
-                if read == 0 {
-                    break;
-                }
-                context.update(&buffer[..read]);
-            }
-            let name = path.strip_prefix(root).unwrap_or(&path).to_owned();
-            all.insert(name, (facts.permissions().mode(), context.finish().as_ref().to_vec()));
-        }
-        Ok(())
-    }
-    let mut all = BTreeMap::new();
-    below(folder, folder, &mut all)?;
-    Ok(all)
 }

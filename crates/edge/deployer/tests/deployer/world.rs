@@ -450,20 +450,6 @@ impl FakeNucleus {
         nucleus
     }
 
-    /// Tells that a component is in another state, and nothing else.
-    #[allow(dead_code)] // not the fleet's
-    pub fn announce(&self, component: &str, to: ComponentState) {
-        let _ = self.changes.send(StateChange {
-            component: component.into(),
-            from: ComponentState::Installed,
-            to,
-            codes: Vec::new(),
-            reason: None,
-            desired_reached: false,
-            at: 5_000,
-        });
-    }
-
     /// Components do at once what their `run` says: `break`, `hang`, or come up; `die` comes up and breaks a moment later, `fill` comes up and fills the disk. What depends
     /// on one that breaks is not started.
     fn follow(&self) {

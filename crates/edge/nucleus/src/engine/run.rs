@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use marram_edge_ports::FilesError;
 use marram_supervisor::{Level, OwnUsersError, RunAs, StepEnd, StepLaunch, StepProcess, UserError, should_skip};
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -14,7 +15,7 @@ use crate::settings::{self, Surroundings, sandbox};
 use crate::shared::Shared;
 
 impl Engine {
-    /// Runs a script; its end comes back through the queue, or at once when there is nothing to run.
+    /// Runs a script once its files were looked at; its end comes back through the queue, or at once when there is nothing to run.
     pub(super) fn run_step(&mut self, name: &SmolStr, step: Step, number: u64) {
         let Some(component) = self.components.get_mut(name) else { return };
         if step == Step::Startup {
@@ -28,7 +29,43 @@ impl Engine {
             // A frozen process would not see what its shutdown script asks of it.
             let _ = self.shared.supervisor.set_frozen(name, false);
         }
-        let process = match launch(&self.shared, name, &service, step) {
+        let is_guarded = self.shared.files.get().is_some();
+        if !is_guarded || !matches!(plan::step(&service, step), Ok(Some(_))) {
+            return self.start_step(name, &service, step, number);
+        }
+        component.machine.hold(number);
+        let (shared, component) = (Arc::clone(&self.shared), name.clone());
+        tokio::spawn(async move {
+            let verdict = verify(&shared, &component, &service).await;
+            shared.send(Command::Verified { component, service, step, number, verdict }).await;
+        });
+    }
+
+    /// Goes on with a script whose files were looked at, unless it is not wanted any more.
+    pub(super) fn verified(
+        &mut self,
+        name: &SmolStr,
+        service: &Value,
+        step: Step,
+        number: u64,
+        verdict: Result<(), FilesError>,
+    ) {
+        let now = self.now();
+        let Some(component) = self.components.get_mut(name) else { return };
+        if !component.machine.begin_held(number, now) {
+            return;
+        }
+        match verdict {
+            Ok(()) => self.start_step(name, service, step, number),
+            Err(error) => {
+                let end = ScriptEnd::Failed(refusal(step, &error));
+                self.due.push_back((name.clone(), Input::Script { number, end }));
+            }
+        }
+    }
+
+    fn start_step(&mut self, name: &SmolStr, service: &Value, step: Step, number: u64) {
+        let process = match launch(&self.shared, name, service, step) {
             Ok(Some(process)) => process,
             Ok(None) => return self.due.push_back((name.clone(), Input::Script { number, end: ScriptEnd::Absent })),
             Err(failure) => {
@@ -39,12 +76,29 @@ impl Engine {
         if step == Step::Run {
             self.due.push_back((name.clone(), Input::Script { number, end: ScriptEnd::Spawned }));
         }
-        let limit = plan::step(&service, step).ok().flatten().and_then(|plan| plan.timeout).unwrap_or_default();
+        let limit = plan::step(service, step).ok().flatten().and_then(|plan| plan.timeout).unwrap_or_default();
         let (shared, component) = (Arc::clone(&self.shared), name.clone());
         tokio::spawn(async move {
             let end = script_end(step, process.wait().await, limit);
             shared.send(Command::Script { component, number, end }).await;
         });
+    }
+}
+
+/// Looks at the files of the version that `service` is of.
+pub(super) async fn verify(shared: &Shared, name: &str, service: &Value) -> Result<(), FilesError> {
+    let version = crate::reaction::at(service, &["version"]).and_then(Value::as_str);
+    match (shared.files.get(), version) {
+        (Some(files), Some(version)) => files.0.verify(name, version).await,
+        _ => Ok(()),
+    }
+}
+
+/// How a script ends that was not started because of its files.
+pub(super) fn refusal(step: Step, error: &FilesError) -> Failure {
+    match error {
+        FilesError::Changed(what) => Failure::changed(step, what),
+        FilesError::Unreadable(what) => Failure::io(step, what),
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Failure {
     pub code: StatusCode,
     /// For people.
     pub reason: String,
+    /// Another try would end the same way: the component is BROKEN at once.
+    pub is_final: bool,
 }
 
 impl Failure {
@@ -105,6 +107,11 @@ impl Failure {
         Self::with(code_of(step, Fault::Io), detail)
     }
 
+    /// Files of the component are not those that were taken in (CR 1.6).
+    pub fn changed(step: Step, detail: &str) -> Self {
+        Self { is_final: true, ..Self::io(step, detail) }
+    }
+
     /// There is no user to run as.
     pub fn missing_run_with(step: Step, detail: &str) -> Self {
         Self::with(code_of(step, Fault::MissingRunWith), detail)
@@ -115,7 +122,7 @@ impl Failure {
     }
 
     fn with(code: StatusCode, detail: &str) -> Self {
-        Self { code, reason: format!("{} {detail}", code.sentence()) }
+        Self { code, reason: format!("{} {detail}", code.sentence()), is_final: false }
     }
 }
 

@@ -319,6 +319,51 @@ fn any_input() -> impl Strategy<Value = (u8, u8, i64)> {
     (0u8..15, 0u8..8, prop_oneof![Just(1i64), Just(5_000), Just(4_000_000)])
 }
 
+/// CR 1.6: changed files make a component BROKEN at the first try; an operator who mended them leads it out.
+#[test]
+fn changed_files_break_at_once() {
+    for (step, lead) in [(Step::Install, &[New][..]), (Step::Startup, &[New, Installed, Starting])] {
+        let mut component = Component::new();
+        component.input(Input::Start);
+        let refused = |of| if of == step { ScriptEnd::Failed(Failure::changed(of, "it")) } else { ok(of) };
+        component.answer(20, refused);
+        assert_eq!(component.states, [lead, &[Errored, Broken]].concat());
+        assert!(component.steps.iter().all(|step| *step != Step::Recover), "{:?}", component.steps);
+        component.input(Input::OperatorRestart);
+        component.answer(20, ok);
+        assert_eq!(component.machine.state(), Running);
+    }
+}
+
+/// CR 1.7, 1.6: the time in which files are looked at is not that of `startup`; what was stopped meanwhile does not begin.
+#[test]
+fn a_start_that_is_held_has_all_its_time() {
+    let held = || {
+        let mut component = Component::new();
+        component.input(Input::Start);
+        component.answer_one(&ok);
+        let Some(Effect::Run { step: Step::Startup, number }) = component.waiting.last().cloned() else {
+            panic!("{:?}", component.waiting)
+        };
+        component.machine.hold(number);
+        (component, number)
+    };
+    let (mut component, number) = held();
+    component.now += 500_000;
+    component.input(Input::Tick);
+    assert_eq!(component.machine.state(), Starting);
+    assert!(component.machine.begin_held(number, component.now));
+    component.now += 119_999;
+    component.input(Input::Tick);
+    assert_eq!(component.machine.state(), Starting);
+    component.now += 1;
+    component.input(Input::Tick);
+    assert!(component.states.contains(&Errored), "{:?}", component.states);
+    let (mut component, number) = held();
+    component.input(Input::Stop);
+    assert!(!component.machine.begin_held(number, component.now));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
