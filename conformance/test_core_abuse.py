@@ -317,8 +317,9 @@ def test_an_artifact_altered_on_the_disk(site):
             assert site.core.cli("component", "restart", "-n", DISK).returncode == 0
         until("what the control plane knows", lambda: site.installed(DISK) == [("1.0.0", "BROKEN")])
         assert not lives() and not list(site.core.root.glob("work/*/proof"))
-        details = until("the details", lambda: (out := site.core.cli("component", "details", "-n", DISK)).returncode == 0 and out.stdout)
-        assert "State: BROKEN" in details and f"{place} has another content than it came with" in details, details
+        shown = site.gg.list_installed_components(coreDeviceThingName=site.core.thing, topologyFilter="ALL")["installedComponents"]
+        details = next(one["lifecycleStateDetails"] for one in shown if one["componentName"] == DISK)
+        assert f"{place} has another content than it came with (SHA-256 " in details and "; deploy it again" in details, details
         doctor = site.ask("doctor")
         assert doctor.returncode == 1 and f"error: files of {DISK} were changed on this device: {place}" in doctor.stdout, doctor
         assert site.gg.get_core_device(coreDeviceThingName=site.core.thing)["status"] == "UNHEALTHY"
