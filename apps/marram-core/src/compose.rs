@@ -50,15 +50,13 @@ impl Core {
     pub(crate) async fn start(flags: &Run, open_files: Option<u64>) -> anyhow::Result<Self> {
         let root = root::prepare(&flags.root)?;
         let reserve = Reserve::new(&root);
-        // On a full disk the whole start writes with the room that is kept, until the first component may write again.
-        let in_need = reserve.open();
-        let store = open_configuration(&root, flags).await?;
+        let record = root.join("config/processes");
+        let (store, in_need) = open_in_need(&root, flags, &reserve, &record).await?;
         store.keep_room(Arc::new(reserve.clone()));
         check_key(&store)?;
         let ipc_socket = ipc_socket(&store, &root);
         let logs = Arc::new(Logs::new(LogSettings::new(root.join("logs"))));
-        let supervisor =
-            Supervisor::new(launcher(open_files)?, logs, &root::id(&root), &root.join("config/processes"))?;
+        let supervisor = Supervisor::new(launcher(open_files)?, logs, &root::id(&root), &record)?;
         root::clear_private(&root);
         let components = supervisor.clone();
         reserve.set_still(move |still| components.stand_still(still));
@@ -136,6 +134,29 @@ impl Core {
         self.door.close().await;
         self.field.close().await;
         self.cloud.uplink.stop().await;
+    }
+}
+
+/// The configuration; on a full disk with the room that the core keeps, which the whole start writes with until the first component may
+/// write again. What an earlier life left running would take it, so it ends first; no other core has this root, for its configuration would
+/// be locked.
+async fn open_in_need(
+    root: &Path,
+    flags: &Run,
+    reserve: &Reserve,
+    record: &Path,
+) -> anyhow::Result<(ConfigurationStore, Option<Box<dyn Send>>)> {
+    let open = || {
+        marram_supervisor::sweep(record);
+        reserve.open()
+    };
+    match open_configuration(root, flags).await {
+        Err(error) if reserve.is_full() && !error.is::<crate::run::EnvironmentError>() => {
+            let in_need = open();
+            Ok((open_configuration(root, flags).await?, in_need))
+        }
+        Err(error) => Err(error),
+        Ok(store) => Ok((store, if reserve.is_full() { open() } else { None })),
     }
 }
 

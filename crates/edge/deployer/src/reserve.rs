@@ -6,8 +6,8 @@
 //! as well.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -23,6 +23,8 @@ const FOLDER: &str = ".reserve";
 /// Together they hold the records, configuration and reports of some deployments.
 const FILES: usize = 16;
 const FILE_BYTES: u64 = 512 * 1024;
+/// What a file system gives at least.
+const PAGE_BYTES: u64 = 4096;
 /// At most this part of what is free is kept.
 const SHARE: u64 = 4;
 /// Fewer free bytes than this, and the disk is full.
@@ -116,7 +118,7 @@ impl Reserve {
     pub fn restore(&self) {
         let open = lock(&self.inner.open);
         let known = (0..FILES).filter(|number| self.inner.file(*number).exists()).count();
-        if open.0 == 0 && self.inner.files().len() < known {
+        if open.0 == 0 && self.inner.kept_bytes() < known as u64 * FILE_BYTES {
             self.inner.fill(known);
         }
     }
@@ -175,7 +177,7 @@ impl Room for Reserve {
     }
 
     fn kept_bytes(&self) -> u64 {
-        self.inner.files().len() as u64 * FILE_BYTES
+        self.inner.kept_bytes()
     }
 
     fn open(&self) -> Option<Box<dyn Send>> {
@@ -190,7 +192,7 @@ impl Room for Reserve {
             // An empty file tells a later life of this core what there was; where inodes are short it must not stay.
             let space = Space::of(&self.inner.root);
             let lacks_files = space.is_some_and(|space| space.lacks_files());
-            files.iter().for_each(|file| drop(if lacks_files { fs::remove_file(file) } else { empty(file) }));
+            files.iter().for_each(|(file, _)| drop(if lacks_files { fs::remove_file(file) } else { empty(file) }));
         }
         open.0 += 1;
         Some(Box::new(Opened { inner: Arc::clone(&self.inner) }))
@@ -220,14 +222,18 @@ impl Inner {
         }
     }
 
-    /// Files of the reserve that are whole.
-    fn files(&self) -> Vec<PathBuf> {
-        let is_whole = |file: &PathBuf| file.metadata().is_ok_and(|facts| facts.len() == FILE_BYTES);
-        (0..FILES).map(|number| self.file(number)).filter(is_whole).collect()
+    /// Files of the reserve that hold room, with their bytes.
+    fn files(&self) -> Vec<(PathBuf, u64)> {
+        let sized = |file: PathBuf| file.metadata().ok().map(|facts| (file, facts.len()));
+        (0..FILES).filter_map(|number| sized(self.file(number))).filter(|(_, bytes)| *bytes > 0).collect()
     }
 
     fn file(&self, number: usize) -> PathBuf {
         self.root.join(FOLDER).join(number.to_string())
+    }
+
+    fn kept_bytes(&self) -> u64 {
+        self.files().iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Makes the reserve as large as what is free allows.
@@ -236,16 +242,16 @@ impl Inner {
         if open.0 > 0 {
             return;
         }
-        let Some(space) = Space::of(&self.root) else { return };
-        let whole = self.files().len();
-        let most = space.free.saturating_add(whole as u64 * FILE_BYTES) / SHARE / FILE_BYTES;
+        let Some(space) = Space::of(&self.root).filter(Space::is_eased) else { return };
+        let kept = self.kept_bytes();
+        let most = space.free.saturating_add(kept) / SHARE / FILE_BYTES;
         let wanted = FILES.min(usize::try_from(most).unwrap_or(FILES));
-        if whole < wanted && space.is_eased() {
+        if kept < wanted as u64 * FILE_BYTES {
             self.fill(wanted);
         }
     }
 
-    /// Makes files until there are `wanted`, or no more room.
+    /// Makes the first `wanted` files whole, or as long as there is room.
     fn fill(&self, wanted: usize) {
         let folder = self.root.join(FOLDER);
         if let Err(error) = DirBuilder::new().mode(0o700).create(&folder)
@@ -254,21 +260,15 @@ impl Inner {
             tracing::debug!(%error, "no room can be kept for the core's own writes");
             return;
         }
-        let mut whole = self.files().len();
-        for number in 0..FILES {
-            let file = self.file(number);
-            if whole >= wanted {
-                return;
+        for number in 0..wanted {
+            match occupy(&self.file(number)) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "less room is kept for the core's own writes");
+                    return;
+                }
             }
-            if file.metadata().is_ok_and(|facts| facts.len() == FILE_BYTES) {
-                continue;
-            }
-            if let Err(error) = occupy(&file) {
-                tracing::debug!(%error, "less room is kept for the core's own writes");
-                let _ = fs::remove_file(&file);
-                return;
-            }
-            whole += 1;
         }
     }
 }
@@ -278,16 +278,29 @@ fn empty(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).truncate(true).open(path).map(drop)
 }
 
-/// Makes a file whose room is its own.
-fn occupy(path: &Path) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    match fallocate(&file, FallocateFlags::empty(), 0, FILE_BYTES) {
-        Err(rustix::io::Errno::OPNOTSUPP) => {
-            let zeros = [0; 16 * 1024];
-            (0..FILE_BYTES).step_by(zeros.len()).try_for_each(|_| file.write_all(&zeros))
+/// Makes a file as long as it ought to be, or as there is room for, to the last page: what is left would be taken by others. Answers whether
+/// it is whole.
+fn occupy(path: &Path) -> io::Result<bool> {
+    let file: File = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let mut bytes = file.metadata()?.len();
+    let mut step = FILE_BYTES.saturating_sub(bytes);
+    while step >= PAGE_BYTES {
+        let taken = match fallocate(&file, FallocateFlags::empty(), bytes, step) {
+            Err(rustix::io::Errno::OPNOTSUPP) => file.write_all_at(&vec![0; step as usize], bytes),
+            done => done.map_err(io::Error::from),
+        };
+        match taken {
+            Ok(()) => {
+                bytes += step;
+                step = step.min(FILE_BYTES - bytes);
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                step = step / 2 / PAGE_BYTES * PAGE_BYTES;
+            }
+            Err(error) => return Err(error),
         }
-        done => Ok(done?),
     }
+    Ok(bytes >= FILE_BYTES)
 }
 
 #[cfg(test)]
@@ -309,6 +322,7 @@ mod tests {
         assert_eq!(reserve.kept_bytes(), kept);
         fs::remove_file(reserve.inner.file(0)).unwrap();
         fs::write(reserve.inner.file(1), "torn").unwrap();
+        assert_eq!(reserve.kept_bytes(), kept - 2 * FILE_BYTES + 4);
         reserve.inner.mend();
         assert_eq!(reserve.kept_bytes(), kept);
         empty(&reserve.inner.file(0)).unwrap();

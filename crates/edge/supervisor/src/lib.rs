@@ -28,5 +28,5 @@ pub use own_users::{OwnUsers, OwnUsersError};
 pub use process::{StartError, StepEnd, StepLaunch, StepProcess};
 pub use sandbox::{Profile, Sandbox, SandboxError, lacking};
 pub use skip::{SkipError, should_skip};
-pub use supervisor::{Launcher, Supervisor, SupervisorError};
+pub use supervisor::{Launcher, Supervisor, SupervisorError, sweep};
 pub use user::{RunAs, UserError, Users};

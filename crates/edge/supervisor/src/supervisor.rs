@@ -75,6 +75,11 @@ impl Launcher {
     }
 }
 
+/// Ends what an earlier run with this record left behind, as [`Supervisor::new`] does, before anything is written. Blocks until it is dead.
+pub fn sweep(record: &Path) {
+    sweep_recorded(record, STOP_PATIENCE);
+}
+
 /// A supervisor could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot keep the record of processes {file}: {source}")]
