@@ -206,7 +206,23 @@ def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
         "main": {"dependencies": ["Reader:HARD"]},
     }
     core = Core(tmp_path / "core", configuration, **environment)
+    # Tokens lock after a few wrong PINs: one that is refused is tried once, whoever asks for the key and however often.
+    token = configuration["services"]["aws.greengrass.crypto.Pkcs11Provider"]["configuration"]
+    token["userPin"] = "0000"
+    (tmp_path / "core/init.yaml").write_text(json.dumps(configuration))
     core.start()
+    until("the second try of the line", lambda: core.log.read_text().count("refuses the PIN") > 1)
+    assert core.log.read_text().count("userPin stands in the configuration") == 1
+    core.stop()
+    token["userPin"] = "4711"
+    (tmp_path / "core/init.yaml").write_text(json.dumps(configuration))
+    core.command.append("--update-config")
+    # The token comes when the core runs already: nothing has to be started again for it.
+    tokens.rename(tmp_path / "not there yet")
+    before = len(core.log.read_text())
+    core.start()
+    until("the core without its token", lambda: "the control plane cannot be used" in core.log.read_text()[before:])
+    (tmp_path / "not there yet").rename(tokens)
     until("the core", lambda: is_known(client, name))
     log = core.root / "logs/Reader.log"
     heard = lambda: log.read_text() if log.exists() else ""
@@ -222,7 +238,6 @@ def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
     cut = json.loads(json.dumps(configuration))
     cut["services"]["aws.greengrass.Nucleus"]["configuration"]["marram"]["apiEndpoint"] = "https://127.0.0.1:9"
     (tmp_path / "core/init.yaml").write_text(json.dumps(cut))
-    core.command.append("--update-config")
     core.start()
     until("the kept secret", lambda: "secret opened" in heard())
     core.stop()

@@ -53,7 +53,7 @@ pub(crate) struct Cloud {
     /// Metrics of components.
     pub(crate) telemetry: Telemetry,
     /// The control plane's API, for calls signed with the core's role.
-    pub(crate) api: Option<(Client, String)>,
+    pub(crate) api: watch::Receiver<Option<Api>>,
     /// Other control planes.
     pub(crate) planes: Arc<Planes>,
     _tokens: Server,
@@ -82,10 +82,7 @@ impl Cloud {
         uplink.set_limits(settings.publish_limits());
         let provider = first.as_ref().map(|all| all.credentials.clone());
         let credentials = Upstream::narrowed(provider, clock.clone(), session_policies(nucleus));
-        let api = first.as_ref().and_then(|all| {
-            let via = Via { road: all.data_plane.road.clone(), purpose: Purpose::PlainHttps };
-            Some((Client::new(via, ClientLimits::default()), all.data_plane.s3_endpoint.clone()?))
-        });
+        let (api_sender, api) = watch::channel(first.as_ref().and_then(Endpoints::api));
         let data_plane = Arc::new(Greengrass::new(
             first.map(|all| all.data_plane),
             Arc::clone(&credentials) as Arc<dyn Credentials>,
@@ -141,6 +138,7 @@ impl Cloud {
             cadence: cadence_sender,
             telemetry: telemetry_sender,
             status: status.clone(),
+            api: api_sender,
         };
         tokio::spawn(keeper.run(nucleus.clone()));
         Ok(Cloud { uplink, data_plane, credentials, status, telemetry, api, planes: Arc::new(planes), _tokens: tokens })
@@ -198,6 +196,9 @@ async fn token_exchange(
     Ok(server)
 }
 
+/// A client of the control plane's API, and where that is.
+pub(crate) type Api = (Client, String);
+
 /// Takes up changed settings, and forgets connection errors when the line is up.
 struct Keeper {
     settings: Settings,
@@ -209,6 +210,7 @@ struct Keeper {
     telemetry: watch::Sender<TelemetrySettings>,
     status: FleetStatus,
     taken: watch::Sender<Value>,
+    api: watch::Sender<Option<Api>>,
 }
 
 impl Keeper {
@@ -273,6 +275,7 @@ impl Keeper {
             return;
         }
         self.credentials.reconfigure(all.as_ref().map(|all| all.credentials.clone()));
+        self.api.send_replace(all.as_ref().and_then(Endpoints::api));
         self.data_plane.reconfigure(all.as_ref().map(|all| all.data_plane.clone()));
         self.uplink.reconfigure(all.map(|all| all.line)).await;
         self.status.reconfigured();
@@ -284,6 +287,13 @@ struct Endpoints {
     line: LineSettings,
     data_plane: DataPlaneSettings,
     credentials: UpstreamSettings,
+}
+
+impl Endpoints {
+    fn api(&self) -> Option<Api> {
+        let via = Via { road: self.data_plane.road.clone(), purpose: Purpose::PlainHttps };
+        Some((Client::new(via, ClientLimits::default()), self.data_plane.s3_endpoint.clone()?))
+    }
 }
 
 /// Reads `system` and the nucleus' configuration (CR 5.1, 7.5).

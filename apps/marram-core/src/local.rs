@@ -13,13 +13,14 @@ use marram_edge_ports::{
 };
 use marram_local_shadows::{ShadowEvents, ShadowSettings, Shadows, SyncSettings, synchronize};
 use marram_nucleus::NucleusHandle;
-use marram_secret_store::{SecretSettings, SecretStore, Source, SourceSettings};
+use marram_secret_store::{SecretSettings, SecretStore, Source, SourceSettings, Wherefrom};
 use marram_types::SharedClock;
 use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::cloud::Api;
 use crate::token::DeviceIdentity;
 
 const SHADOW_MANAGER: &str = "aws.greengrass.ShadowManager";
@@ -206,7 +207,7 @@ pub(crate) struct LateSecrets {
     clock: SharedClock,
     credentials: Arc<dyn Credentials>,
     /// A client that trusts the control plane, and `https://host:port` of its API.
-    api: Option<(marram_http::Client, String)>,
+    api: watch::Receiver<Option<Api>>,
     identity: DeviceIdentity,
     opened: Mutex<Option<Arc<SecretStore>>>,
 }
@@ -217,7 +218,7 @@ impl LateSecrets {
         dir: PathBuf,
         clock: SharedClock,
         credentials: Arc<dyn Credentials>,
-        api: Option<(marram_http::Client, String)>,
+        api: watch::Receiver<Option<Api>>,
         identity: DeviceIdentity,
     ) -> Arc<Self> {
         let opened = Mutex::default();
@@ -238,13 +239,13 @@ impl LateSecrets {
         let key = self.nucleus.get(&["system", "privateKeyPath"]).and_then(|path| path.as_str().map(str::to_owned));
         let key = key.ok_or_else(|| PortError::service("the core has no device key to seal secrets with"))?;
         let root = self.identity.sealing_root(&key).map_err(|error| refused(&format_args!("{error:#}")))?;
-        let region = self.nucleus.get(&["services", "aws.greengrass.Nucleus", "configuration", "awsRegion"]);
-        let settings = self.api.as_ref().map(|(client, endpoint)| SourceSettings {
-            client: client.clone(),
-            endpoint: endpoint.clone(),
-            region: region.as_ref().and_then(Value::as_str).unwrap_or("us-east-1").to_owned(),
+        let (nucleus, api) = (self.nucleus.clone(), self.api.clone());
+        let wherefrom: Wherefrom = Arc::new(move || {
+            let region = nucleus.get(&["services", "aws.greengrass.Nucleus", "configuration", "awsRegion"]);
+            let region = region.as_ref().and_then(Value::as_str).unwrap_or("us-east-1").to_owned();
+            api.borrow().clone().map(|(client, endpoint)| SourceSettings { client, endpoint, region })
         });
-        let source = Source::new(settings, Arc::clone(&self.credentials), self.clock.clone());
+        let source = Source::new(wherefrom, Arc::clone(&self.credentials), self.clock.clone());
         let settings = SecretSettings::from_configuration(&configuration);
         let store = SecretStore::open(&self.dir, root, source, settings).map_err(|error| refused(&error))?;
         let store = Arc::new(store);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use marram_device_keys::{KeyUri, ObjectType, Pkcs11Settings, Provider, TokenKey};
+use marram_device_keys::{KeyUri, ObjectType, Pkcs11Settings, Provider, TokenError, TokenKey};
 use marram_edge_ports::Nucleus;
 use marram_nucleus::NucleusHandle;
 use marram_secret_store::{DeviceKeyFile, RootError, SealingRoot};
@@ -16,11 +16,11 @@ use serde_json::Value;
 /// The component whose configuration names library, slot and PIN.
 const PROVIDER: &str = "aws.greengrass.crypto.Pkcs11Provider";
 
-/// Finds keys and certificates, wherever they are. A cheap clone; the token is opened once.
+/// Finds keys and certificates, wherever they are. A cheap clone; the token is opened once, and one that refused its PIN not again.
 #[derive(Clone)]
 pub(crate) struct DeviceIdentity {
     nucleus: NucleusHandle,
-    opened: Arc<Mutex<Option<(Value, Provider)>>>,
+    opened: Arc<Mutex<Option<(Value, Result<Provider, Arc<TokenError>>)>>>,
 }
 
 impl DeviceIdentity {
@@ -80,17 +80,20 @@ impl DeviceIdentity {
     fn provider(&self) -> anyhow::Result<Provider> {
         let configuration = self.configuration();
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((before, provider)) = &*opened
+        if let Some((before, outcome)) = &*opened
             && *before == configuration
         {
-            return Ok(provider.clone());
+            return Ok(outcome.clone()?);
         }
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         let settings = Pkcs11Settings::from_configuration(&configuration, credentials.as_deref())
             .with_context(|| format!("configuration of {PROVIDER}"))?;
-        let provider = Provider::open(&settings)?;
-        *opened = Some((configuration, provider.clone()));
-        Ok(provider)
+        let outcome = Provider::open(&settings).map_err(Arc::new);
+        *opened = match &outcome {
+            Err(error) if !matches!(**error, TokenError::Pin(_)) => None,
+            _ => Some((configuration, outcome.clone())),
+        };
+        Ok(outcome?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The token: its library, one session that is logged in, and what is found in it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -26,6 +26,12 @@ pub enum TokenError {
         /// What it said.
         source: Error,
     },
+    /// A PIN that the token does not take. Tokens lock after a few wrong ones, so it is not tried again: only another PIN is, or another
+    /// start of the core.
+    #[error(
+        "the token refuses the PIN ({0}); it is not tried again, because tokens lock: set userPin, or restart the core"
+    )]
+    Pin(Arc<Error>),
     /// Nothing there under this label.
     #[error("the token holds no {what} with the label `{label}`")]
     Missing {
@@ -73,7 +79,14 @@ struct Inner {
     library: Pkcs11,
     slot: Slot,
     pin: SecretString,
-    session: Mutex<Option<Session>>,
+    session: Mutex<Login>,
+}
+
+/// Whether the token let us in.
+enum Login {
+    Out,
+    In(Session),
+    Refused(Arc<Error>),
 }
 
 impl Provider {
@@ -90,7 +103,7 @@ impl Provider {
             Err(source) => return Err(failed("cannot start the PKCS#11 library")(source)),
         }
         let slot = Slot::try_from(settings.slot).map_err(failed("the slot is out of range"))?;
-        let inner = Inner { library, slot, pin: settings.user_pin.clone(), session: Mutex::new(None) };
+        let inner = Inner { library, slot, pin: settings.user_pin.clone(), session: Mutex::new(Login::Out) };
         let provider = Self { inner: Arc::new(inner) };
         provider.with_session("cannot open a session", |_| Ok(()))?;
         tracing::info!(name = settings.name, slot = settings.slot, "the PKCS#11 token is open");
@@ -167,8 +180,7 @@ impl Provider {
     ) -> Result<T, TokenError> {
         let failed = |source| TokenError::Token { what, source };
         let mut guard = self.inner.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = self.logged_in(&mut guard).and_then(&work);
-        match outcome {
+        match self.logged_in(what, &mut guard).map(&work)? {
             Err(Error::Pkcs11(
                 RvError::SessionClosed
                 | RvError::SessionHandleInvalid
@@ -179,25 +191,39 @@ impl Provider {
                 | RvError::KeyHandleInvalid,
                 _,
             )) => {
-                *guard = None;
-                self.logged_in(&mut guard).and_then(work).map_err(failed)
+                *guard = Login::Out;
+                self.logged_in(what, &mut guard).map(work)?.map_err(failed)
             }
             outcome => outcome.map_err(failed),
         }
     }
 
-    fn logged_in<'s>(&self, guard: &'s mut MutexGuard<'_, Option<Session>>) -> Result<&'s Session, Error> {
-        if guard.is_none() {
-            let session = self.inner.library.open_ro_session(self.inner.slot)?;
+    fn logged_in<'s>(&self, what: &'static str, login: &'s mut Login) -> Result<&'s Session, TokenError> {
+        let failed = |source| TokenError::Token { what, source };
+        if let Login::Out = login {
+            let session = self.inner.library.open_ro_session(self.inner.slot).map_err(failed)?;
             let pin = AuthPin::new(self.inner.pin.expose().into());
-            match session.login(UserType::User, Some(&pin)) {
+            *login = match session.login(UserType::User, Some(&pin)) {
                 // The login belongs to the process, not to the session.
-                Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
-                Err(error) => return Err(error),
-            }
-            **guard = Some(session);
+                Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Login::In(session),
+                Err(
+                    error @ Error::Pkcs11(
+                        RvError::PinIncorrect
+                        | RvError::PinInvalid
+                        | RvError::PinLenRange
+                        | RvError::PinLocked
+                        | RvError::PinExpired,
+                        _,
+                    ),
+                ) => Login::Refused(Arc::new(error)),
+                Err(error) => return Err(failed(error)),
+            };
         }
-        guard.as_ref().ok_or(Error::InvalidValue)
+        match login {
+            Login::In(session) => Ok(session),
+            Login::Refused(error) => Err(TokenError::Pin(Arc::clone(error))),
+            Login::Out => Err(failed(Error::InvalidValue)),
+        }
     }
 
     fn check_slot(&self, uri: &KeyUri) -> Result<(), TokenError> {

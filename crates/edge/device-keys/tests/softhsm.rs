@@ -216,7 +216,7 @@ fn wrapping_keys(provider: &Provider) {
 fn wrong_pins_labels_and_slots_are_refused() {
     in_child("wrong_pins_labels_and_slots_are_refused", |token| {
         token.key("p256", "01", KINDS[2].1);
-        assert!(matches!(Provider::open(&settings(token, "0000")), Err(TokenError::Token { .. })));
+        assert!(matches!(Provider::open(&settings(token, "0000")), Err(TokenError::Pin(_))));
         let provider = Provider::open(&settings(token, PIN)).unwrap();
         provider.key(&uri("p256")).unwrap();
         let missing = provider.key(&uri("absent")).unwrap_err();

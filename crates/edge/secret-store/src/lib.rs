@@ -21,5 +21,5 @@ mod store;
 pub use file::VaultError;
 pub use root::{DeviceKeyFile, RootError, SealingRoot};
 pub use settings::{SecretEntry, SecretSettings};
-pub use source::{Fetched, Source, SourceError, SourceSettings};
+pub use source::{Fetched, Source, SourceError, SourceSettings, Wherefrom};
 pub use store::SecretStore;

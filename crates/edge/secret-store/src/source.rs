@@ -120,17 +120,20 @@ struct Problem {
     kind: String,
 }
 
+/// Where secrets come from at the moment; none without a control plane.
+pub type Wherefrom = Arc<dyn Fn() -> Option<SourceSettings> + Send + Sync>;
+
 /// Asks the control plane for secrets.
 pub struct Source {
-    settings: Option<SourceSettings>,
+    wherefrom: Wherefrom,
     credentials: Arc<dyn Credentials>,
     clock: SharedClock,
 }
 
 impl Source {
-    /// A source; without settings every request answers [`SourceError::NotConfigured`].
-    pub fn new(settings: Option<SourceSettings>, credentials: Arc<dyn Credentials>, clock: SharedClock) -> Self {
-        Self { settings, credentials, clock }
+    /// A source; while there are no settings requests answer [`SourceError::NotConfigured`].
+    pub fn new(wherefrom: Wherefrom, credentials: Arc<dyn Credentials>, clock: SharedClock) -> Self {
+        Self { wherefrom, credentials, clock }
     }
 
     /// The version of the secret that carries `stage`.
@@ -138,7 +141,7 @@ impl Source {
     /// # Errors
     /// [`SourceError`] of the last of three tries.
     pub async fn fetch(&self, arn: &str, stage: &str) -> Result<Fetched, SourceError> {
-        let settings = self.settings.as_ref().ok_or(SourceError::NotConfigured)?;
+        let settings = &(self.wherefrom)().ok_or(SourceError::NotConfigured)?;
         let mut pause = PAUSE;
         for _ in 1..TRIES {
             match self.ask(settings, arn, stage).await {

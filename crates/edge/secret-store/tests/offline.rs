@@ -121,7 +121,7 @@ impl Bench {
             endpoint: if online { self.endpoint.clone() } else { "http://127.0.0.1:1".to_owned() },
             region: "us-east-1".to_owned(),
         };
-        Source::new(Some(settings), Arc::new(Fixed), SystemClock::shared())
+        Source::new(Arc::new(move || Some(settings.clone())), Arc::new(Fixed), SystemClock::shared())
     }
 
     fn open(&self, key: &str, online: bool) -> SecretStore {
