@@ -46,7 +46,8 @@ pub fn run(verb: &CoreVerb) -> anyhow::Result<ExitCode> {
     runtime.block_on(provision(flags))?;
     let file = flags.out.join("config.yaml");
     outln!("{}", json!({ "thing": flags.thing, "config": file }));
-    errln!("start it with: marram-core run --root DIR --init-config {}", file.display());
+    let there = flags.installed_at.as_ref().map_or_else(|| file.clone(), |folder| folder.join("config.yaml"));
+    errln!("start it with: marram-core loader --root DIR --init-config {}", there.display());
     Ok(ExitCode::SUCCESS)
 }
 
