@@ -293,8 +293,10 @@ impl Reading {
                     let context = context.ok_or_else(|| (next.path.clone(), ErrorKind::Unsupported.into()))?;
                     // neither a link nor a pipe that took its place may lead elsewhere, or hold this up
                     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-                    let file =
-                        File::options().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(&next.path);
+                    let file = File::options()
+                        .read(true)
+                        .custom_flags(i32::try_from(flags.bits()).unwrap_or(0))
+                        .open(&next.path);
                     (next.path.clone(), file.map_err(|error| (next.path, error))?, context)
                 }
             };

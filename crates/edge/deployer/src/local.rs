@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use marram_deploy::{
-    ComponentEntry, DeploymentDocument, DeploymentStatus, FailurePolicy, Groups, LOCAL_GROUP, Limits, RunWith,
-    UpdateAction, is_group_name,
+    ComponentEntry, DeploymentDocument, DeploymentStatus, ErrorCode, Failure, FailurePolicy, Groups, LOCAL_GROUP,
+    Limits, Resolution, RunWith, UpdateAction, is_group_name,
 };
 use marram_edge_ports::{
     ComponentUpdate, DeploymentRecord, Deployments, KnownDeployment, Later, LocalDeploymentRequest, PortError,
     ValidationRequest,
 };
 use serde_json::{Map, Value, json};
+use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
 use crate::record::{Record, Source, Stage, folder_of, path_of};
@@ -243,6 +244,32 @@ fn check(inner: &Inner, request: &LocalDeploymentRequest) -> Result<(), PortErro
         return Err(PortError::service("too many deployments are waiting"));
     }
     Ok(())
+}
+
+/// Why a component cannot be removed that is no root of this group: the wish would be passed over without a word (CR 4.5).
+pub(crate) fn nothing_to_remove(name: &str, groups: &Groups, deployed: &BTreeMap<SmolStr, Value>) -> Failure {
+    let others = groups.roots.iter().filter(|(_, roots)| roots.contains_key(name)).map(|(group, _)| group.as_str());
+    let others: Vec<&str> = others.collect();
+    let cause = if !others.is_empty() {
+        format!("{name} cannot be removed here: it belongs to {}; take it out of that deployment", others.join(", "))
+    } else if deployed.contains_key(name) {
+        format!("{name} cannot be removed: it is there because others depend on it; remove those")
+    } else {
+        format!("there is no component {name} to be removed")
+    };
+    Failure::new(ErrorCode::DeploymentDocumentNotValid, format!("{cause}. Nothing was changed"))
+}
+
+/// What is configured has to be there when the deployment is over.
+pub(crate) fn check_configured(document: &DeploymentDocument, set: &Resolution) -> Result<(), Failure> {
+    let is_there = |name: &SmolStr| set.components.contains_key(name) || name == marram_deploy::NUCLEUS;
+    let Some(name) = document.components.keys().find(|name| !is_there(name)) else { return Ok(()) };
+    let near = set.components.keys().find(|known| known.eq_ignore_ascii_case(name));
+    let near = near.map(|near| format!(" (there is {near})")).unwrap_or_default();
+    let cause = format!(
+        "{name} cannot be configured: it is neither deployed nor a part of this deployment{near}. Nothing was changed"
+    );
+    Err(Failure::new(ErrorCode::DeploymentDocumentNotValid, cause))
 }
 
 /// A local request as it is read back when its turn comes.

@@ -123,6 +123,9 @@ pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation
         }
     }
     let set = resolve(inner, &groups).await?;
+    if wish.local.is_some() {
+        local::check_configured(document, &set)?;
+    }
     let platform = platform(inner);
     for resolved in set.components.values() {
         if let Some(recipe) = &resolved.recipe {
@@ -223,6 +226,9 @@ async fn groups(inner: &Inner, record: &Record, wish: &Wish) -> Result<Groups, R
         None => document.components.iter().map(|(name, entry)| (name.clone(), root(&entry.version))).collect(),
         Some(local) => {
             let mut roots = groups.roots.get(&wish.group).cloned().unwrap_or_default();
+            for gone in local.remove.iter().filter(|gone| !roots.contains_key(gone.as_str())) {
+                return Err(local::nothing_to_remove(gone, &groups, &deployed(inner)).into());
+            }
             roots.retain(|name, _| !local.remove.iter().any(|gone| gone == name));
             roots.extend(local.add.iter().map(|(name, version)| (SmolStr::from(name), root(version))));
             roots

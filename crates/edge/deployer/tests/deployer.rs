@@ -829,11 +829,60 @@ async fn local_files_are_held_to_what_was_taken_in() {
     assert_eq!(life.deployer.verify("app", "1.0.0").await, Ok(()));
     std::fs::write(world.folder.path().join("packages/artifacts/app/1.0.0/app.txt"), "two").unwrap();
     let Err(FilesError::Changed(text)) = life.deployer.verify("app", "1.0.0").await else { panic!("it passed") };
-    assert!(text.ends_with("give its files again: `greengrass-cli deployment create` with --recipeDir and --artifactDir"));
+    assert!(
+        text.ends_with("give its files again: `greengrass-cli deployment create` with --recipeDir and --artifactDir")
+    );
     deploy("three", false).await;
     assert_eq!(life.deployer.verify("app", "1.0.0").await, Ok(()));
     deploy("four", true).await;
     assert_eq!(life.deployer.verify("app", "1.0.0").await, Ok(()));
+}
+
+/// CR 4.5: a wish for what is not there, or is not this device's to decide, fails with the reason and changes nothing.
+#[tokio::test]
+async fn local_wishes_without_effect_fail() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[("lib", "^1.0.0")]);
+    world.publish("lib", "1.3.0", json!({"run": "fine"}), &[]);
+    world.publish("own", "1.0.0", json!({"run": "fine"}), &[]);
+    world.deploy("a", &[("app", "1.0.0")], json!({}));
+    world.run(None).await;
+    let life = world.start(Arc::new(Crash::default()));
+    let request = |add: &[&str], remove: &[&str], configure: &[&str]| {
+        let update = || LocalConfigurationUpdate { merge: Some(json!({"k": 1})), reset: vec![] };
+        LocalDeploymentRequest {
+            add: add.iter().map(|name| ((*name).into(), "1.0.0".to_owned())).collect(),
+            remove: remove.iter().map(|name| (*name).into()).collect(),
+            configuration: configure.iter().map(|name| ((*name).into(), update())).collect(),
+            ..LocalDeploymentRequest::default()
+        }
+    };
+    let end = async |request: LocalDeploymentRequest| {
+        let id = life.deployer.create_local(request).await.unwrap();
+        let status = || life.deployer.local_status(&id).unwrap();
+        let is_over = || !matches!(status().status, DeploymentStatus::Queued | DeploymentStatus::InProgress);
+        life.until("the end", is_over).await;
+        status()
+    };
+    let before = world.services();
+    #[rustfmt::skip]
+    let table = [
+        (request(&[], &["com.typo"], &[]), "there is no component com.typo to be removed. Nothing was changed"),
+        (request(&[], &["app"], &[]), "app cannot be removed here: it belongs to thinggroup/g; take it out of that deployment. Nothing was changed"),
+        (request(&[], &["lib"], &[]), "lib cannot be removed: it is there because others depend on it; remove those. Nothing was changed"),
+        (request(&[], &[], &["com.typo"]), "com.typo cannot be configured: it is neither deployed nor a part of this deployment. Nothing was changed"),
+        (request(&["own"], &[], &["App"]), "App cannot be configured: it is neither deployed nor a part of this deployment (there is app). Nothing was changed"),
+    ];
+    for (request, words) in table {
+        let status = end(request).await;
+        assert_eq!(status.failure_cause.as_deref(), Some(words));
+        assert_eq!(status.detailed_status, "FAILED_NO_STATE_CHANGE", "{words}");
+        assert_eq!(world.services(), before, "{words}");
+    }
+    for request in [request(&["own"], &[], &["own", "lib"]), request(&[], &["own"], &[])] {
+        let status = end(request).await;
+        assert_eq!(status.detailed_status, "SUCCESSFUL", "{status:?}");
+    }
 }
 
 /// The program may move the work to any thread.

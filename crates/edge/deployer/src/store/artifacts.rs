@@ -158,8 +158,7 @@ impl Work<'_> {
         let (algorithm, wanted) = self.wanted_digest()?;
         let found = match std::fs::symlink_metadata(&path) {
             Ok(facts) if !facts.is_file() => {
-                let gone =
-                    if facts.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+                let gone = if facts.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
                 gone.map_err(|error| write_failure(&path, &error))?;
                 None
             }

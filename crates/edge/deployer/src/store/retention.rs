@@ -26,7 +26,8 @@ pub(crate) fn clean(root: &Path, kept: &BTreeSet<(String, String)>) {
     let stems: BTreeSet<String> = kept.iter().map(|(name, version)| format!("{}@{version}", name_hash(name))).collect();
     for path in entries(&root.join("packages/recipes")) {
         let name = name_of(&path);
-        let stem = [".recipe.yaml", ".metadata.json", ".unpacked.json"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let stem =
+            [".recipe.yaml", ".metadata.json", ".unpacked.json"].iter().find_map(|suffix| name.strip_suffix(suffix));
         if stem.is_none_or(|stem| !stems.contains(stem)) {
             let _ = std::fs::remove_file(&path);
         }
