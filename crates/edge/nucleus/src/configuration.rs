@@ -6,6 +6,7 @@
 //!
 //! Not here: the rules of merging (`marram-configuration`), what a change asks of a component ([`crate::reaction`]).
 
+mod bounds;
 mod dump;
 mod generations;
 mod import;
@@ -25,7 +26,7 @@ use smol_str::SmolStr;
 use tokio::sync::Notify;
 
 pub use dump::redacted;
-pub use import::{ImportFileError, first_tree, merge_file};
+pub use import::{ImportFileError, first_tree, merge_file, read_file};
 
 use watch::Watchers;
 

@@ -12,9 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use marram_edge_ports::{
-    BootstrapOutcome, ComponentState as State, FilesError, PortError, ReportedState, StateChange,
-};
+use marram_edge_ports::{BootstrapOutcome, ComponentState as State, FilesError, PortError, ReportedState, StateChange};
 use marram_supervisor::{Level, StepEnd};
 use serde_json::Value;
 use smol_str::SmolStr;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use marram_configuration::{Behavior, ConfigurationUpdate, Mode, Origin, Tree, UpdateError, Write};
 use marram_edge_ports::{
     ApplyMode, BootstrapOutcome, Caller, ChangedPath, ComponentDetails, ComponentState as State, Components,
-    Configuration, Files, Identities, Later, LeafOrigin, Nucleus, Peer, PortError, Provenance, ReportedState, Sandboxes,
-    StateChange,
+    Configuration, Files, Identities, Later, LeafOrigin, Nucleus, Peer, PortError, Provenance, ReportedState,
+    Sandboxes, StateChange,
 };
 use marram_reach::Reach;
 use marram_supervisor::{Local, OwnUsers, Profile, Supervisor, Users};
@@ -20,6 +20,8 @@ use tokio::time::Instant;
 
 use crate::configuration::{ConfigurationError, ConfigurationStore};
 use crate::engine::{Command, Engine};
+use crate::lifecycle::Step;
+use crate::plan;
 use crate::reaction::at;
 use crate::settings::{self, sandbox};
 use crate::shared::{self, CHANGES_PENDING, Guard, Shared, Shown, is_builtin, wall_ms};
@@ -133,6 +135,17 @@ impl NucleusHandle {
         let tree = self.shared.store.tree();
         let services = self.shared.components();
         services.into_iter().map(|(name, service)| (name, sandbox::profile(&tree, &service))).collect()
+    }
+
+    /// Whether the processes of a component that run now are in a sandbox, whatever its configuration says since they were started; of
+    /// components with privileged scripts, which are in none, and where the kernel does not tell, nothing.
+    pub fn sandboxed(&self) -> BTreeMap<SmolStr, bool> {
+        let is_privileged = |service: &Value| {
+            let plans = [Step::Startup, Step::Run].map(|step| plan::step(service, step).ok().flatten());
+            plans.into_iter().flatten().any(|plan| plan.privileged)
+        };
+        let services = self.shared.components().into_iter().filter(|(_, service)| !is_privileged(service));
+        services.filter_map(|(name, _)| Some((name.clone(), self.shared.supervisor.is_sandboxed(&name)?))).collect()
     }
 
     /// What each component may connect to. `Err` tells why it cannot start.

@@ -64,6 +64,12 @@ pub(crate) fn legacy_cgroup(controller: &str) -> Option<String> {
     })
 }
 
+/// System call filters of a process (`Seccomp_filters`, Linux 5.9).
+pub(crate) fn filters(pid: u32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"))?.trim().parse().ok()
+}
+
 /// Differs after each boot.
 pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()

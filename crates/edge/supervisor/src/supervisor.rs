@@ -20,6 +20,7 @@ use crate::children::{Sessions, signal, sweep_recorded};
 use crate::log::{ComponentLog, Level, Logs};
 use crate::networks::Networks;
 use crate::process::{StartError, StepLaunch, StepProcess, copy_output};
+use crate::procfs;
 use crate::sandbox::{self, SandboxError};
 
 /// Between SIGTERM and SIGKILL, and again until the core gives up waiting (CR 2.8).
@@ -323,6 +324,18 @@ impl Supervisor {
     /// Whether any process of a component is alive.
     pub fn is_alive(&self, component: &str) -> bool {
         !self.members(component).is_empty()
+    }
+
+    /// Whether the processes of a component have a system call filter that the core itself has not; none when there is no process, or
+    /// the kernel does not tell.
+    pub fn is_sandboxed(&self, component: &str) -> Option<bool> {
+        if !self.offer().syscalls {
+            return None;
+        }
+        let own = procfs::filters(std::process::id())?;
+        let found: Vec<bool> =
+            self.members(component).into_iter().filter_map(|pid| Some(procfs::filters(pid)? > own)).collect();
+        (!found.is_empty()).then(|| found.into_iter().all(|held| held))
     }
 
     /// Freezes or thaws a component's processes.

@@ -57,11 +57,11 @@ pub fn first_tree(config_dir: &Path) -> Option<Tree> {
     None
 }
 
-/// Merges a configuration file into `tree`, with the file's time.
+/// The text of a configuration file and the map that it is.
 ///
 /// # Errors
-/// [`ImportFileError`]; the tree did not change.
-pub fn merge_file(tree: &mut Tree, file: &Path) -> Result<Vec<Change>, ImportFileError> {
+/// [`ImportFileError`].
+pub fn read_file(file: &Path) -> Result<(String, Value), ImportFileError> {
     let io = |source| ImportFileError::Io { file: file.to_owned(), source };
     let malformed = |cause: String| ImportFileError::Malformed { file: file.to_owned(), cause };
     let found = fs::metadata(file).map_err(io)?;
@@ -73,6 +73,16 @@ pub fn merge_file(tree: &mut Tree, file: &Path) -> Result<Vec<Change>, ImportFil
     if !value.is_object() {
         return Err(malformed("is not a map".to_owned()));
     }
+    Ok((text, value))
+}
+
+/// Merges a configuration file into `tree`, with the file's time.
+///
+/// # Errors
+/// [`ImportFileError`]; the tree did not change.
+pub fn merge_file(tree: &mut Tree, file: &Path) -> Result<Vec<Change>, ImportFileError> {
+    let (_, value) = read_file(file)?;
+    let found = fs::metadata(file).map_err(|source| ImportFileError::Io { file: file.to_owned(), source })?;
     let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let time = modified.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(1);
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
