@@ -329,6 +329,22 @@ def test_an_artifact_altered_on_the_disk(site):
         until("the doctor's word", lambda: "were changed on this device" not in site.ask("doctor").stdout)
 
 
+def test_the_doctor_tells_what_runs(site):
+    """SEC-131: what a component runs in, not what it would run in once it is started again."""
+    publish(site, "proof.Held", {"run": "exec sleep 86400"})
+    wish = lambda profile: {"proof.Held": "1.0.0", "aws.greengrass.Nucleus": {"componentVersion": "2.17.0", "configurationUpdate": {
+        "merge": json.dumps({"marram": {"sandbox": {"profile": profile}}})}}}
+    told = lambda: [line for line in site.ask("doctor").stdout.splitlines() if "proof.Held runs" in line]
+    without, later = "warning: proof.Held runs without a sandbox", " until it is restarted"
+    for profile, at_once, restarted in (
+        ("standard", [], []), ("off", [f"warning: proof.Held runs in its sandbox{later}, then without one"], [without]), ("standard", [without + later], []),
+    ):
+        assert site.end(site.deploy(wish(profile)))[0] == "COMPLETED"
+        until(f"the doctor's word on {profile}", lambda: told() == at_once, 20)
+        assert site.core.cli("component", "restart", "-n", "proof.Held").returncode == 0
+        until(f"its word after the restart with {profile}", lambda: told() == restarted, 20)
+
+
 def lives(site):
     return VICTIM in dict(site.core.processes().values())
 

@@ -387,7 +387,11 @@ impl Settings {
             self.text(&["iotCredEndpoint"]),
             self.text(&["awsRegion"]),
         ) else {
-            tracing::info!("no control plane is configured: this core runs by itself");
+            let nucleus = self.value(&[]).unwrap_or_default();
+            match crate::initial::half_configured(&self.nucleus.get(&["system"]).unwrap_or_default(), &nucleus) {
+                Some(missing) => tracing::warn!("{missing}: this core runs by itself"),
+                None => tracing::info!("no control plane is configured: this core runs by itself"),
+            }
             return Ok(None);
         };
         let proxy = match self.text(&["networkProxy", "proxy", "url"]) {

@@ -9,6 +9,7 @@ use anyhow::Context;
 use marram_configuration::{Origin, Tree, Write};
 use marram_deployer::{Reserve, Restart};
 use marram_device_keys::KeyUri;
+use marram_edge_ports::Finding;
 use marram_edge_ports::Room as _;
 use marram_nucleus::configuration::{ConfigurationError, ConfigurationStore, first_tree, merge_file};
 use marram_nucleus::{NUCLEUS_VERSION, NucleusHandle, NucleusOptions};
@@ -25,6 +26,7 @@ use crate::deployments;
 use crate::doctor::Doctor;
 use crate::door::{self, Door};
 use crate::field::Field;
+use crate::initial;
 use crate::local::{LateSecrets, LateShadows, LocalTopics, ShadowLine};
 use crate::token::{DeviceIdentity, path_of};
 use crate::{program, root};
@@ -51,9 +53,10 @@ impl Core {
         let root = root::prepare(&flags.root)?;
         let reserve = Reserve::new(&root);
         let record = root.join("config/processes");
-        let (store, in_need) = open_in_need(&root, flags, &reserve, &record).await?;
+        let ((store, passed_over), in_need) = open_in_need(&root, flags, &reserve, &record).await?;
         store.keep_room(Arc::new(reserve.clone()));
         check_key(&store)?;
+        store.drop_own_bounds().await?;
         let ipc_socket = ipc_socket(&store, &root);
         let logs = Arc::new(Logs::new(LogSettings::new(root.join("logs"))));
         let supervisor = Supervisor::new(launcher(open_files)?, logs, &root::id(&root), &record)?;
@@ -65,7 +68,7 @@ impl Core {
             false => None,
         };
         let socket_group = door::socket_group(&store, own_users.as_ref());
-        let doctor = Doctor::new(supervisor.clone(), &root);
+        let doctor = Doctor::new(supervisor.clone(), &root, passed_over);
         let options = NucleusOptions {
             root: root.clone(),
             ipc_socket: ipc_socket.clone(),
@@ -137,6 +140,9 @@ impl Core {
     }
 }
 
+/// The configuration, and what is to be said of a file that does not count.
+type Opened = (ConfigurationStore, Option<Finding>);
+
 /// The configuration; on a full disk with the room that the core keeps, which the whole start writes with until the first component may
 /// write again. What an earlier life left running would take it, so it ends first; no other core has this root, for its configuration would
 /// be locked.
@@ -145,7 +151,7 @@ async fn open_in_need(
     flags: &Run,
     reserve: &Reserve,
     record: &Path,
-) -> anyhow::Result<(ConfigurationStore, Option<Box<dyn Send>>)> {
+) -> anyhow::Result<(Opened, Option<Box<dyn Send>>)> {
     let open = || {
         marram_supervisor::sweep(record);
         reserve.open()
@@ -156,12 +162,12 @@ async fn open_in_need(
             Ok((open_configuration(root, flags).await?, in_need))
         }
         Err(error) => Err(error),
-        Ok(store) => Ok((store, if reserve.is_full() { open() } else { None })),
+        Ok(opened) => Ok((opened, if reserve.is_full() { open() } else { None })),
     }
 }
 
 /// The tree of this root: what is stored; at the first start that of another runtime or of `--init-config`.
-async fn open_configuration(root: &Path, flags: &Run) -> anyhow::Result<ConfigurationStore> {
+async fn open_configuration(root: &Path, flags: &Run) -> anyhow::Result<Opened> {
     let dir = root.join("config");
     let store = match ConfigurationStore::open(&dir) {
         Err(ConfigurationError::Store { source: marram_store::StoreError::Locked { .. }, .. }) => {
@@ -170,17 +176,22 @@ async fn open_configuration(root: &Path, flags: &Run) -> anyhow::Result<Configur
         opened => opened?,
     };
     let first = if store.is_empty() { first_tree(&dir) } else { None };
-    let mut given = None;
+    let (mut given, mut finding) = (None, None);
+    let is_first = store.is_empty() && first.is_none();
     if let Some(file) = &flags.config {
         let mut tree = Tree::new();
         merge_file(&mut tree, file)?;
+        initial::check(file, &tree.root().to_value())?;
         given = Some(tree);
     } else if let Some(tree) = first {
         given = Some(tree);
     } else if let Some(file) = flags.init_config.as_ref().filter(|_| store.is_empty() || flags.update_config) {
         let mut tree = store.tree().clone();
         merge_file(&mut tree, file)?;
+        initial::check(file, &tree.root().to_value())?;
         given = Some(tree);
+    } else if let Some(file) = &flags.init_config {
+        finding = initial::passed_over(root, file);
     }
     let own = json!({
         "system": {"rootpath": root.to_string_lossy()},
@@ -199,7 +210,10 @@ async fn open_configuration(root: &Path, flags: &Run) -> anyhow::Result<Configur
         };
         store.replace(replace).await?;
     }
-    Ok(store)
+    if let Some(file) = flags.init_config.as_ref().filter(|_| is_first || flags.update_config) {
+        initial::remember(root, file);
+    }
+    Ok((store, finding))
 }
 
 /// The device's private key must be private (CR 9.1).

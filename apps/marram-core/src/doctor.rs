@@ -11,16 +11,19 @@ use marram_reach::Reach;
 use marram_supervisor::{Mounting, Profile, Supervisor, lacking};
 use marram_uplink::Greengrass;
 
+use crate::initial;
+
 /// Looks at the parts that other doctors do not see.
 pub(crate) struct Doctor {
     supervisor: Supervisor,
     root: PathBuf,
     alts: Alts,
+    passed_over: Option<Finding>,
 }
 
 impl Doctor {
-    pub(crate) fn new(supervisor: Supervisor, root: &Path) -> Self {
-        Self { supervisor, root: root.to_owned(), alts: Alts::new(root) }
+    pub(crate) fn new(supervisor: Supervisor, root: &Path, passed_over: Option<Finding>) -> Self {
+        Self { supervisor, root: root.to_owned(), alts: Alts::new(root), passed_over }
     }
 
     /// A doctor for a running core.
@@ -35,6 +38,7 @@ impl Doctor {
             supervisor: self.supervisor,
             root: self.root,
             alts: self.alts,
+            passed_over: self.passed_over,
             nucleus: nucleus.clone(),
             data_plane: Arc::clone(data_plane),
             deployer: deployer.clone(),
@@ -48,6 +52,7 @@ pub(crate) struct Rounds {
     supervisor: Supervisor,
     root: PathBuf,
     alts: Alts,
+    passed_over: Option<Finding>,
     nucleus: NucleusHandle,
     data_plane: Arc<Greengrass>,
     deployer: Deployer,
@@ -66,6 +71,7 @@ impl Checks for Rounds {
         self.rights(&mut all);
         self.control_plane(&mut all);
         self.files(&mut all);
+        self.settings(&mut all);
         all
     }
 }
@@ -188,6 +194,26 @@ impl Rounds {
         }
     }
 
+    /// Mistakes in the configuration of the core itself.
+    fn settings(&self, all: &mut Vec<Finding>) {
+        all.extend(self.passed_over.clone());
+        let get = |path: &[&str]| self.nucleus.get(path).unwrap_or_default();
+        let nucleus = get(&["services", "aws.greengrass.Nucleus", "configuration"]);
+        for fault in marram_deploy::check_nucleus(&nucleus) {
+            let what = format!("a setting of aws.greengrass.Nucleus cannot be: {fault}");
+            all.push(Finding::new(Severity::Error, what, "deploy it anew"));
+        }
+        for key in initial::unknown_settings(&nucleus) {
+            let advice = "take it away, or correct it, by a deployment of aws.greengrass.Nucleus";
+            all.push(Finding::new(Severity::Warning, initial::told(&key), advice));
+        }
+        let claims = self.nucleus.get(&["services", "aws.greengrass.FleetProvisioningByClaim"]).is_some();
+        if !claims && let Some(missing) = initial::half_configured(&get(&["system"]), &nucleus) {
+            let advice = "complete them in the file of --init-config, and start once with --update-config";
+            all.push(Finding::new(Severity::Error, missing, advice));
+        }
+    }
+
     /// What the core runs although it is not what was deployed.
     fn files(&self, all: &mut Vec<Finding>) {
         for (component, words) in self.deployer.tampered() {
@@ -258,13 +284,24 @@ impl Rounds {
     }
 
     fn profiles(&self, all: &mut Vec<Finding>) {
-        let mut reaches = self.nucleus.reaches();
+        let (mut reaches, running) = (self.nucleus.reaches(), self.nucleus.sandboxed());
         for (component, profile) in self.nucleus.profiles() {
+            let held = running.get(&component).copied();
             let unreachable = reaches.remove(&component).and_then(Result::err);
             match unreachable.map_or(profile, Err) {
                 Ok(Profile::Off) => {
-                    let what = format!("{component} runs without a sandbox");
+                    let what = match held {
+                        Some(true) => {
+                            format!("{component} runs in its sandbox until it is restarted, then without one")
+                        }
+                        Some(false) | None => format!("{component} runs without a sandbox"),
+                    };
                     let advice = "set its `marram.sandbox.profile`, or `marram.sandbox.floor` of the core";
+                    all.push(Finding::new(Severity::Warning, what, advice));
+                }
+                Ok(_) if held == Some(false) => {
+                    let what = format!("{component} runs without a sandbox until it is restarted");
+                    let advice = format!("`greengrass-cli component restart -n {component}`");
                     all.push(Finding::new(Severity::Warning, what, advice));
                 }
                 Ok(_) => {}

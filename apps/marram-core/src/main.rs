@@ -17,6 +17,7 @@ mod deployments;
 mod doctor;
 mod door;
 mod field;
+mod initial;
 mod install;
 mod local;
 mod program;

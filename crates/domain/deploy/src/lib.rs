@@ -42,6 +42,6 @@ pub use resolve::{Ask, Local, Resolution, Resolved, Resolver, Wanted};
 pub use roots::{GroupRoot, Groups, LOCAL_GROUP, Staleness};
 pub use service::{Paths, ServiceInput, Unsafe, service_tree, unsafe_interpolations};
 pub use session::{SESSION_POLICY_MAX_CHARS, SessionPolicyError, session_policy};
-pub use settings::{SettingFault, check_component, check_limits, check_nucleus, setting};
+pub use settings::{SettingFault, check_component, check_limits, check_nucleus, nucleus_keys, setting};
 pub use signature::{DOCUMENT_TYPE, RECIPE_TYPE, SIGNATURE_MEMBER, canonical, pre_authentication, recipe_statement};
 pub use status::{DeploymentStatus, DetailedStatus, StatusDetails, status_details};

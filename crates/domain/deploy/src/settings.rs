@@ -191,6 +191,15 @@ pub fn check_nucleus(configuration: &Value) -> Vec<SettingFault> {
     faults
 }
 
+/// Keys of the original that mean nothing here, and are no mistakes.
+const PASSED_OVER: [&str; 4] = ["jvmOptions", "cloudStage", "logManagement", "accessControl"];
+
+/// Keys that may stand at the top of the nucleus' configuration.
+pub fn nucleus_keys() -> Vec<&'static str> {
+    let known = if let Part(keys) = NUCLEUS { keys } else { &[] };
+    known.iter().map(|(key, _)| *key).chain(PASSED_OVER).collect()
+}
+
 /// What is wrong with what the core reads of a component's configuration, or of a part of it that is to be merged into it.
 pub fn check_component(configuration: &Value) -> Vec<SettingFault> {
     let mut faults = Vec::new();

@@ -167,7 +167,7 @@ pub(super) fn diagnose(call: &mut Call<'_>) -> Handled {
     };
     match connected(call) {
         Some(false) => find(
-            "warning",
+            "error",
             "the line to the control plane is down".to_owned(),
             "check the endpoints, the certificate and the network",
         ),
