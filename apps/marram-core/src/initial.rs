@@ -129,10 +129,8 @@ pub(crate) fn half_configured(system: &Value, nucleus: &Value) -> Option<String>
     let is_given =
         |of: &Value, key: &str| part(of, key).is_some_and(|value| value.as_str().is_none_or(|text| !text.is_empty()));
     let given = |key: &&str| is_given(system, key) || is_given(nucleus, key);
-    // A region, a name and a trust anchor mean something to other parts as well.
-    let wish = ["certificateFilePath", "privateKeyPath", "iotDataEndpoint", "iotCredEndpoint"]
-        .iter()
-        .find(|key| given(key))?;
+    // A region, a name, a trust anchor and a key, which seals secrets, mean something without a control plane as well.
+    let wish = ["certificateFilePath", "iotDataEndpoint", "iotCredEndpoint"].iter().find(|key| given(key))?;
     let place = |keys: &'static [&'static str], of: &Value, prefix: &'static str| {
         let missing = keys.iter().filter(|key| !is_given(of, key));
         missing.map(move |key| format!("{prefix}{key}")).collect::<Vec<_>>()
