@@ -21,6 +21,7 @@ use crate::realm::Realm;
 use crate::service::ThingsGraph;
 
 pub use group::GroupMembers;
+pub(crate) use report::holders;
 pub use topics::CoreTopics;
 
 /// The component that runs flows on a core.
@@ -56,7 +57,7 @@ pub(crate) async fn deploy(
     }
 }
 
-/// Takes a deployment out of its target. It is gone at once when no core ever had it.
+/// Takes a deployment out of its target. It is gone at once when no core has it.
 pub(crate) async fn undeploy(
     service: &ThingsGraph,
     ctx: &CallContext,
@@ -66,8 +67,8 @@ pub(crate) async fn undeploy(
 ) -> Result<(), ApiError> {
     send(service, ctx, realm, urn, group, false).await?;
     discard(service, ctx, realm, urn, group).await;
-    let held = ctx.read(|s| report::is_held(s, realm, urn))?;
-    if !held {
+    let holders = ctx.read(|s| holders(s, &*service.inner.things, realm, urn))?;
+    if holders.is_empty() {
         note(service, realm, urn, Status::DeletedInTarget).await?;
     }
     Ok(())

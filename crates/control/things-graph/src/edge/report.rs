@@ -7,20 +7,32 @@ use marram_tdm::model::Urn;
 use marram_types::Timestamp;
 
 use crate::instance::{self, Instance, Status, set_status};
-use crate::ports::GreengrassTarget;
+use crate::ports::{GreengrassTarget, Things};
 use crate::realm::Realm;
 
 /// Longest reason that is kept, characters.
 const REASON_CHARS: usize = 300;
 
-/// Whether a core said that it has the deployment and did not say since that it is gone.
-pub(crate) fn is_held(s: &Snapshot<'_>, realm: &Realm, urn: &Urn) -> Result<bool, CallError> {
-    let found = s.query_opt(
-        "SELECT 1 FROM tg_core_report WHERE account = $1 AND region = $2 AND urn_key = $3 LIMIT 1",
+/// Cores that said that they have the deployment and did not say since that it is gone. One whose thing was deleted is gone for good:
+/// nobody waits for its word.
+pub(crate) fn holders(
+    s: &Snapshot<'_>,
+    things: &dyn Things,
+    realm: &Realm,
+    urn: &Urn,
+) -> Result<Vec<String>, CallError> {
+    let mut found = s.query_all(
+        "SELECT thing FROM tg_core_report WHERE account = $1 AND region = $2 AND urn_key = $3 ORDER BY thing",
         params![realm.account, realm.region, urn.key()],
-        |row| Ok::<_, CallError>(row.get::<i64>(0)?),
+        |row| Ok::<_, CallError>(row.get::<String>(0)?),
     )?;
-    Ok(found.is_some())
+    let mut there = Vec::new();
+    for thing in found.drain(..) {
+        if things.find(s, realm, &thing)?.is_some() {
+            there.push(thing);
+        }
+    }
+    Ok(there)
 }
 
 /// The deployment `id` if `thing` is one of its cores.
@@ -52,6 +64,7 @@ fn reported_by(s: &Snapshot<'_>, realm: &Realm, urn: &Urn, thing: &str) -> Resul
 pub(super) fn apply(
     tx: &mut Tx<'_>,
     port: &dyn GreengrassTarget,
+    things: &dyn Things,
     realm: &Realm,
     thing: &str,
     report: &Report,
@@ -105,7 +118,7 @@ pub(super) fn apply(
         }
         let Ok(urn) = Urn::parse(&key) else { continue };
         let pending = instance::find(tx, realm, &urn)?.is_some_and(|found| found.status == Status::PendingDelete);
-        if pending && !is_held(tx, realm, &urn)? {
+        if pending && holders(tx, things, realm, &urn)?.is_empty() {
             set_status(tx, realm, &urn, Status::DeletedInTarget, now)?;
         }
     }

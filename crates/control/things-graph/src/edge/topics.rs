@@ -120,10 +120,11 @@ impl Request {
     async fn deployments(&self, service: &ThingsGraph) -> Result<(), String> {
         let report: Report = serde_json::from_slice(&self.body).map_err(|error| error.to_string())?;
         let port = service.inner.greengrass.get().ok_or("no cores are served")?.clone();
+        let things = Arc::clone(&service.inner.things);
         let (realm, thing, now) = (self.realm.clone(), self.thing.clone(), service.now());
         service
             .system(&self.realm)
-            .commit_unrecorded(move |tx| report::apply(tx, &*port, &realm, &thing, &report, now))
+            .commit_unrecorded(move |tx| report::apply(tx, &*port, &*things, &realm, &thing, &report, now))
             .await
             .map_err(|error| error.to_string())
     }

@@ -1,11 +1,14 @@
 //! `DeleteSystemInstance`: forgets what is not in the target (TG 7.5).
 
+use std::sync::Arc;
+
 use marram_aws_api::ApiError;
 use marram_identity::CallContext;
 use marram_store::params;
 use serde_json::{Value, json};
 
 use super::{Status, authorized_target, find};
+use crate::edge;
 use crate::input::{ById, read};
 use crate::realm::Realm;
 use crate::service::ThingsGraph;
@@ -19,6 +22,7 @@ pub(crate) async fn delete(service: &ThingsGraph, ctx: &CallContext, input: &Val
     // A redeploy that failed may have left the snapshot before it running.
     let named = instance.map_or_else(|| urn.clone(), |instance| instance.id);
     let is_running = service.is_deployed(&named);
+    let things = Arc::clone(&service.inner.things);
     ctx.commit(grant, move |tx| {
         let Some(instance) = find(tx, &realm, &urn)? else { return Ok(json!({})) };
         let is_idle = match instance.status {
@@ -26,7 +30,16 @@ pub(crate) async fn delete(service: &ThingsGraph, ctx: &CallContext, input: &Val
             Status::Failed => !is_running && !instance.is_in_target,
             _ => false,
         };
-        if !is_idle {
+        if instance.status == Status::PendingDelete {
+            let holders = edge::holders(tx, &*things, &realm, &instance.id)?;
+            if !holders.is_empty() {
+                let message = format!(
+                    "{urn} is PENDING_DELETE until {} told that it is gone; for a core that does not come back delete its thing",
+                    holders.join(", ")
+                );
+                return Err(ApiError::in_use(message).into());
+            }
+        } else if !is_idle {
             return Err(ApiError::in_use(format!("{urn} is {}: undeploy it first", instance.status.as_str())).into());
         }
         for table in ["tg_instance", "tg_tag"] {

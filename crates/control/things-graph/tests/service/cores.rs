@@ -157,6 +157,23 @@ impl Cores {
     }
 }
 
+/// TG 7.5: nobody waits for the word of a core whose thing was deleted; of others it is told who they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_core_that_is_gone_holds_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let cores = Cores::open(dir.path()).await;
+    cores.bench.ok("CreateSystemInstance", Cores::create("Bed")).await;
+    cores.bench.ok("DeploySystemInstance", bed()).await;
+    cores.report("core-1", ReportedState::Deployed).await;
+    let undeployed = cores.bench.ok("UndeploySystemInstance", bed()).await;
+    assert_eq!(undeployed["summary"]["status"], "PENDING_DELETE");
+    let refused = cores.bench.refused("DeleteSystemInstance", bed(), "ResourceInUse").await;
+    assert!(refused.contains("until core-1 told"), "{refused}");
+    cores.bench.registry_ok("DeleteThing", json!({ "thingName": "core-1" })).await;
+    assert_eq!(cores.bench.ok("UndeploySystemInstance", bed()).await["summary"]["status"], "DELETED_IN_TARGET");
+    cores.bench.ok("DeleteSystemInstance", bed()).await;
+}
+
 /// TG 7.5: NOT_DEPLOYED, DEPLOY_IN_PROGRESS until a core of the group speaks, DEPLOYED_IN_TARGET, FAILED by its word,
 /// PENDING_DELETE until it is gone, DELETED_IN_TARGET; what other cores say changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
