@@ -213,6 +213,7 @@ def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
     core.start()
     until("the second try of the line", lambda: core.log.read_text().count("refuses the PIN") > 1)
     assert core.log.read_text().count("userPin stands in the configuration") == 1
+    assert "refuses the PIN" in str(core.ask("doctor")["findings"])
     core.stop()
     token["userPin"] = "4711"
     (tmp_path / "core/init.yaml").write_text(json.dumps(configuration))

@@ -3,8 +3,7 @@
 mod endpoints;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -80,6 +79,9 @@ impl Cloud {
         let uplink = Uplink::start(first.as_ref().map(|all| all.line.clone()), spool, clock.clone())
             .context("cannot open the spool")?;
         uplink.set_limits(settings.publish_limits());
+        if let Some(why) = settings.unusable() {
+            uplink.set_trouble(why);
+        }
         let provider = first.as_ref().map(|all| all.credentials.clone());
         let credentials = Upstream::narrowed(provider, clock.clone(), session_policies(nucleus));
         let (api_sender, api) = watch::channel(first.as_ref().and_then(Endpoints::api));
@@ -258,7 +260,7 @@ impl Keeper {
                     }
                     self.credentials.retain(|name| nucleus.get(&["services", name]).is_some());
                 }
-                () = tokio::time::sleep(RETRY), if self.settings.unusable.load(Ordering::Relaxed) => {
+                () = tokio::time::sleep(RETRY), if self.settings.unusable().is_some() => {
                     before = self.settings.fingerprint();
                     self.connect_anew().await;
                 }
@@ -270,8 +272,11 @@ impl Keeper {
 impl Keeper {
     async fn connect_anew(&self) {
         let all = self.settings.read();
-        if all.is_none() && self.settings.unusable.load(Ordering::Relaxed) {
+        if let Some(why) = self.settings.unusable() {
             // What is in use stays in use.
+            if !*self.uplink.connection().borrow() {
+                self.uplink.set_trouble(why);
+            }
             return;
         }
         self.credentials.reconfigure(all.as_ref().map(|all| all.credentials.clone()));
@@ -300,15 +305,19 @@ impl Endpoints {
 struct Settings {
     nucleus: NucleusHandle,
     identity: DeviceIdentity,
-    /// What is configured could not be used at the last try: a file or a token was not there.
-    unusable: AtomicBool,
+    /// Why what is configured could not be used at the last try: a file or a token was not there.
+    unusable: Mutex<Option<String>>,
     /// A configuration of the nucleus to read in place of the one in force.
     instead: Option<Value>,
 }
 
 impl Settings {
     fn new(nucleus: &NucleusHandle, identity: &DeviceIdentity, instead: Option<Value>) -> Self {
-        Settings { nucleus: nucleus.clone(), identity: identity.clone(), unusable: AtomicBool::new(false), instead }
+        Settings { nucleus: nucleus.clone(), identity: identity.clone(), unusable: Mutex::default(), instead }
+    }
+
+    fn unusable(&self) -> Option<String> {
+        self.unusable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn value(&self, path: &[&str]) -> Option<Value> {
@@ -366,12 +375,12 @@ impl Settings {
     fn read(&self) -> Option<Endpoints> {
         match self.endpoints() {
             Ok(all) => {
-                self.unusable.store(false, Ordering::Relaxed);
+                *self.unusable.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 all
             }
             Err(error) => {
                 tracing::error!("the control plane cannot be used: {error:#}");
-                self.unusable.store(true, Ordering::Relaxed);
+                *self.unusable.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error:#}"));
                 None
             }
         }

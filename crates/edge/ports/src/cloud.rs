@@ -54,6 +54,10 @@ pub trait CloudMessages: Send + Sync {
     fn subscribe<'a>(&'a self, owner: &'a str, filter: &'a str, qos: u8) -> Later<'a, CloudSubscription>;
     /// Whether the line is up.
     fn connection(&self) -> watch::Receiver<bool>;
+    /// Why it is down, if that is known: shown to operators.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A component to resolve (CR 5.3).

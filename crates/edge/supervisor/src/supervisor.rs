@@ -327,14 +327,21 @@ impl Supervisor {
     }
 
     /// Whether the processes of a component have a system call filter that the core itself has not; none when there is no process, or
-    /// the kernel does not tell.
+    /// the kernel does not tell. One that the launcher still prepares is not asked.
     pub fn is_sandboxed(&self, component: &str) -> Option<bool> {
         if !self.offer().syscalls {
             return None;
         }
         let own = procfs::filters(std::process::id())?;
-        let found: Vec<bool> =
-            self.members(component).into_iter().filter_map(|pid| Some(procfs::filters(pid)? > own)).collect();
+        let launcher = fs::canonicalize(&self.inner.launcher.program).ok();
+        let preparing = [launcher, procfs::program(std::process::id())];
+        let runs = |pid: &u32| procfs::program(*pid).is_some_and(|program| !preparing.contains(&Some(program)));
+        let found: Vec<bool> = self
+            .members(component)
+            .into_iter()
+            .filter(runs)
+            .filter_map(|pid| Some(procfs::filters(pid)? > own))
+            .collect();
         (!found.is_empty()).then(|| found.into_iter().all(|held| held))
     }
 

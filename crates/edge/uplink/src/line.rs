@@ -144,6 +144,7 @@ impl Line {
             match connect(&settings, self.fresh).await {
                 Ok((wire, connack)) => {
                     tracing::info!(host = %settings.host, resumed = connack.session_present, "connected to the control plane");
+                    self.shared.set_trouble(None);
                     let over = self.converse(&settings, wire, &connack).await;
                     self.shared.connected.send_replace(false);
                     self.shared.spool.put_all_back();
@@ -169,6 +170,7 @@ impl Line {
                 Err(error) => {
                     let error = causes(&error);
                     tracing::info!(error, host = %settings.host, "cannot connect to the control plane");
+                    self.shared.set_trouble(Some(format!("{}:{}: {error}", settings.host, settings.port)));
                 }
             }
             let (shortest, longest) = settings.backoff;

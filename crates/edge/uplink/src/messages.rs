@@ -39,6 +39,14 @@ pub(crate) struct Shared {
     /// Reserved topics that the control plane may speak to this core on without a subscription.
     unasked: Mutex<Vec<(SmolStr, mpsc::Sender<CloudMessage>)>>,
     limits: Mutex<PublishLimits>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Shared {
+    /// Notes why the line is down; `None` while it is up.
+    pub(crate) fn set_trouble(&self, why: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
 }
 
 /// What may be published.
@@ -120,6 +128,7 @@ impl Uplink {
             subscriptions: Mutex::default(),
             unasked: Mutex::default(),
             limits: Mutex::default(),
+            trouble: Mutex::default(),
         });
         let (commands, receiver) = mpsc::channel(COMMANDS);
         tokio::spawn(Line::new(Arc::clone(&shared), receiver, settings.map(Arc::new)).run());
@@ -130,6 +139,11 @@ impl Uplink {
     pub async fn reconfigure(&self, settings: Option<LineSettings>) {
         // A stopped line has no use for settings.
         let _ = self.commands.send(Command::Settings(settings.map(Arc::new))).await;
+    }
+
+    /// Why there are no settings that could be used: told by [`CloudMessages::trouble`] until the line is tried.
+    pub fn set_trouble(&self, why: String) {
+        self.shared.set_trouble(Some(why));
     }
 
     /// Changes what may be published from now on.
@@ -236,6 +250,10 @@ impl CloudMessages for Uplink {
 
     fn connection(&self) -> watch::Receiver<bool> {
         self.shared.connected.subscribe()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -168,7 +168,10 @@ pub(super) fn diagnose(call: &mut Call<'_>) -> Handled {
     match connected(call) {
         Some(false) => find(
             "error",
-            "the line to the control plane is down".to_owned(),
+            match call.door.ports.cloud.as_ref().and_then(|port| port.trouble()) {
+                Some(why) => format!("the line to the control plane is down: {why}"),
+                None => "the line to the control plane is down".to_owned(),
+            },
             "check the endpoints, the certificate and the network",
         ),
         None => find("note", "no control plane is configured".to_owned(), "local deployments work without one"),
