@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 
 use crate::change::{Change, ChangeKind};
 use crate::node::{Interior, Leaf, Node, Origin, Tree};
-use crate::write::Write;
+use crate::write::{Behavior, Mode, Write};
 use crate::{DEFAULT_TIME, MAX_DEPTH, MAX_UPDATED_BYTES, MAX_UPDATED_LEAVES};
 
 /// A JSON pointer (RFC 6901) as keys.
@@ -74,6 +74,11 @@ pub enum UpdateError {
 impl Tree {
     /// The configuration after `update`; `self` is the configuration now (see [`Tree::subtree`]) and stays as it is.
     pub fn updated(&self, update: &ConfigurationUpdate<'_>) -> Update {
+        self.updated_at(update, i64::MAX)
+    }
+
+    /// As [`Tree::updated`], by a clock that shows `now` (see [`Behavior::at_present`]).
+    pub fn updated_at(&self, update: &ConfigurationUpdate<'_>, now: i64) -> Update {
         let mut tree = self.clone();
         let mut ignored = Vec::new();
         let forget = Write { time: update.time, origin: update.origin.clone(), force: true };
@@ -90,7 +95,8 @@ impl Tree {
         let nowhere: &[&str] = &[];
         fill(&mut tree, &mut Vec::new(), update.defaults);
         if let Some(merge) = update.merge {
-            tree.merge(nowhere, merge, &Write::new(update.time, update.origin.clone()));
+            let behavior = Behavior::all(Mode::Merge).at_present(update.time, now);
+            tree.apply(nowhere, merge, &behavior, &Write::new(update.time.min(now), update.origin.clone()));
         }
         Update { tree, ignored }
     }

@@ -1,7 +1,8 @@
 //! The write rule, merge and replace, removal.
 //!
 //! A leaf is left alone when the write is older than what stands there, or says the same; the same value with a newer
-//! time only moves the time (CR 3.1). A leaf may become a map and the reverse, under the same rule of time.
+//! time only moves the time (CR 3.1); a deployment, which writes whole configurations, moves no time of what it leaves
+//! equal, or an older one could not change what nobody touched since. A leaf may become a map and the reverse, under the same rule of time.
 
 use std::collections::HashSet;
 
@@ -50,8 +51,8 @@ pub struct Behavior {
     mode: Mode,
     children: Vec<(SmolStr, Behavior)>,
     others: Option<Box<Behavior>>,
-    /// Another time than that of the write, for everything below.
-    time: Option<i64>,
+    /// Another time than that of the write, for everything below, and the present of the clock that judges times there.
+    time: Option<(i64, i64)>,
 }
 
 impl Behavior {
@@ -74,19 +75,31 @@ impl Behavior {
         self
     }
 
-    /// Everything below is written with this time, whatever that of the write.
+    /// Everything below is written with this time, whatever that of the write, and what it leaves equal keeps its own.
     #[must_use]
-    pub fn at(mut self, time: i64) -> Self {
-        self.time = Some(time);
+    pub fn at(self, time: i64) -> Self {
+        self.at_present(time, i64::MAX)
+    }
+
+    /// As [`Behavior::at`], by a clock that shows `now` (milliseconds): no later time is written, and one that stands there
+    /// comes of a clock that was wrong and protects nothing.
+    #[must_use]
+    pub fn at_present(mut self, time: i64, now: i64) -> Self {
+        self.time = Some((time.min(now), now));
         self
     }
 
     /// As [`Behavior::services`], with the components' `configuration` written at the deployment's own time, which may be
     /// older than that of the write (CR 3.4): so what a component wrote since survives, and a version never does.
     pub fn deployment<'a>(builtin: impl IntoIterator<Item = &'a str>, time: i64) -> Self {
+        Self::deployment_at(builtin, time, i64::MAX)
+    }
+
+    /// As [`Behavior::deployment`], by a clock that shows `now` (see [`Behavior::at_present`]).
+    pub fn deployment_at<'a>(builtin: impl IntoIterator<Item = &'a str>, time: i64, now: i64) -> Self {
         let mut services = Self::services(builtin);
         if let Some(component) = &mut services.others {
-            component.children.push(("configuration".into(), Self::all(Mode::Replace).at(time)));
+            component.children.push(("configuration".into(), Self::all(Mode::Replace).at_present(time, now)));
         }
         services
     }
@@ -132,7 +145,7 @@ impl Tree {
         behavior: &Behavior,
         write: &Write,
     ) -> Vec<Change> {
-        let mut writer = Writer { write, path: Vec::new(), changes: Vec::new() };
+        let mut writer = Writer { write, now: None, path: Vec::new(), changes: Vec::new() };
         match path.split_last() {
             None => {
                 if let Value::Object(map) = value {
@@ -152,7 +165,7 @@ impl Tree {
     /// Removes what is at `path`, unless it is newer than `write` (and the write is not forced).
     pub fn remove<S: AsRef<str>>(&mut self, path: &[S], write: &Write) -> Vec<Change> {
         let Some((last, above)) = path.split_last() else { return Vec::new() };
-        let mut writer = Writer { write, path: Vec::new(), changes: Vec::new() };
+        let mut writer = Writer { write, now: None, path: Vec::new(), changes: Vec::new() };
         let Some(at) = self.interior_mut(above, &mut writer.path) else { return Vec::new() };
         if at.child(last.as_ref()).is_some_and(|node| write.may_touch(node.modified())) {
             writer.remove(at, last.as_ref());
@@ -198,7 +211,7 @@ impl Tree {
         keep: impl Fn(&[SmolStr]) -> bool,
     ) -> Vec<Change> {
         let write = Write { time, origin: Origin::Runtime, force: true };
-        let mut writer = Writer { write: &write, path: Vec::new(), changes: Vec::new() };
+        let mut writer = Writer { write: &write, now: None, path: Vec::new(), changes: Vec::new() };
         let empty = Interior::default();
         let old = snapshot.interior(path).unwrap_or(&empty);
         if let Some(at) = writer.descend(&mut self.root, path) {
@@ -237,11 +250,17 @@ impl Tree {
 
 struct Writer<'a> {
     write: &'a Write,
+    /// For what a deployment writes: the present by which times are judged.
+    now: Option<i64>,
     path: Vec<SmolStr>,
     changes: Vec<Change>,
 }
 
 impl Writer<'_> {
+    fn may_touch(&self, modified: i64) -> bool {
+        self.write.may_touch(modified) || self.now.is_some_and(|now| modified > now)
+    }
+
     fn note(&mut self, key: &Key, kind: ChangeKind) {
         let mut path = self.path.clone();
         path.push(key.spelled());
@@ -261,7 +280,7 @@ impl Writer<'_> {
     fn map_at<'t>(&mut self, at: &'t mut Interior, key: &str) -> Option<&'t mut Interior> {
         match at.children.get(&Folded(key)) {
             Some(Node::Interior(_)) => {}
-            Some(Node::Leaf(leaf)) if !self.write.may_touch(leaf.modified) => return None,
+            Some(Node::Leaf(leaf)) if !self.may_touch(leaf.modified) => return None,
             found => {
                 let was_leaf = found.is_some();
                 let key =
@@ -299,9 +318,9 @@ impl Writer<'_> {
     }
 
     fn child(&mut self, at: &mut Interior, key: &str, value: &Value, behavior: &Behavior) {
-        if let Some(time) = behavior.time.filter(|time| *time != self.write.time) {
+        if let Some((time, now)) = behavior.time.filter(|(_, now)| self.now != Some(*now)) {
             let write = Write { time, ..self.write.clone() };
-            let mut writer = Writer { write: &write, path: self.path.clone(), changes: Vec::new() };
+            let mut writer = Writer { write: &write, now: Some(now), path: self.path.clone(), changes: Vec::new() };
             writer.child(at, key, value, behavior);
             self.changes.append(&mut writer.changes);
             return;
@@ -325,7 +344,7 @@ impl Writer<'_> {
             at.children.insert(key, Node::Leaf(new));
             return;
         };
-        if !self.write.may_touch(node.modified()) {
+        if !self.may_touch(node.modified()) {
             return;
         }
         let name = name.clone();
@@ -340,7 +359,7 @@ impl Writer<'_> {
                 self.note(&name, ChangeKind::Changed);
                 *old = new;
             }
-            Node::Leaf(old) if old.modified != new.modified => {
+            Node::Leaf(old) if old.modified != new.modified && self.now.is_none() => {
                 self.note(&name, ChangeKind::TimestampUpdated);
                 old.modified = new.modified;
             }

@@ -139,6 +139,47 @@ fn configuration_carries_the_time_of_the_deployment() {
     assert_eq!(time(&["services", "A", "version"]), Some(200));
 }
 
+/// CR 3.3 (3): a deployment loses only where somebody changed the same key since, by a clock that may be believed.
+#[test]
+fn an_older_deployment_loses_only_what_was_changed_since() {
+    // (time and k of the local deployment, its clock; time and clock of the cloud's; k then)
+    let cases = [
+        ("another key was changed since", 300, 1, 300, 200, 400, 2),
+        ("the same key was changed since", 300, 5, 300, 200, 400, 5),
+        ("the same key, by a clock that was ahead", 9_000, 5, 9_000, 200, 400, 2),
+        ("the clock went back before it was applied", 9_000, 5, 150, 200, 400, 2),
+        ("the cloud's clock is ahead of the core's", 300, 5, 300, 900, 400, 2),
+    ];
+    for (case, local, k, then, cloud, now, expected) in cases {
+        let mut running = tree(json!({"services": {"A": {"version": "1", "configuration": {"k": 1}}}}), 100);
+        let base = ["services", "A", "configuration"];
+        let deploy = |running: &mut Tree, merge: Value, time: i64, now: i64| {
+            let update = ConfigurationUpdate {
+                reset: &[],
+                defaults: &json!({}),
+                merge: Some(&merge),
+                time,
+                origin: Origin::Runtime,
+            };
+            let configuration = running.subtree(&base).updated_at(&update, now).tree.root().to_value();
+            let services = json!({"A": {"version": "1", "configuration": configuration}});
+            let write = Write::new(now, Origin::Runtime);
+            running.apply(&["services"], &services, &Behavior::deployment_at([], time, now), &write);
+            let once = running.read(&["services"]);
+            // a core that was killed applies the same again, later
+            let write = Write::new(now + 7, Origin::Runtime);
+            let again = running.apply(&["services"], &services, &Behavior::deployment_at([], time, now + 7), &write);
+            assert!(again.iter().all(|change| change.kind == ChangeKind::TimestampUpdated), "{case}: {again:?}");
+            assert_eq!(running.read(&["services"]), once, "{case}");
+        };
+        deploy(&mut running, json!({"k": k, "loc": "x"}), local, then);
+        deploy(&mut running, json!({"k": 2}), cloud, now);
+        assert_eq!(running.read(&base), Some(json!({"k": expected, "loc": "x"})), "{case}");
+        let time = running.leaf(&["services", "A", "configuration", "k"]).unwrap().modified;
+        assert!(time <= now, "{case}: {time}");
+    }
+}
+
 /// CR 10.3 (11): each leaf says who set it: the recipe's defaults, a deployment, the component itself.
 #[test]
 fn leaves_say_where_they_came_from() {

@@ -408,7 +408,7 @@ impl Nucleus for NucleusHandle {
         Box::pin(async move {
             match mode {
                 ApplyMode::Deployment => {
-                    let behavior = Behavior::deployment(shared::builtin_services(), timestamp);
+                    let behavior = Behavior::deployment_at(shared::builtin_services(), timestamp, wall_ms());
                     let write = Write::new(wall_ms(), Origin::Deployment(timestamp.to_string().into()));
                     let done = self.shared.store.write::<_, PortErrorOf>(|tree| {
                         Ok(((), tree.apply(&["services"], &services, &behavior, &write)))
@@ -435,7 +435,7 @@ impl Nucleus for NucleusHandle {
 
     fn deploy(&self, services: Value, timestamp: i64, provenance: Provenance) -> Later<'_, ()> {
         Box::pin(async move {
-            let behavior = Behavior::deployment(shared::builtin_services(), timestamp);
+            let behavior = Behavior::deployment_at(shared::builtin_services(), timestamp, wall_ms());
             let write = Write::new(wall_ms(), Origin::Deployment(provenance.deployment_id));
             let done = self.shared.store.write::<_, PortErrorOf>(|tree| {
                 let changes = tree.apply(&["services"], &services, &behavior, &write);
@@ -460,7 +460,7 @@ impl Nucleus for NucleusHandle {
         let running = self.shared.store.tree().subtree(&["services", component, "configuration"]);
         let origin = Origin::Deployment(SmolStr::default());
         let update = ConfigurationUpdate { reset, defaults, merge, time: timestamp, origin };
-        running.updated(&update).tree.root().to_value()
+        running.updated_at(&update, wall_ms()).tree.root().to_value()
     }
 
     fn changes(&self) -> broadcast::Receiver<StateChange> {
