@@ -226,7 +226,7 @@ async fn groups(inner: &Inner, record: &Record, wish: &Wish) -> Result<Groups, R
         None => document.components.iter().map(|(name, entry)| (name.clone(), root(&entry.version))).collect(),
         Some(local) => {
             let mut roots = groups.roots.get(&wish.group).cloned().unwrap_or_default();
-            for gone in local.remove.iter().filter(|gone| !roots.contains_key(gone.as_str())) {
+            if let Some(gone) = local.remove.iter().find(|gone| !roots.contains_key(gone.as_str())) {
                 return Err(local::nothing_to_remove(gone, &groups, &deployed(inner)).into());
             }
             roots.retain(|name, _| !local.remove.iter().any(|gone| gone == name));
