@@ -36,7 +36,7 @@ pub(crate) fn check(file: &Path, merged: &Value) -> Result<(), ImportFileError> 
     let services = part(merged, "services");
     let nucleus = services.and_then(|services| part(part(services, NUCLEUS)?, "configuration"));
     let system = part(merged, "system").cloned().unwrap_or_default();
-    if !services.is_some_and(|services| part(services, CLAIM).is_some()) {
+    if services.is_none_or(|services| part(services, CLAIM).is_none()) {
         mistakes.extend(half_configured(&system, nucleus.unwrap_or(&Value::Null)));
     }
     for oddity in &oddities {
