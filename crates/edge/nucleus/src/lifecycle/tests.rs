@@ -341,7 +341,7 @@ fn a_start_that_is_held_has_all_its_time() {
     let held = || {
         let mut component = Component::new();
         component.input(Input::Start);
-        component.answer_one(&ok);
+        component.answer_one(ok);
         let Some(Effect::Run { step: Step::Startup, number }) = component.waiting.last().cloned() else {
             panic!("{:?}", component.waiting)
         };
