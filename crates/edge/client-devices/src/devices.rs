@@ -221,7 +221,7 @@ impl Devices {
 
     /// Changes with every answer that may have changed.
     pub fn version(&self) -> u64 {
-        self.inner.version.load(Ordering::Acquire)
+        self.inner.version.load(Ordering::Acquire) + self.inner.known.version()
     }
 
     fn changed(&self) {

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct KnownDevices {
     table: Mutex<Table>,
     clock: SharedClock,
     cloud: Option<Arc<dyn DeviceCloud>>,
+    /// Rises whenever an association went.
+    version: AtomicU64,
 }
 
 impl std::fmt::Debug for KnownDevices {
@@ -67,7 +70,7 @@ impl KnownDevices {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Table::default(),
             Err(error) => return Err(error),
         };
-        Ok(Self { path: path.to_owned(), table: Mutex::new(table), clock, cloud })
+        Ok(Self { path: path.to_owned(), table: Mutex::new(table), clock, cloud, version: AtomicU64::new(0) })
     }
 
     /// The control plane associated the device, or still does.
@@ -80,6 +83,7 @@ impl KnownDevices {
         if table.verified.len() > MAX_KNOWN {
             let oldest = table.verified.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
             oldest.and_then(|key| table.verified.remove(&key));
+            self.taken_back();
         }
         self.store(&table)
     }
@@ -93,7 +97,30 @@ impl KnownDevices {
         if table.verified.remove(&key(thing, certificate_id)).is_none() {
             return Ok(());
         }
+        self.taken_back();
         self.store(&table)
+    }
+
+    /// The certificate is no longer good for any thing.
+    fn forget_certificate(&self, certificate_id: &str) -> io::Result<()> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = table.verified.len();
+        table.verified.retain(|key, _| key.rsplit_once('/').is_none_or(|(_, id)| id != certificate_id));
+        if table.verified.len() == before {
+            return Ok(());
+        }
+        self.taken_back();
+        self.store(&table)
+    }
+
+    /// Open connections are decided anew, whether or not the disk takes what changed.
+    fn taken_back(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Rises whenever an association went.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Replaces everything by the list of the control plane: pairs of thing and certificate id.
@@ -104,6 +131,7 @@ impl KnownDevices {
         let now = self.clock.now().as_millis();
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.verified = devices.into_iter().take(MAX_KNOWN).map(|(thing, id)| (key(&thing, &id), now)).collect();
+        self.taken_back();
         self.store(&table)
     }
 
@@ -146,13 +174,15 @@ impl KnownDevices {
     pub async fn verify(&self, thing: &str, certificate_id: &str, pem: &str, trust: Duration) -> Verdict {
         let Some(cloud) = &self.cloud else { return self.remembered(thing, certificate_id, trust) };
         let ask = async {
-            Ok::<_, DataPlaneError>(
-                cloud.is_registered(pem).await? && cloud.is_associated(thing, certificate_id).await?,
-            )
+            if !cloud.is_registered(pem).await? {
+                return Ok::<_, DataPlaneError>(None);
+            }
+            cloud.is_associated(thing, certificate_id).await.map(Some)
         };
         let noted = match tokio::time::timeout(ANSWER, ask).await {
-            Ok(Ok(true)) => self.learn(thing, certificate_id).map(|()| Verdict::Known),
-            Ok(Ok(false)) => self.forget(thing, certificate_id).map(|()| Verdict::Unknown),
+            Ok(Ok(Some(true))) => self.learn(thing, certificate_id).map(|()| Verdict::Known),
+            Ok(Ok(None)) => self.forget_certificate(certificate_id).map(|()| Verdict::Unknown),
+            Ok(Ok(Some(false))) => self.forget(thing, certificate_id).map(|()| Verdict::Unknown),
             Ok(Err(error)) => {
                 tracing::debug!(thing, %error, "a client device cannot be asked about: what is remembered counts");
                 Ok(self.remembered(thing, certificate_id, trust))
@@ -170,6 +200,9 @@ impl KnownDevices {
         if let Some(cloud) = &self.cloud
             && let Ok(Ok(answer)) = tokio::time::timeout(ANSWER, cloud.is_registered(pem)).await
         {
+            if !answer && let Err(error) = self.forget_certificate(certificate_id) {
+                tracing::error!(%error, "client devices cannot be remembered");
+            }
             return answer;
         }
         self.is_remembered(certificate_id, trust)

@@ -271,3 +271,101 @@ impl Interceptor for Reserved {
         Interception::Route
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use marram_edge_ports::{CoreEndpoint, DataPlaneError, DeviceCloud, Later};
+    use marram_mqtt::{QoS, TopicFilter, Version};
+    use marram_mqtt_net::{Client, ClientError};
+    use marram_pki::{CertificateAuthority, DeviceKeyPair, Validity, pem};
+    use marram_tls::{ClientIdentity, Connector};
+    use marram_types::{Clock, SystemClock};
+    use serde_json::json;
+
+    use super::*;
+    use crate::devices::DevicesOptions;
+
+    /// A control plane with one word for registration and one for association, about everybody.
+    struct Word {
+        registered: AtomicBool,
+        associated: AtomicBool,
+    }
+
+    impl DeviceCloud for Word {
+        fn is_registered<'a>(&'a self, _: &'a str) -> Later<'a, bool, DataPlaneError> {
+            Box::pin(std::future::ready(Ok(self.registered.load(Ordering::SeqCst))))
+        }
+        fn is_associated<'a>(&'a self, _: &'a str, _: &'a str) -> Later<'a, bool, DataPlaneError> {
+            Box::pin(std::future::ready(Ok(self.associated.load(Ordering::SeqCst))))
+        }
+        fn put_authorities(&self, _: Vec<String>) -> Later<'_, (), DataPlaneError> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+        fn endpoints(&self) -> Later<'_, Vec<CoreEndpoint>, DataPlaneError> {
+            Box::pin(std::future::ready(Ok(Vec::new())))
+        }
+        fn put_endpoints(&self, _: Vec<CoreEndpoint>) -> Later<'_, (), DataPlaneError> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    /// CC 2.5.4: when the control plane refuses a device that connects again, its open connection ends too; a revoked
+    /// certificate ends those of every thing that uses it, a lost association only the thing's own.
+    #[tokio::test]
+    async fn a_refusal_ends_the_open_connection() {
+        let dir = tempfile::tempdir().unwrap();
+        let word = Arc::new(Word { registered: true.into(), associated: true.into() });
+        let devices = Devices::open(DevicesOptions {
+            dir: dir.path().join("auth"),
+            clock: Arc::new(SystemClock),
+            cloud: Some(word.clone()),
+            trusted_authorities_pem: String::new(),
+        })
+        .unwrap();
+        let all = json!({"effect": "ALLOW", "operations": ["*"], "resources": ["*"]});
+        let groups = json!({
+            "definitions": {"all": {"selectionRule": "thingName: *", "policyName": "all"}},
+            "policies": {"all": {"all": all}},
+        });
+        devices.configure(&json!({"deviceGroups": groups})).unwrap();
+        let broker = LocalBroker::broker(&devices).unwrap();
+        let listen = LocalBrokerOptions { listen: ([127, 0, 0, 1], 0).into() };
+        let listening = LocalBroker::listen(broker.clone(), devices.clone(), &listen).await.unwrap();
+
+        let now = SystemClock.now().as_millis() / 1_000;
+        let authority = CertificateAuthority::create("cloud", Validity::starting(now, 86_400)).unwrap();
+        let key = DeviceKeyPair::generate().unwrap();
+        let certificate = authority.issue_device(key.public_key(), Validity::starting(now, 86_400)).unwrap();
+        let connect = async |thing: &str| {
+            let identity = ClientIdentity {
+                chain_pem: pem::encode_certificate(certificate.der()),
+                key_pem: key.private_pem().to_owned(),
+            };
+            let tls = Connector::new(marram_tls::ClientOptions {
+                roots_pem: devices.authority_pem(),
+                identity: Some(identity),
+                alpn: vec![],
+            });
+            let connect = Connect::new(Version::V5, thing);
+            let socket = tokio::net::TcpStream::connect(listening.address()).await.unwrap();
+            Client::over(tls.unwrap().connect("localhost", socket).await.unwrap(), connect).await
+        };
+        let ended = async |client: &mut Client| {
+            let end = tokio::time::timeout(Duration::from_secs(10), client.recv()).await;
+            assert!(end.expect("the connection ends").is_none());
+        };
+
+        let (mut lathe, mut drill) = (connect("lathe").await.unwrap(), connect("drill").await.unwrap());
+        word.associated.store(false, Ordering::SeqCst);
+        assert!(matches!(connect("lathe").await, Err(ClientError::Refused(_))));
+        ended(&mut lathe).await;
+        drill.subscribe(TopicFilter::new("a").unwrap(), QoS::AtLeastOnce).await.expect("the drill is still associated");
+
+        word.registered.store(false, Ordering::SeqCst);
+        assert!(matches!(connect("lathe").await, Err(ClientError::Refused(_))));
+        ended(&mut drill).await;
+        listening.stop().await;
+    }
+}
