@@ -80,6 +80,7 @@ impl Field {
         let (listening, listens) = watch::channel(None);
         let (names, named) = watch::channel(Vec::new());
         let keeper = Keeper {
+            sets: nucleus.sets(),
             nucleus: nucleus.clone(),
             devices: devices.clone(),
             flows: flows.clone(),
@@ -111,6 +112,8 @@ impl Field {
 /// Takes up what changes: device groups, topics of flows, addresses, the wish for a listener.
 struct Keeper {
     nucleus: NucleusHandle,
+    /// Components came or went: what is not deployed any more stops at once.
+    sets: watch::Receiver<()>,
     devices: Devices,
     flows: EdgeFlows,
     broker: marram_broker::Broker,
@@ -172,6 +175,10 @@ impl Keeper {
                 },
                 changed = self.named.changed() => if changed.is_err() {
                     return;
+                },
+                changed = self.sets.changed() => match changed {
+                    Ok(()) => self.flows.refresh(),
+                    Err(_) => return,
                 },
                 () = tokio::time::sleep(LOOK) => {}
             }

@@ -37,11 +37,12 @@ fn configuration_of(nucleus: &NucleusHandle, component: &str) -> Result<Value, P
     Ok(nucleus.get(&["services", component, "configuration"]).unwrap_or(Value::Null))
 }
 
-/// Runs `take` at each change of a component's configuration.
-fn follow(nucleus: &NucleusHandle, component: &'static str, take: impl Fn(Value) + Send + 'static) {
-    let Ok(mut news) = nucleus.watch(component, &[]) else { return };
+/// Runs `take` at each change of a component's configuration, until the task is aborted.
+fn follow(nucleus: &NucleusHandle, component: &'static str, take: impl Fn(Value) + Send + 'static) -> JoinHandle<()> {
+    let news = nucleus.watch(component, &[]);
     let nucleus = nucleus.clone();
     tokio::spawn(async move {
+        let Ok(mut news) = news else { return };
         while news.recv().await.is_some() {
             tokio::time::sleep(SETTLE).await;
             while news.try_recv().is_ok() {}
@@ -49,7 +50,7 @@ fn follow(nucleus: &NucleusHandle, component: &'static str, take: impl Fn(Value)
                 take(configuration);
             }
         }
-    });
+    })
 }
 
 /// Local topics, once the IPC door is open.
@@ -209,7 +210,21 @@ pub(crate) struct LateSecrets {
     /// A client that trusts the control plane, and `https://host:port` of its API.
     api: watch::Receiver<Option<Api>>,
     identity: DeviceIdentity,
-    opened: Mutex<Option<Arc<SecretStore>>>,
+    opened: Mutex<Option<OpenSecrets>>,
+}
+
+/// Secrets that are kept fresh until this is dropped; what is kept on the disk stays.
+struct OpenSecrets {
+    store: Arc<SecretStore>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for OpenSecrets {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
 }
 
 impl LateSecrets {
@@ -231,8 +246,8 @@ impl LateSecrets {
     fn store(&self) -> Result<Arc<SecretStore>, PortError> {
         let configuration = configuration_of(&self.nucleus, SECRET_MANAGER)?;
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = &*opened {
-            return Ok(Arc::clone(store));
+        if let Some(open) = &*opened {
+            return Ok(Arc::clone(&open.store));
         }
         let refused =
             |error: &dyn std::fmt::Display| PortError::service(format!("the secrets cannot be opened: {error}"));
@@ -250,24 +265,34 @@ impl LateSecrets {
         let store = SecretStore::open(&self.dir, root, source, settings).map_err(|error| refused(&error))?;
         let store = Arc::new(store);
         let fresh = Arc::clone(&store);
-        tokio::spawn(async move { fresh.keep_fresh().await });
+        let keeping = tokio::spawn(async move { fresh.keep_fresh().await });
         let followed = Arc::clone(&store);
-        follow(&self.nucleus, SECRET_MANAGER, move |configuration| {
+        let following = follow(&self.nucleus, SECRET_MANAGER, move |configuration| {
             followed.configure(SecretSettings::from_configuration(&configuration));
         });
-        Ok(Arc::clone(opened.insert(store)))
+        *opened = Some(OpenSecrets { store: Arc::clone(&store), tasks: [keeping, following] });
+        Ok(store)
+    }
+
+    fn close(&self) {
+        drop(self.opened.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
-/// Opens the secrets once some are listed: they must be kept before the line is cut, not only after somebody asked for them.
+/// Opens the secrets once some are listed: they must be kept before the line is cut, not only after somebody asked for them. Without the
+/// component nothing is fetched any more.
 async fn fetch_early(secrets: Weak<LateSecrets>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(secrets) = secrets.upgrade() else { return };
-        let configuration = configuration_of(&secrets.nucleus, SECRET_MANAGER).unwrap_or_default();
+        let Ok(configuration) = configuration_of(&secrets.nucleus, SECRET_MANAGER) else {
+            secrets.close();
+            continue;
+        };
         let listed = configuration.get("cloudSecrets").and_then(Value::as_array);
-        if listed.is_some_and(|listed| !listed.is_empty()) && secrets.store().is_ok() {
-            return;
+        if listed.is_some_and(|listed| !listed.is_empty()) {
+            // What ails it is said to those that ask for a secret.
+            let _ = secrets.store();
         }
     }
 }

@@ -10,10 +10,11 @@ pub struct Builtin {
 }
 
 impl Builtin {
-    /// Whether it goes with the last deployment that lists it. The others stay, and their settings with them: a core is not to
-    /// lose its shadows or its flows because one deployment forgot to name them. A door does not stay open by an oversight.
+    /// Whether it goes with the last deployment that needs it (core components 1.1): its settings leave the tree, its module stops and
+    /// keeps its work folder. The nucleus and what every core has stay, and so does the way to the device's key: without it the core
+    /// could not be told to come back.
     pub fn is_removed(&self) -> bool {
-        self.name == DEBUG_CONSOLE
+        !ALWAYS.contains(&self.name)
     }
 }
 
@@ -24,6 +25,10 @@ pub const NUCLEUS_VERSION: &str = "2.17.0";
 
 /// The local debug console.
 pub const DEBUG_CONSOLE: &str = "aws.greengrass.LocalDebugConsole";
+
+/// Those that no deployment takes away.
+const ALWAYS: [&str; 4] =
+    [NUCLEUS, "aws.greengrass.Cli", "aws.greengrass.TokenExchangeService", "aws.greengrass.crypto.Pkcs11Provider"];
 
 /// All of them, sorted by name.
 pub const BUILTINS: &[Builtin] = &[

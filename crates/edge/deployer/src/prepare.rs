@@ -501,7 +501,6 @@ fn activation(
         timestamp: if by_processing { inner.now() } else { document.creation_timestamp },
         tracked: plan.tracked().map(ToString::to_string).collect(),
         added: plan.added.iter().filter(is_removed).map(ToString::to_string).collect(),
-        // most parts of the runtime stay when they are listed no more
         removed: plan.removed.iter().filter(is_removed).map(ToString::to_string).collect(),
         unchanged_roots: document
             .components
@@ -514,7 +513,7 @@ fn activation(
         update: None,
         switch: None,
         full_before: inner.ports.room.is_full(),
-        fresh: relief::fresh(&inner.settings.root, plan.added.iter().filter(is_removed).map(SmolStr::as_str)),
+        fresh: relief::fresh(&inner.settings.root, plan.added.iter().filter(is_component).map(SmolStr::as_str)),
         idle: old.clone().filter(|name| !up_before(name)).map(ToString::to_string).collect(),
         old: old.map(ToString::to_string).collect(),
         defaults: set

@@ -71,7 +71,8 @@ pub(crate) async fn empty(inner: &Inner, activation: &Activation) {
     let root = &inner.settings.root;
     let fresh = activation.fresh.iter().filter_map(|name| folders(root, name)).flatten();
     // What stands in for `/tmp` does not outlive a start anyway.
-    let private = activation.added.iter().filter_map(|name| folders(root, name)).map(|[_, private]| private);
+    let components = activation.added.iter().filter(|name| marram_deploy::builtin(name).is_none());
+    let private = components.filter_map(|name| folders(root, name)).map(|[_, private]| private);
     let doomed: Vec<PathBuf> = fresh.chain(private).collect();
     let delete = move || {
         for folder in doomed {

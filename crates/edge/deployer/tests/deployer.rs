@@ -892,6 +892,51 @@ async fn the_work_can_be_spawned() {
     is_send(World::new().start(Arc::new(Crash::default())).deployer.run());
 }
 
+/// CC 1.1: a part of the runtime that no root of any deployment needs any more leaves the tree, with its settings, and stays away in the
+/// next life; what others need stays, and so do the nucleus and what every core has. A rollback brings it back as it was.
+#[tokio::test]
+async fn parts_of_the_runtime_go_with_their_last_deployment() {
+    const PARTS: [&str; 4] = [
+        "aws.greengrass.ShadowManager",
+        "aws.greengrass.clientdevices.mqtt.Moquette",
+        "aws.greengrass.crypto.Pkcs11Provider",
+        "marram.FlowRuntime",
+    ];
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[("aws.greengrass.ShadowManager", ">=2.0.0")]);
+    world.publish("bad", "1.0.0", json!({"run": "break"}), &[]);
+    let all = [
+        ("app", "1.0.0"),
+        ("aws.greengrass.Nucleus", "2.17.0"),
+        ("aws.greengrass.clientdevices.mqtt.Moquette", "2.3.11"),
+        ("aws.greengrass.crypto.Pkcs11Provider", "2.0.11"),
+        ("marram.FlowRuntime", "1.0.0"),
+    ];
+    let flows = json!({"components": {"marram.FlowRuntime": {"configurationUpdate": {"merge": {"deployments": {"a": 1}}}}}});
+    let deploy = async |id: &str, components: &[(&str, &str)], more: Value, end: &str| {
+        world.deploy(id, components, more);
+        world.cloud.lock().unwrap().told.clear();
+        world.run(None).await;
+        assert_eq!(world.told().1, end, "{id}");
+        let there = world.versions();
+        PARTS.map(|part| there.contains_key(part))
+    };
+    assert_eq!(deploy("a", &all, flows, "SUCCESSFUL").await, [true; 4]);
+    let before = world.services();
+    assert_eq!(deploy("bb", &[("bad", "1.0.0")], json!({}), "FAILED_ROLLBACK_COMPLETE").await, [true; 4]);
+    assert_eq!(world.services(), before);
+    assert_eq!(deploy("ccc", &[("app", "1.0.0")], json!({}), "SUCCESSFUL").await, [true, false, true, false]);
+    assert!(world.versions().contains_key("aws.greengrass.Nucleus"));
+    assert_eq!(world.services().get("marram.FlowRuntime"), None);
+    assert_eq!(deploy("dddd", &[], json!({}), "SUCCESSFUL").await, [false, false, true, false]);
+    // A new one begins with what its deployment says.
+    assert_eq!(deploy("eeeee", &[("marram.FlowRuntime", "1.0.0")], json!({}), "SUCCESSFUL").await[3], true);
+    assert_eq!(world.services()["marram.FlowRuntime"].pointer("/configuration/deployments"), None);
+    let bad = [("bad", "1.0.0"), ("aws.greengrass.ShadowManager", "2.3.14")];
+    let last = deploy("ffffff", &bad, json!({}), "FAILED_ROLLBACK_COMPLETE").await;
+    assert_eq!(last, [false, false, true, true], "what a failed deployment brought goes again");
+}
+
 /// CR 4.7: the group's ARN in the records of roots is what the fleet status shows later.
 #[tokio::test]
 async fn roots_remember_who_asked() {

@@ -87,6 +87,37 @@ async fn what_is_configured_runs() {
     core.flows.stop().await;
 }
 
+/// CC 1.1: a flow ends with the component, although its deployment stands on the disk; a restart does not bring it back, the component
+/// does.
+#[tokio::test]
+async fn flows_end_with_their_component() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, cloud) = (Arc::new(Tree::default()), Cloud::new(true));
+    let package = configuration(&seal(&irrigation("2"), None).unwrap());
+    tree.set(package.clone());
+    let core = boot(dir.path(), &tree, &cloud, vec![]);
+    armed(&core).await;
+    tree.set(None);
+    core.flows.refresh();
+    core.reported(|report| report.deployments.is_empty()).await;
+    assert!(core.flows.runtime().unwrap().deployments().is_empty() && core.flows.topics().borrow().is_empty());
+    core.flows.stop().await;
+
+    let mut core = boot(dir.path(), &tree, &cloud, vec![]);
+    core.reported(|report| report.deployments.is_empty()).await;
+    assert!(core.flows.runtime().unwrap().deployments().is_empty());
+    core.device.subscribe(&TopicFilter::new("valve-1/dose").unwrap(), QoS::AtLeastOnce).unwrap();
+    core.send("valve-1/reading", r#"{"moisture":8}"#).await;
+    tree.set(package);
+    core.flows.refresh();
+    armed(&core).await;
+    core.send("valve-1/reading", r#"{"moisture":7}"#).await;
+    assert_eq!(&core.device.recv().await.message.payload[..], br#"{"l":2.0}"#);
+    let status = core.flows.runtime().unwrap().status(DEPLOYMENT).await.unwrap();
+    assert_eq!(status.started, 1, "the reading without the component started nothing");
+    core.flows.stop().await;
+}
+
 /// TG 7.3, SEC-154: what an earlier core accepted without a signature goes on under one that demands them, also with other
 /// settings; what comes next needs one, and so does the same package once it is gone.
 #[tokio::test]
