@@ -912,7 +912,8 @@ async fn parts_of_the_runtime_go_with_their_last_deployment() {
         ("aws.greengrass.crypto.Pkcs11Provider", "2.0.11"),
         ("marram.FlowRuntime", "1.0.0"),
     ];
-    let flows = json!({"components": {"marram.FlowRuntime": {"configurationUpdate": {"merge": {"deployments": {"a": 1}}}}}});
+    let flows =
+        json!({"components": {"marram.FlowRuntime": {"configurationUpdate": {"merge": {"deployments": {"a": 1}}}}}});
     let deploy = async |id: &str, components: &[(&str, &str)], more: Value, end: &str| {
         world.deploy(id, components, more);
         world.cloud.lock().unwrap().told.clear();
