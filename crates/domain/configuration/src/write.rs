@@ -92,11 +92,16 @@ impl Behavior {
     /// As [`Behavior::services`], with the components' `configuration` written at the deployment's own time, which may be
     /// older than that of the write (CR 3.4): so what a component wrote since survives, and a version never does.
     pub fn deployment<'a>(builtin: impl IntoIterator<Item = &'a str>, time: i64) -> Self {
-        Self::deployment_at(builtin, time, i64::MAX)
+        Self::dated(builtin, time, i64::MAX)
     }
 
-    /// As [`Behavior::deployment`], by a clock that shows `now` (see [`Behavior::at_present`]).
+    /// As [`Behavior::deployment`], by a clock that shows `now` (see [`Behavior::at_present`]), which is also the time of all
+    /// that is no configuration.
     pub fn deployment_at<'a>(builtin: impl IntoIterator<Item = &'a str>, time: i64, now: i64) -> Self {
+        Self::dated(builtin, time, now).at_present(now, now)
+    }
+
+    fn dated<'a>(builtin: impl IntoIterator<Item = &'a str>, time: i64, now: i64) -> Self {
         let mut services = Self::services(builtin);
         if let Some(component) = &mut services.others {
             component.children.push(("configuration".into(), Self::all(Mode::Replace).at_present(time, now)));
@@ -318,7 +323,9 @@ impl Writer<'_> {
     }
 
     fn child(&mut self, at: &mut Interior, key: &str, value: &Value, behavior: &Behavior) {
-        if let Some((time, now)) = behavior.time.filter(|(_, now)| self.now != Some(*now)) {
+        if let Some((time, now)) =
+            behavior.time.filter(|(time, now)| (self.write.time, self.now) != (*time, Some(*now)))
+        {
             let write = Write { time, ..self.write.clone() };
             let mut writer = Writer { write: &write, now: Some(now), path: self.path.clone(), changes: Vec::new() };
             writer.child(at, key, value, behavior);

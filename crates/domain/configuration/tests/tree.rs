@@ -153,7 +153,7 @@ fn an_older_deployment_loses_only_what_was_changed_since() {
     for (case, local, k, then, cloud, now, expected) in cases {
         let mut running = tree(json!({"services": {"A": {"version": "1", "configuration": {"k": 1}}}}), 100);
         let base = ["services", "A", "configuration"];
-        let deploy = |running: &mut Tree, merge: Value, time: i64, now: i64| {
+        let deploy = |running: &mut Tree, version: &str, merge: Value, time: i64, now: i64| {
             let update = ConfigurationUpdate {
                 reset: &[],
                 defaults: &json!({}),
@@ -162,19 +162,23 @@ fn an_older_deployment_loses_only_what_was_changed_since() {
                 origin: Origin::Runtime,
             };
             let configuration = running.subtree(&base).updated_at(&update, now).tree.root().to_value();
-            let services = json!({"A": {"version": "1", "configuration": configuration}});
+            let services =
+                json!({"A": {"version": version, "configuration": configuration}, "main": {"dependencies": [version]}});
             let write = Write::new(now, Origin::Runtime);
-            running.apply(&["services"], &services, &Behavior::deployment_at([], time, now), &write);
+            running.apply(&["services"], &services, &Behavior::deployment_at(["main"], time, now), &write);
             let once = running.read(&["services"]);
             // a core that was killed applies the same again, later
             let write = Write::new(now + 7, Origin::Runtime);
-            let again = running.apply(&["services"], &services, &Behavior::deployment_at([], time, now + 7), &write);
+            let again =
+                running.apply(&["services"], &services, &Behavior::deployment_at(["main"], time, now + 7), &write);
             assert!(again.iter().all(|change| change.kind == ChangeKind::TimestampUpdated), "{case}: {again:?}");
             assert_eq!(running.read(&["services"]), once, "{case}");
         };
-        deploy(&mut running, json!({"k": k, "loc": "x"}), local, then);
-        deploy(&mut running, json!({"k": 2}), cloud, now);
+        deploy(&mut running, "2", json!({"k": k, "loc": "x"}), local, then);
+        deploy(&mut running, "3", json!({"k": 2}), cloud, now);
         assert_eq!(running.read(&base), Some(json!({"k": expected, "loc": "x"})), "{case}");
+        assert_eq!(running.read(&["services", "A", "version"]), Some(json!("3")), "{case}");
+        assert_eq!(running.read(&["services", "main"]), Some(json!({"dependencies": ["3"]})), "{case}");
         let time = running.leaf(&["services", "A", "configuration", "k"]).unwrap().modified;
         assert!(time <= now, "{case}: {time}");
     }

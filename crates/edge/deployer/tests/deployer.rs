@@ -12,6 +12,8 @@ mod rollback;
 mod signatures;
 #[path = "deployer/switch.rs"]
 mod switch;
+#[path = "deployer/times.rs"]
+mod times;
 #[path = "deployer/world.rs"]
 mod world;
 

@@ -408,8 +408,9 @@ impl Nucleus for NucleusHandle {
         Box::pin(async move {
             match mode {
                 ApplyMode::Deployment => {
-                    let behavior = Behavior::deployment_at(shared::builtin_services(), timestamp, wall_ms());
-                    let write = Write::new(wall_ms(), Origin::Deployment(timestamp.to_string().into()));
+                    let now = wall_ms();
+                    let behavior = Behavior::deployment_at(shared::builtin_services(), timestamp, now);
+                    let write = Write::new(now, Origin::Deployment(timestamp.to_string().into()));
                     let done = self.shared.store.write::<_, PortErrorOf>(|tree| {
                         Ok(((), tree.apply(&["services"], &services, &behavior, &write)))
                     });
@@ -435,8 +436,9 @@ impl Nucleus for NucleusHandle {
 
     fn deploy(&self, services: Value, timestamp: i64, provenance: Provenance) -> Later<'_, ()> {
         Box::pin(async move {
-            let behavior = Behavior::deployment_at(shared::builtin_services(), timestamp, wall_ms());
-            let write = Write::new(wall_ms(), Origin::Deployment(provenance.deployment_id));
+            let now = wall_ms();
+            let behavior = Behavior::deployment_at(shared::builtin_services(), timestamp, now);
+            let write = Write::new(now, Origin::Deployment(provenance.deployment_id));
             let done = self.shared.store.write::<_, PortErrorOf>(|tree| {
                 let changes = tree.apply(&["services"], &services, &behavior, &write);
                 for (component, defaults) in &provenance.defaults {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,6 +64,8 @@ pub struct World {
     pub planes: Mutex<Planes>,
     /// A component that does not come up from now on, whatever its recipe says.
     pub hangs: Mutex<Option<&'static str>>,
+    /// What the core's clock shows, milliseconds.
+    pub now: AtomicI64,
 }
 
 /// Other control planes, and what was asked of them.
@@ -150,6 +152,7 @@ impl World {
             free_bytes: Mutex::new(u64::MAX),
             planes: Mutex::default(),
             hangs: Mutex::default(),
+            now: AtomicI64::new(5_000),
         })
     }
 
@@ -182,7 +185,13 @@ impl World {
             free_bytes: Mutex::new(u64::MAX),
             planes: Mutex::default(),
             hangs: Mutex::default(),
+            now: AtomicI64::new(self.now()),
         })
+    }
+
+    /// What the core's clock shows.
+    pub fn now(&self) -> i64 {
+        self.now.load(Ordering::SeqCst)
     }
 
     /// A component's work folder.
@@ -295,7 +304,8 @@ impl World {
             restart_grace: Duration::from_secs(60),
             min_free_bytes: 1_000,
         };
-        self.start_with(crash, pace, line.clone(), Arc::new(|| 5_000))
+        let world = self.clone();
+        self.start_with(crash, pace, line.clone(), Arc::new(move || world.now()))
     }
 
     /// One life of the core, with its own line and clock.
@@ -521,8 +531,9 @@ impl Nucleus for FakeNucleus {
                 let mut tree = self.world.tree.lock().unwrap();
                 match mode {
                     ApplyMode::Deployment => {
-                        let behavior = Behavior::deployment(["DeploymentService", "main"], timestamp);
-                        tree.apply(&["services"], &services, &behavior, &Write::new(5_000, Origin::Runtime));
+                        let now = self.world.now();
+                        let behavior = Behavior::deployment_at(["DeploymentService", "main"], timestamp, now);
+                        tree.apply(&["services"], &services, &behavior, &Write::new(now, Origin::Runtime));
                     }
                     ApplyMode::Rollback => {
                         let snapshot = Tree::from_timed_value(&services).unwrap();
@@ -559,7 +570,7 @@ impl Nucleus for FakeNucleus {
             time: timestamp,
             origin: Origin::Deployment("d".into()),
         };
-        now.updated(&update).tree.root().to_value()
+        now.updated_at(&update, self.world.now()).tree.root().to_value()
     }
 
     fn changes(&self) -> broadcast::Receiver<StateChange> {
