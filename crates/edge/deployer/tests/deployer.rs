@@ -933,7 +933,7 @@ async fn parts_of_the_runtime_go_with_their_last_deployment() {
     assert_eq!(world.services().get("marram.FlowRuntime"), None);
     assert_eq!(deploy("dddd", &[], json!({}), "SUCCESSFUL").await, [false, false, true, false]);
     // A new one begins with what its deployment says.
-    assert_eq!(deploy("eeeee", &[("marram.FlowRuntime", "1.0.0")], json!({}), "SUCCESSFUL").await[3], true);
+    assert!(deploy("eeeee", &[("marram.FlowRuntime", "1.0.0")], json!({}), "SUCCESSFUL").await[3]);
     assert_eq!(world.services()["marram.FlowRuntime"].pointer("/configuration/deployments"), None);
     let bad = [("bad", "1.0.0"), ("aws.greengrass.ShadowManager", "2.3.14")];
     let last = deploy("ffffff", &bad, json!({}), "FAILED_ROLLBACK_COMPLETE").await;
