@@ -2,6 +2,7 @@
 
 One connection for each order: a pickled (kind, operation, arguments), answered by a pickled (whether it went well, what).
 """
+import concurrent.futures
 import os
 import pickle
 import queue
@@ -18,7 +19,8 @@ SOCKET = "driver.socket"
 
 class Driver:
     def __init__(self):
-        self.client = clientv2.GreengrassCoreIPCClientV2()
+        # The SDK's own pool has several threads, which may swap two events.
+        self.client = clientv2.GreengrassCoreIPCClientV2(executor=concurrent.futures.ThreadPoolExecutor(max_workers=1))
         self.streams = []
 
     def pid(self, *_):

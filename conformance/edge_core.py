@@ -90,9 +90,14 @@ class Core:
                 os.chown(path, user, user)
         self.log_file = folder / f"{thing}.log"
         self.log = open(self.log_file, "ab")
-        LOGS[thing] = self.log_file
-        self.process, self.wanted, self.exits = None, True, []
+        self.process, self.exits = None, []
         self.lock = threading.Lock()
+        self.start()
+
+    def start(self):
+        """Again, after `stop`."""
+        LOGS[self.thing] = self.log_file
+        self.wanted = True
         self.keeper = threading.Thread(target=self._keep, daemon=True)
         self.keeper.start()
 

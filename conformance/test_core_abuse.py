@@ -329,6 +329,52 @@ def test_an_artifact_altered_on_the_disk(site):
         until("the doctor's word", lambda: "were changed on this device" not in site.ask("doctor").stdout)
 
 
+def test_a_local_artifact_altered_on_the_disk(site, tmp_path):
+    """CR 4.9, SEC-157: nobody can fetch it anew. It stays BROKEN and fails no deployment that is not about it; one that names it says how to mend
+    it, one with the files mends it, and one that removes it works."""
+    name, other = "proof.Local", "proof.Beside"
+    given = tmp_path / "artifacts" / name / "1.0.0"
+    given.mkdir(parents=True)
+    (given / "own.sh").write_text("exec sleep 86400")
+    mark, recipes = {MARK: f"{site.core.root}|{name}|1.0.0"}, tmp_path / "recipes"
+    recipes.mkdir()
+    lifecycle = {"Setenv": mark, "run": "exec sh {artifacts:path}/own.sh", "shutdown": "true", "uninstall": "true"}
+    (recipes / "local.json").write_text(recipe(name, lifecycle, manifest={"Artifacts": [{"Uri": "s3://nowhere/own.sh"}]}))
+    (recipes / "beside.json").write_text(recipe(other, {"run": "exec sleep 86400"}))
+
+    def deploy(*arguments):
+        made = site.core.cli("deployment", "create", *arguments)
+        assert made.returncode == 0, made
+        number = made.stdout.split()[-1]
+        def over():
+            shown = site.core.cli("deployment", "status", "-i", number).stdout
+            return not any(word in shown for word in ("QUEUED", "IN_PROGRESS")) and shown
+        return until("the end", over)
+
+    both = ("--recipeDir", str(recipes), "--artifactDir", str(tmp_path / "artifacts"))
+    assert "SUCCEEDED" in deploy(*both, "--merge", f"{name}=1.0.0")
+    lives = lambda: (name, "1.0.0") in site.core.processes().values()
+    state = lambda: [word for word in ("RUNNING", "BROKEN") if word in site.core.cli("component", "details", "-n", name).stdout]
+    stored = site.core.root / f"packages/artifacts/{name}/1.0.0/own.sh"
+    until("its start", lives)
+    stored.unlink()
+    stored.write_text("exec sleep 1000")
+    assert site.core.cli("component", "restart", "-n", name).returncode == 0
+    until("its end", lambda: state() == ["BROKEN"])
+    assert "SUCCEEDED" in deploy("--recipeDir", str(recipes), "--merge", f"{other}=1.0.0")
+    assert site.end(site.deploy({"aws.greengrass.Nucleus": "2.17.0"}))[0] == "COMPLETED"
+    assert state() == ["BROKEN"] and not lives()
+    assert "FAILED" in deploy("--merge", f"{name}=1.0.0") and state() == ["BROKEN"]
+    assert "SUCCEEDED" in deploy(*both, "--merge", f"{name}=1.0.0")
+    until("the mended one", lives)
+    stored.write_text("exec sleep 1000")
+    assert site.core.cli("component", "restart", "-n", name).returncode == 0
+    until("its end", lambda: state() == ["BROKEN"])
+    assert "SUCCEEDED" in deploy("--remove", name)
+    assert state() == [] and not lives()
+    assert "SUCCEEDED" in deploy("--remove", other)
+
+
 def test_the_doctor_tells_what_runs(site):
     """SEC-131: what a component runs in, not what it would run in once it is started again."""
     publish(site, "proof.Held", {"run": "exec sleep 86400"})
@@ -343,6 +389,19 @@ def test_the_doctor_tells_what_runs(site):
         until(f"the doctor's word on {profile}", lambda: told() == at_once, 20)
         assert site.core.cli("component", "restart", "-n", "proof.Held").returncode == 0
         until(f"its word after the restart with {profile}", lambda: told() == restarted, 20)
+
+
+def test_the_doctor_tells_of_a_denied_secret(site):
+    """SEC-133: which of `cloudSecrets` the core's role may not read, until it may."""
+    secrets = site.plane.client("secretsmanager")
+    arn = secrets.create_secret(Name="for-others", SecretString="hidden")["ARN"]
+    manager = {"componentVersion": "2.2.9", "configurationUpdate": {"merge": json.dumps({"cloudSecrets": [{"arn": arn}]})}}
+    assert site.end(site.deploy({"aws.greengrass.SecretManager": manager}))[0] == "COMPLETED"
+    told = lambda: f"warning: the control plane denies this core the secret {arn}: " in site.ask("doctor").stdout
+    until("the doctor's word", told)
+    secrets.tag_resource(SecretId=arn, Tags=[{"Key": "marram:for-cores", "Value": "true"}])
+    until("its silence", lambda: not told(), 60)
+    assert "with the whole network: marram" not in site.ask("doctor").stdout
 
 
 def lives(site):
@@ -379,6 +438,8 @@ def test_a_wrong_clock(site, told, clock):
             until("the core, which has no control plane", lambda: is_connected(site) is False)
             until("its component", lambda: lives(site))
             until("its complaint", lambda: "cannot connect to the control plane" in site.core.tail() and words in site.core.tail())
+            doctor = site.ask("doctor")
+            assert doctor.returncode == 1 and "error: the core's certificate is " in doctor.stdout and "this device's clock shows " in doctor.stdout, doctor
             local = site.core.cli("deployment", "create", "-c", json.dumps({VICTIM: {"MERGE": {"hidden": str(off)}}}))
             deployment = local.stdout.rsplit(maxsplit=1)[-1]
             until("a local deployment", lambda: "SUCCEEDED" in site.core.cli("deployment", "status", "-i", deployment).stdout)
@@ -415,6 +476,8 @@ def test_an_expired_certificate(site, told, clock, tmp_path):
         until("the core, which has no control plane", lambda: is_connected(site) is False)
         until("its component", lambda: lives(site))
         until("its complaint", lambda: "CertificateExpired" in site.core.tail())
+        doctor = site.ask("doctor")
+        assert doctor.returncode == 1 and "error: the core's certificate is over since " in doctor.stdout, doctor
     finally:
         own.write_bytes(good)
     site.core.kill()

@@ -50,6 +50,7 @@ class Plain:
     ("services: [a]\n", "line 1: services is not a map of settings"),
     ("services:\n  aws.greengrass.Nuclues:\n    configuration: {}\n", "line 2: there is no `services.aws.greengrass.Nuclues`; write `aws.greengrass.Nucleus`"),
     ("services:\n  aws.greengrass.Nucleus:\n    configuration:\n      mqtt:\n        port: abc\n", 'line 5: aws.greengrass.Nucleus: mqtt.port: "abc" is not a port'),
+    ("services:\n  aws.greengrass.Nucleus:\n    configuration:\n      mqtt:\n        spooler:\n          storageTyp: Disk\n", "line 6: there is no `mqtt.spooler.storageTyp` of aws.greengrass.Nucleus; write `storageType`"),
     ("system:\n  certificateFilePath: /c\n  thingName: a\n  rootCaPath: /r\n", "certificateFilePath is given, and these are missing for a control plane: system.privateKeyPath"),
 ])
 def test_mistakes_are_refused_at_the_first_start(tmp_path, text, words):

@@ -79,9 +79,10 @@ class Full(Site):
         return self.gg.get_core_device(coreDeviceThingName=self.core.thing)["status"]
 
     def own_reason(self):
-        """What the core says of itself; it is listed among its components only when something is wrong."""
+        """What the core, which is one of its components, says is wrong with it."""
         shown = self.gg.list_installed_components(coreDeviceThingName=self.core.thing, topologyFilter="ALL")["installedComponents"]
-        return [one["lifecycleStateDetails"] for one in shown if one["componentName"] == "aws.greengrass.Nucleus"]
+        return [one["lifecycleStateDetails"] for one in shown
+                if one["componentName"] == "aws.greengrass.Nucleus" and one["lifecycleState"] != "RUNNING"]
 
     def expect_sound(self):
         """As if nothing had happened."""

@@ -168,18 +168,22 @@ while True:
 """
 
 
-def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
-    """CC 11, SEC-50: the key is in a PKCS#11 token and in no file; the core connects, acts with its role, keeps a secret that
-    only the token opens again. The role reads secrets that are meant for cores and no others (SEC-165)."""
-    folder, configuration = provisioned
-    tokens = tmp_path / "tokens"
-    tokens.mkdir()
-    conf = tmp_path / "softhsm2.conf"
-    conf.write_text(f"directories.tokendir = {tokens}\nlog.level = ERROR\n")
-    environment = {"SOFTHSM2_CONF": str(conf)}
+def softhsm(folder):
+    """An empty token: its slot, the environment that it takes, and a way to run its tools."""
+    tokens = folder / "tokens"
+    tokens.mkdir(parents=True)
+    (folder / "softhsm2.conf").write_text(f"directories.tokendir = {tokens}\nlog.level = ERROR\n")
+    environment = {"SOFTHSM2_CONF": str(folder / "softhsm2.conf")}
     run = lambda *command: subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | environment).stdout
     said = run("softhsm2-util", "--init-token", "--free", "--label", "core", "--so-pin", "1234", "--pin", "4711")
-    slot = re.search(r"slot (\d+)", said.splitlines()[-1]).group(1)
+    return re.search(r"slot (\d+)", said.splitlines()[-1]).group(1), environment, run
+
+
+def moved_into_a_token(client, provisioned, tmp_path, name):
+    """The core's key, from now on in a token of SoftHSM: its environment, the provider's configuration, the folder of tokens."""
+    folder, configuration = provisioned
+    slot, environment, run = softhsm(tmp_path)
+    tokens = tmp_path / "tokens"
     # An RSA key: what is imported may sign, and an EC key needs the right to derive as well.
     key, request = folder / "private.pem.key", folder / "request.pem"
     run("openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(request), "-subj", "/CN=core")
@@ -191,14 +195,22 @@ def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
     run("softhsm2-util", "--import", str(key), "--slot", slot, "--label", "core-key", "--id", "a1", "--pin", "4711")
     key.unlink()
     configuration["system"]["privateKeyPath"] = "pkcs11:object=core-key;type=private"
+    token = {"name": "softhsm", "library": next(path for path in LIBRARIES if os.path.exists(path)), "slot": int(slot), "userPin": "4711"}
+    configuration["services"]["aws.greengrass.crypto.Pkcs11Provider"] = {"configuration": token}
+    return environment, token, tokens
+
+
+def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
+    """CC 11, SEC-50: the key is in a PKCS#11 token and in no file; the core connects, acts with its role, keeps a secret that
+    only the token opens again. The role reads secrets that are meant for cores and no others (SEC-165)."""
+    _, configuration = provisioned
+    environment, token, tokens = moved_into_a_token(client, provisioned, tmp_path, name)
     secrets = client("secretsmanager")
     good = secrets.create_secret(Name=f"greengrass/{name}", SecretString="opened")["ARN"]
     tagged = secrets.create_secret(Name=f"{name}-tagged", SecretString="opened", Tags=[{"Key": "marram:for-cores", "Value": "true"}])["ARN"]
     other = secrets.create_secret(Name=f"{name}-other", SecretString="closed")["ARN"]
     script = READER.replace("SECRET", tagged)
     configuration["services"] |= {
-        "aws.greengrass.crypto.Pkcs11Provider": {"configuration": {
-            "name": "softhsm", "library": next(path for path in LIBRARIES if os.path.exists(path)), "slot": int(slot), "userPin": "4711"}},
         "aws.greengrass.SecretManager": {"version": "2.2.9", "configuration": {"cloudSecrets": [{"arn": one} for one in (good, tagged, other)]}},
         "Reader": {
             "version": "1.0.0", "dependencies": [], "lifecycle": {"run": f"exec {sys.executable} -u - <<'END'\n{script}\nEND"},
@@ -207,7 +219,6 @@ def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
     }
     core = Core(tmp_path / "core", configuration, **environment)
     # Tokens lock after a few wrong PINs: one that is refused is tried once, whoever asks for the key and however often.
-    token = configuration["services"]["aws.greengrass.crypto.Pkcs11Provider"]["configuration"]
     token["userPin"] = "0000"
     (tmp_path / "core/init.yaml").write_text(json.dumps(configuration))
     core.start()
@@ -244,6 +255,46 @@ def test_a_key_in_a_token(marram, client, provisioned, tmp_path, name):
     core.stop()
 
 
+def test_a_token_that_cannot_be_used_is_not_taken(marram, client, provisioned, tmp_path, name):
+    """CC 11: another PIN, slot or library is tried before a deployment takes it; what cannot be used fails the deployment, and the core
+    finds its key again after a kill."""
+    _, configuration = provisioned
+    environment, token, _ = moved_into_a_token(client, provisioned, tmp_path, name)
+    gg, iot = client("greengrassv2"), client("iot")
+    core = Core(tmp_path / "core", configuration, **environment)
+    core.start()
+    until("the core", lambda: is_known(client, name))
+    target = iot.describe_thing(thingName=name)["thingArn"]
+
+    def deployed(**settings):
+        made = gg.create_deployment(targetArn=target, components={"aws.greengrass.crypto.Pkcs11Provider": {
+            "componentVersion": "2.0.11", "configurationUpdate": {"merge": json.dumps(settings)}}})["deploymentId"]
+        status = until("the end", lambda: (said := gg.get_deployment(deploymentId=made)["deploymentStatus"]) != "ACTIVE" and said)
+        told = lambda: gg.list_effective_deployments(coreDeviceThingName=name)["effectiveDeployments"]
+        return status, until("the reason", lambda: next((one["reason"] for one in told() if one["deploymentId"] == made), None))
+
+    def comes_back():
+        core.kill()
+        core.start()
+        until("the line", lambda: core.ask("status")["connected"])
+
+    for settings, words in [
+        ({"userPin": "wr0ng"}, "the token does not take userPin (it was tried once, because tokens lock)"),
+        ({"slot": 987654}, "the library knows no slot 987654"),
+        ({"library": "/nowhere/lib.so"}, "there is no library /nowhere/lib.so"),
+    ]:
+        status, reason = deployed(**settings)
+        assert status == "FAILED" and words in reason and "wr0ng" not in reason, (settings, status, reason)
+        comes_back()
+    assert "wr0ng" not in core.log.read_text()
+    link = tmp_path / "lib.so"
+    link.symlink_to(token["library"])
+    assert deployed(library=str(link))[0] == "COMPLETED"
+    comes_back()
+    assert core.ask("config", "explain", "aws.greengrass.crypto.Pkcs11Provider/library")["value"] == str(link)
+    core.stop()
+
+
 def template(name):
     """Things, policies and all that a core needs."""
     own = "${iot:Connection.Thing.ThingName}"
@@ -258,9 +309,9 @@ def template(name):
     }
 
 
-def test_a_core_provisions_itself(marram, client, tmp_path, name):
-    """CR 5.5, CP 5.10: with a claim and no identity a core makes its key, gets its thing, and goes on under its name; killed
-    at any moment it takes up where it was."""
+@pytest.fixture
+def fleet(marram, client, tmp_path, name):
+    """A template called as the test, and its claim: what a core is configured with to provision itself as thing `NAME-serial`."""
     iam, iot = client("iam"), client("iot")
     trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "iot.amazonaws.com"}}]}
     role = iam.create_role(RoleName=f"fleet-{name}", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
@@ -268,20 +319,31 @@ def test_a_core_provisions_itself(marram, client, tmp_path, name):
     iam.put_role_policy(RoleName=f"fleet-{name}", PolicyName="all", PolicyDocument=json.dumps(allowed))
     iot.create_provisioning_template(templateName=name, templateBody=json.dumps(template(name)), provisioningRoleArn=role, enabled=True)
     claim = Device(marram, iot, tmp_path, f"claim-{name}", claim_statements(name), thing=False)
-    proxy = Proxy("plant", "secret")
-    for nth, kills in enumerate([[], [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4], []]):
-        folder = tmp_path / f"core-{nth}"
+
+    def configuration(serial, credentials, **more):
         nucleus = endpoints(marram)
-        credentials = folder / "credentials"
-        configuration = {"services": {
+        return {"services": {
             "aws.greengrass.Nucleus": {"configuration": nucleus},
             "aws.greengrass.FleetProvisioningByClaim": {"configuration": {
                 "rootPath": str(credentials), "awsRegion": marram.region, "iotDataEndpoint": nucleus["iotDataEndpoint"],
                 "iotCredentialEndpoint": nucleus["iotCredEndpoint"], "iotRoleAlias": nucleus["iotRoleAlias"], "provisioningTemplate": name,
                 "claimCertificatePath": str(claim.certificate), "claimCertificatePrivateKeyPath": str(claim.key),
                 "rootCaPath": marram.environment["AWS_CA_BUNDLE"], "mqttPort": nucleus["mqtt"]["port"],
-                "templateParameters": {"Serial": str(nth)}}},
+                "templateParameters": {"Serial": serial}} | more},
         }}
+
+    return configuration
+
+
+def test_a_core_provisions_itself(client, fleet, tmp_path, name):
+    """CR 5.5, CP 5.10: with a claim and no identity a core makes its key, gets its thing, and goes on under its name; killed
+    at any moment it takes up where it was."""
+    proxy = Proxy("plant", "secret")
+    for nth, kills in enumerate([[], [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4], []]):
+        folder = tmp_path / f"core-{nth}"
+        credentials = folder / "credentials"
+        configuration = fleet(str(nth), credentials)
+        nucleus = configuration["services"]["aws.greengrass.Nucleus"]["configuration"]
         if nth == 2:
             # Behind a proxy: the claim has its own settings for it, the core that comes out of it the nucleus' ones.
             url = proxy.url.replace("//", "//plant:secret@")
@@ -310,3 +372,48 @@ def test_a_core_provisions_itself(marram, client, tmp_path, name):
         else:
             assert proxy.asked == []
     proxy.close()
+
+
+@pytest.mark.parametrize("place", ["file", "token"])
+def test_the_key_of_an_own_request_is_looked_at_before_the_claim_is_spent(client, fleet, tmp_path, name, place):
+    """CR 5.5, 9.1, CC 11: a claim with an operator's own request (`csrPath`) and a key that is not its own, in a file or in a token: log
+    and doctor name member and place, the control plane issues nothing; mended, the same process goes on, with one certificate."""
+    iot = client("iot")
+    slot, environment, run = softhsm(tmp_path)
+    for one in ("own", "other"):
+        run("openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", str(tmp_path / f"{one}.key"),
+            "-out", str(tmp_path / f"{one}.csr"), "-subj", f"/CN={one}")
+    key = tmp_path / "used.key"
+    if place == "file":
+        key.write_bytes((tmp_path / "other.key").read_bytes())
+        key.chmod(0o600)
+    else:
+        run("softhsm2-util", "--import", str(tmp_path / "other.key"), "--slot", slot, "--label", "core-key", "--id", "b2", "--pin", "4711")
+    named = str(key) if place == "file" else "pkcs11:object=core-key;type=private"
+    credentials = tmp_path / "core/credentials"
+    configuration = fleet("7", credentials, csrPath=str(tmp_path / "own.csr"), csrPrivateKeyPath=named)
+    configuration["services"]["aws.greengrass.crypto.Pkcs11Provider"] = {"configuration": {
+        "name": "softhsm", "library": next(path for path in LIBRARIES if os.path.exists(path)), "slot": int(slot), "userPin": "4711"}}
+    core = Core(tmp_path / "core", configuration, **environment)
+    issued = lambda: {one["certificateId"] for page in iot.get_paginator("list_certificates").paginate() for one in page["certificates"]}
+    before = issued()
+    core.start()
+    first = core.process.pid
+    wrong = f"csrPrivateKeyPath: {named} is not the key of the request {tmp_path / 'own.csr'}"
+    until("the second try", lambda: core.log.read_text().count(wrong) > 1)
+    assert wrong in str(core.ask("doctor")["findings"])
+    if place == "file":
+        key.unlink()
+        until("a key that is not there", lambda: f"{named} cannot be read" in core.log.read_text())
+        key.write_bytes((tmp_path / "own.key").read_bytes())
+        key.chmod(0o600)
+    else:
+        assert issued() == before
+        (tmp_path / "own.csr").write_bytes((tmp_path / "other.csr").read_bytes())
+    until("the core", lambda: is_known(client, f"{name}-7"))
+    until("the line", lambda: core.ask("status")["connected"])
+    assert core.process.pid == first and core.process.poll() is None
+    assert len(issued() - before) == 1
+    assert iot.list_thing_principals(thingName=f"{name}-7")["principals"][0].rsplit("/")[-1] in issued() - before
+    assert (credentials / "thingCert.crt").exists() and not (credentials / "privKey.key").exists()
+    core.stop()

@@ -37,6 +37,8 @@ def test_package_holds_programs_link_and_unit(package):
     assert held["./usr/bin/marram-core"] == held["./usr/bin/marram-jail"] == ("-rwxr-xr-x", "root/root")
     assert "./usr/bin/greengrass-cli -> marram-core" in held
     assert held["./usr/lib/systemd/system/marram-core.service"] == ("-rw-r--r--", "root/root")
+    # An image into which it is unpacked stays as it is.
+    assert held["./"] == ("drwxr-xr-x", "root/root")
     assert held["./etc/marram-core/"] == ("drwx------", "root/root")
     assert {owner for _, owner in held.values()} == {"root/root"}
     assert not [path for path in held if "/home/" in path or "/root/" in path]

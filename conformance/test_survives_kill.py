@@ -16,7 +16,7 @@ import time
 import boto3
 from botocore.config import Config
 
-from waiting import free_port
+from waiting import LOGS, free_port, tails
 
 BINARY = os.environ.get("MARRAM_BIN")
 KILLS = int(os.environ.get("MARRAM_KILLS", "200"))
@@ -29,6 +29,7 @@ class Stack:
     def __init__(self, folder):
         self.data = folder / "data"
         self.log = open(folder / "log", "ab")
+        LOGS["marram up"] = folder / "log"
         self.ports = [free_port() for _ in range(3)]
         self.process = None
 
@@ -40,7 +41,7 @@ class Stack:
 
     def wait_ready(self):
         line = self.process.stdout.readline()
-        assert line, f"marram up ended with {self.process.wait()}"
+        assert line, f"marram up ended with {self.process.wait()}\n{tails()}"
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
         return json.loads(line)
 

@@ -1,4 +1,5 @@
 """Waiting for what another process does."""
+import random
 import socket
 import time
 
@@ -6,6 +7,8 @@ import time
 TAIL = 6000
 #: Logs of the cores that tests started, and of their control planes, by name: what did not happen is explained there.
 LOGS = {}
+#: Linux hands out ports from here on (`net.ipv4.ip_local_port_range`).
+LOWEST_HANDED_OUT = 32_768
 
 
 def tails():
@@ -30,6 +33,12 @@ def until(what, look, seconds=60, every=0.1):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is free and stays so while a server of ours is down: none that systems hand out by themselves, as
+    another process' outgoing connection might hold it when the server comes back."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.SystemRandom().randrange(15_000, LOWEST_HANDED_OUT)))
+            except OSError:
+                continue
+            return probe.getsockname()[1]

@@ -1,10 +1,9 @@
 //! Settings of a core, which deployments write: small languages on the first line, component configurations as JSON behind.
 
-use marram_client_devices::policy::DeviceGroups;
-use marram_client_devices::selection::SelectionRule;
 use marram_device_keys::{KeyUri, ObjectType, Pkcs11Settings};
 use marram_flow_runtime::ModbusEndpoint;
-use serde_json::Value;
+use marram_parts::{DeviceSettings, Scope, SecretSettings, SelectionRule, ShadowSettings, SyncSettings};
+use serde_json::{Value, json};
 
 /// The line as key URI, selection rule, address; the JSON as the configuration of every part of a core.
 pub fn run(data: &[u8]) {
@@ -19,15 +18,19 @@ pub fn run(data: &[u8]) {
     let _ = line.parse::<ModbusEndpoint>();
     let _ = marram_uplink::split_port(line);
     let Ok(configuration) = serde_json::from_str::<Value>(rest) else { return };
-    if let Ok(groups) = DeviceGroups::read(&configuration) {
+    // A seed is the groups themselves, which a configuration has at one place.
+    for configuration in [configuration.clone(), json!({ "deviceGroups": configuration })] {
+        let groups = DeviceSettings::read(&configuration, Scope::Core("core")).settings.groups;
         let allowed = groups.allows("press-7", "mqtt:publish", line);
         assert_eq!(allowed, groups.allows("press-7", "mqtt:publish", line));
         groups.may_receive("press-7", line);
     }
     let _ = Pkcs11Settings::from_configuration(&configuration, None);
     let _ = marram_claim::ClaimSettings::from_configuration(&configuration);
-    let _ = marram_local_shadows::ShadowSettings::from_configuration(&configuration);
-    let _ = marram_local_shadows::SyncSettings::from_configuration(&configuration, "core");
-    let _ = marram_secret_store::SecretSettings::from_configuration(&configuration);
+    let _ = ShadowSettings::read(&configuration);
+    for scope in [Scope::Core("core"), Scope::Whole, Scope::Update] {
+        let _ = SyncSettings::read(&configuration, scope);
+        let _ = SecretSettings::read(&configuration, scope);
+    }
     let _ = marram_edge_flows::Settings::read(&configuration);
 }

@@ -3,6 +3,8 @@
 //! It happens beside everything else: components and local deployments need no control plane. When it is done the program
 //! starts anew as itself, because nearly every part is bound to the name of its thing.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::Context;
 use marram_claim::{Claim, ClaimSettings};
 use marram_configuration::{Origin, Write};
@@ -12,11 +14,28 @@ use marram_types::{Clock, SystemClock};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::token::DeviceIdentity;
+
 /// The component whose configuration holds the claim.
 const COMPONENT: &str = "aws.greengrass.FleetProvisioningByClaim";
 
+/// Why there is no identity yet, for the doctor. A cheap clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Obstacle(Arc<Mutex<Option<String>>>);
+
+impl Obstacle {
+    /// What the last try ended with; none when nothing was tried or the identity is there.
+    pub(crate) fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, why: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+}
+
 /// Starts the claim of a core that has none of an identity; the receiver turns true when the configuration holds a new one.
-pub(crate) fn start(nucleus: &NucleusHandle) -> watch::Receiver<bool> {
+pub(crate) fn start(nucleus: &NucleusHandle, identity: &DeviceIdentity, obstacle: &Obstacle) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     let Some(configuration) = nucleus.get(&["services", COMPONENT, "configuration"]) else { return receiver };
     let thing = nucleus.get(&["system", "thingName"]);
@@ -29,10 +48,13 @@ pub(crate) fn start(nucleus: &NucleusHandle) -> watch::Receiver<bool> {
         }
         Err(error) => {
             tracing::error!(%error, "{COMPONENT}: this core has no identity and cannot get one");
+            obstacle.set(Some(error.to_string()));
             return receiver;
         }
     };
-    let claim = Claim::new(settings);
+    let identity = identity.clone();
+    let find_key = move |uri: &str| identity.remote_key(uri).map_err(|error| format!("{error:#}"));
+    let claim = Claim::new(settings).with_tokens(Box::new(find_key));
     if has_identity {
         // Power may have gone between the configuration and this.
         if let Err(error) = claim.finish() {
@@ -40,9 +62,9 @@ pub(crate) fn start(nucleus: &NucleusHandle) -> watch::Receiver<bool> {
         }
         return receiver;
     }
-    let nucleus = nucleus.clone();
+    let (nucleus, obstacle) = (nucleus.clone(), obstacle.clone());
     tokio::spawn(async move {
-        match provision(&claim, &nucleus).await {
+        match provision(&claim, &nucleus, &obstacle).await {
             Ok(()) => drop(sender.send_replace(true)),
             Err(error) => tracing::error!("the new identity is not taken up: {error:#}"),
         }
@@ -50,9 +72,10 @@ pub(crate) fn start(nucleus: &NucleusHandle) -> watch::Receiver<bool> {
     receiver
 }
 
-async fn provision(claim: &Claim, nucleus: &NucleusHandle) -> anyhow::Result<()> {
+async fn provision(claim: &Claim, nucleus: &NucleusHandle, obstacle: &Obstacle) -> anyhow::Result<()> {
     tracing::info!("this core has no identity: it asks for one with its claim");
-    let provisioned = claim.run().await;
+    let provisioned = claim.run(|error| obstacle.set(Some(error.to_string()))).await;
+    obstacle.set(None);
     let write = Write { time: SystemClock.now().as_millis(), origin: Origin::Runtime, force: true };
     let merge = |tree: &mut marram_configuration::Tree| {
         let nowhere: &[&str] = &[];

@@ -68,7 +68,8 @@ impl Core {
             false => None,
         };
         let socket_group = door::socket_group(&store, own_users.as_ref());
-        let doctor = Doctor::new(supervisor.clone(), &root, passed_over);
+        let obstacle = claim::Obstacle::default();
+        let doctor = Doctor::new(supervisor.clone(), &root, passed_over, obstacle.clone());
         let options = NucleusOptions {
             root: root.clone(),
             ipc_socket: ipc_socket.clone(),
@@ -96,30 +97,31 @@ impl Core {
         let field = Field::start(&root, &nucleus, &cloud, SystemClock::shared())?;
         let topics = Arc::new(LocalTopics::default());
         let door = Door::open(&nucleus, &root, ipc_socket.clone(), socket_group, |ports| {
-            ports.checks = Some(Arc::new(doctor.of(&nucleus, &cloud.data_plane, &deployer, &reserve)));
             ports.sandboxes = Some(Arc::new(nucleus.clone()));
             ports.cloud = Some(Arc::new(cloud.uplink.clone()));
             ports.metrics = Some(Arc::new(cloud.telemetry.clone()));
             ports.debug_passwords = Some(LateConsole::new(&nucleus, SystemClock::shared()));
             ports.client_devices = Some(Arc::new(field.devices.clone()));
-            ports.deployments = Some(Arc::new(deployer));
             let work = |component: &str| root.join("work").join(component);
             let clock = SystemClock::shared;
             let line =
                 ShadowLine { cloud: Arc::clone(&cloud.data_plane) as Arc<_>, messages: Arc::new(cloud.uplink.clone()) };
             let shadows = work("aws.greengrass.ShadowManager");
             ports.shadows = Some(LateShadows::new(&nucleus, shadows, clock(), Arc::clone(&topics), line));
-            ports.secrets = Some(LateSecrets::new(
+            let secrets = LateSecrets::new(
                 &nucleus,
                 work("aws.greengrass.SecretManager"),
                 clock(),
                 Arc::clone(&cloud.credentials) as Arc<_>,
                 cloud.api.clone(),
-                identity,
-            ));
+                identity.clone(),
+            );
+            ports.checks = Some(Arc::new(doctor.of(&nucleus, &cloud, &deployer, &reserve, Arc::clone(&secrets))));
+            ports.deployments = Some(Arc::new(deployer));
+            ports.secrets = Some(secrets);
         })?;
         topics.open(door.handle());
-        let provisioned = claim::start(&nucleus);
+        let provisioned = claim::start(&nucleus, &identity, &obstacle);
         drop(in_need);
         reserve.restore();
         tokio::spawn(async move { reserve.keep().await });

@@ -47,6 +47,7 @@ pub(crate) fn start(
         }),
         program,
         endpoints: Some(Arc::clone(&cloud.planes) as Arc<_>),
+        token: Some(Arc::new(cloud.planes.token())),
     };
     let deployer = Deployer::open(settings, ports).context("cannot open the deployments")?;
     tokio::spawn(tell(deployer.news(), cloud.status.clone()));
@@ -60,6 +61,7 @@ async fn tell(mut news: broadcast::Receiver<News>, status: impl DeploymentReport
     loop {
         match news.recv().await {
             Ok(News::Began) => status.deployment_started(),
+            Ok(News::WentBack) => status.control_plane_went_back(),
             Ok(News::Ended(outcome)) => status.deployment_ended(DeploymentReport {
                 source: match outcome.source {
                     OutcomeSource::Local => DeploymentSource::Local,

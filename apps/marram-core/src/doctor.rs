@@ -4,14 +4,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use marram_deployer::{Deployer, Holding, Pace, Reserve, holdings, most, place, shown};
-use marram_edge_ports::{Checks, Finding, Nucleus as _, Room as _, Severity};
+use marram_device_keys::KeyUri;
+use marram_edge_ports::{Checks, CloudMessages as _, Finding, Nucleus as _, Room as _, Severity};
 use marram_loader::{Alts, LOADER_VARIABLE};
 use marram_nucleus::NucleusHandle;
+use marram_pki::{Certificate, pem};
 use marram_reach::Reach;
 use marram_supervisor::{Mounting, Profile, Supervisor, lacking};
+use marram_types::{Clock as _, SystemClock, Timestamp};
 use marram_uplink::Greengrass;
+use rustix::fs::StatVfsMountFlags;
+use tokio::sync::watch;
 
+use crate::claim::Obstacle;
+use crate::cloud::Cloud;
 use crate::initial;
+use crate::local::LateSecrets;
+use crate::token::path_of;
 
 /// Looks at the parts that other doctors do not see.
 pub(crate) struct Doctor {
@@ -19,32 +28,42 @@ pub(crate) struct Doctor {
     root: PathBuf,
     alts: Alts,
     passed_over: Option<Finding>,
+    unclaimed: Obstacle,
 }
 
 impl Doctor {
-    pub(crate) fn new(supervisor: Supervisor, root: &Path, passed_over: Option<Finding>) -> Self {
-        Self { supervisor, root: root.to_owned(), alts: Alts::new(root), passed_over }
+    pub(crate) fn new(supervisor: Supervisor, root: &Path, passed_over: Option<Finding>, unclaimed: Obstacle) -> Self {
+        Self { supervisor, root: root.to_owned(), alts: Alts::new(root), passed_over, unclaimed }
     }
 
     /// A doctor for a running core.
     pub(crate) fn of(
         self,
         nucleus: &NucleusHandle,
-        data_plane: &Arc<Greengrass>,
+        cloud: &Cloud,
         deployer: &Deployer,
         reserve: &Reserve,
+        secrets: Arc<LateSecrets>,
     ) -> Rounds {
         Rounds {
             supervisor: self.supervisor,
             root: self.root,
             alts: self.alts,
             passed_over: self.passed_over,
+            unclaimed: self.unclaimed,
             nucleus: nucleus.clone(),
-            data_plane: Arc::clone(data_plane),
+            data_plane: Arc::clone(&cloud.data_plane),
+            line: cloud.uplink.connection(),
+            secrets,
             deployer: deployer.clone(),
             reserve: reserve.clone(),
         }
     }
+}
+
+/// Whether the file system at a path takes no writes from this process; one that is not there may still come.
+fn is_read_only(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// The checks of a running core.
@@ -55,8 +74,11 @@ pub(crate) struct Rounds {
     passed_over: Option<Finding>,
     nucleus: NucleusHandle,
     data_plane: Arc<Greengrass>,
+    line: watch::Receiver<bool>,
+    secrets: Arc<LateSecrets>,
     deployer: Deployer,
     reserve: Reserve,
+    unclaimed: Obstacle,
 }
 
 impl Checks for Rounds {
@@ -66,9 +88,11 @@ impl Checks for Rounds {
         self.layers(&mut all);
         self.limits(&mut all);
         self.profiles(&mut all);
+        self.written(&mut all);
         self.networks(&mut all);
         self.program(&mut all);
         self.rights(&mut all);
+        self.certificate(&mut all);
         self.control_plane(&mut all);
         self.files(&mut all);
         self.settings(&mut all);
@@ -192,6 +216,40 @@ impl Rounds {
                           is missing, and tells whether the one there was altered";
             all.push(Finding::new(Severity::Warning, what, advice));
         }
+        for (secret, words) in self.secrets.denied() {
+            let what = format!("the control plane denies this core the secret {secret}: {words}");
+            let advice = "call it `greengrass-...`, tag it `marram:for-cores` = `true`, or let the core's role read it; or take \
+                          it out of `cloudSecrets`";
+            all.push(Finding::new(Severity::Warning, what, advice));
+        }
+    }
+
+    /// A certificate whose time is over or has not come: with it no line comes up by itself, as long as the clock is right.
+    fn certificate(&self, all: &mut Vec<Finding>) {
+        let path = self.nucleus.get(&["system", "certificateFilePath"]);
+        let Some(path) = path.as_ref().and_then(|path| path.as_str()).filter(|path| !path.is_empty()) else { return };
+        if *self.line.borrow() || KeyUri::is_uri(path) {
+            return;
+        }
+        let Ok(text) = std::fs::read_to_string(path_of(path)) else { return };
+        let Some(certificate) = pem::certificate(&text).ok().and_then(|der| Certificate::from_der(&der).ok()) else {
+            return;
+        };
+        let now = SystemClock.now();
+        let seconds = now.as_millis() / 1_000;
+        let shown = |seconds: i64| Timestamp::from_secs(seconds).to_string();
+        let (what, advice) = match seconds {
+            _ if seconds < certificate.not_before() => (
+                format!("the core's certificate is not valid before {}", shown(certificate.not_before())),
+                "set the clock of this device; components run meanwhile, and the line comes back by itself",
+            ),
+            _ if seconds > certificate.not_after() => (
+                format!("the core's certificate is over since {}", shown(certificate.not_after())),
+                "set the clock of this device if it is wrong; else give the core a new certificate (`marram core provision`)",
+            ),
+            _ => return,
+        };
+        all.push(Finding::new(Severity::Error, format!("{what}, and this device's clock shows {now}"), advice));
     }
 
     /// Mistakes in the configuration of the core itself.
@@ -203,9 +261,22 @@ impl Rounds {
             let what = format!("a setting of aws.greengrass.Nucleus cannot be: {fault}");
             all.push(Finding::new(Severity::Error, what, "deploy it anew"));
         }
+        let thing = self.nucleus.get(&["system", "thingName"]);
+        let scope = marram_deploy::Scope::Core(thing.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default());
+        for part in marram_deploy::BUILTINS.iter().filter(|part| part.name != marram_deploy::NUCLEUS) {
+            let own = get(&["services", part.name, "configuration"]);
+            for fault in marram_deploy::check_component(part.name, &own, scope) {
+                let what = format!("a setting of {} cannot be: {fault}", part.name);
+                all.push(Finding::new(Severity::Error, what, "deploy it anew"));
+            }
+        }
         for key in initial::unknown_settings(&nucleus) {
             let advice = "take it away, or correct it, by a deployment of aws.greengrass.Nucleus";
             all.push(Finding::new(Severity::Warning, initial::told(&key), advice));
+        }
+        if let Some(why) = self.unclaimed.get() {
+            let what = format!("this core has no identity yet, its claim ends with: {why}");
+            all.push(Finding::new(Severity::Error, what, "mend what it names; the claim is tried again by itself"));
         }
         let claims = self.nucleus.get(&["services", "aws.greengrass.FleetProvisioningByClaim"]).is_some();
         if !claims && let Some(missing) = initial::half_configured(&get(&["system"]), &nucleus) {
@@ -280,6 +351,24 @@ impl Rounds {
             let what = format!("components with the whole network: {}", open.join(", "));
             let advice = "declare their hosts in `marram.sandbox.egress`, or set that of the nucleus to `declared`";
             all.push(Finding::new(Severity::Note, what, advice));
+        }
+    }
+
+    /// Places that components declare to write to, and that this service may not write to itself: its unit closes them.
+    fn written(&self, all: &mut Vec<Finding>) {
+        for component in self.nucleus.profiles().into_keys() {
+            let path = ["services", &component, "configuration", "marram", "sandbox", "write"];
+            let declared = self.nucleus.get(&path).unwrap_or_default();
+            let places = declared.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+            for place in places.filter(|place| is_read_only(Path::new(place))) {
+                let what =
+                    format!("{component} declares that it writes to {place}, which is read-only for this service");
+                let advice = format!(
+                    "`systemctl edit marram-core` with the lines `[Service]` and `ReadWritePaths={place}`, then restart it; or mount \
+                     the place writable"
+                );
+                all.push(Finding::new(Severity::Error, what, advice));
+            }
         }
     }
 

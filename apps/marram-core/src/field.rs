@@ -13,6 +13,7 @@ use marram_client_devices::{DeviceCloud, Devices, DevicesOptions, LocalBroker, L
 use marram_edge_flows::{EdgeFlows, EdgeFlowsOptions, EdgePorts, Trust, TrustedKey};
 use marram_edge_ports::{CloudMessages, Configuration, Credentials, Nucleus};
 use marram_nucleus::NucleusHandle;
+use marram_parts::AUTH;
 use marram_types::SharedClock;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -21,8 +22,6 @@ use tokio::task::JoinHandle;
 use crate::cloud::Cloud;
 use announce::Announcer;
 
-/// Component with device groups and trust.
-const AUTH: &str = "aws.greengrass.clientdevices.Auth";
 /// Components that ask for the local broker, and where their configuration keeps the port.
 const BROKERS: [(&str, &str); 2] = [
     ("aws.greengrass.clientdevices.mqtt.Moquette", "/moquette/ssl_port"),
@@ -38,7 +37,7 @@ pub(crate) struct Field {
     /// For the IPC door.
     pub(crate) devices: Devices,
     flows: EdgeFlows,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Field {
@@ -94,10 +93,14 @@ impl Field {
             devices: devices.clone(),
             cloud: plane,
             messages: Arc::new(cloud.uplink.clone()),
-            listening: listens,
+            listening: listens.clone(),
             named: names,
         };
-        Ok(Self { devices, flows, tasks: [tokio::spawn(keeper.run()), tokio::spawn(announcer.run())] })
+        let (line, deployed) = (CloudMessages::connection(&cloud.uplink), nucleus.clone());
+        let is_wanted = move || listens.borrow().is_some() || Configuration::read(&deployed, AUTH, &[]).is_ok();
+        let checking = devices.clone().check_daily(line, is_wanted);
+        let tasks = [tokio::spawn(keeper.run()), tokio::spawn(announcer.run()), tokio::spawn(checking)];
+        Ok(Self { devices, flows, tasks })
     }
 
     /// Stops flows where they stand and closes the listener.

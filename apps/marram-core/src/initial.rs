@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use marram_deploy::{Known, Scope, known};
 use marram_edge_ports::{Finding, Severity};
 use marram_nucleus::configuration::{ImportFileError, read_file};
 use serde_json::Value;
@@ -99,23 +100,46 @@ fn judge(text: &str, value: &Value) -> (Vec<String>, Vec<String>) {
         let keys = ["services", NUCLEUS, "configuration"].into_iter().chain(fault.path.split('.'));
         mistakes.push(format!("{}{NUCLEUS}: {fault}", at(&keys.collect::<Vec<_>>())));
     }
+    let thing = part(value, "system").and_then(|system| part(system, "thingName")?.as_str()).unwrap_or_default();
+    for (name, service) in services.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(NUCLEUS)) {
+        let Some(own) = part(service, "configuration") else { continue };
+        for fault in marram_deploy::check_component(name, own, Scope::Core(thing)) {
+            let keys = ["services", name, "configuration"].into_iter().chain(fault.path.split(['/', '.']));
+            let keys: Vec<&str> = keys.filter(|key| !key.is_empty() && key.parse::<usize>().is_err()).collect();
+            mistakes.push(format!("{}{name}: {fault}", at(&keys)));
+        }
+    }
     for key in unknown_settings(nucleus) {
-        let place = at(&["services", NUCLEUS, "configuration", &key.0]);
-        oddities.push(format!("{place}{}", told(&key)));
+        let keys = ["services", NUCLEUS, "configuration"].into_iter().chain(key.0.split('.'));
+        let place = at(&keys.collect::<Vec<_>>());
+        match key.1 {
+            // At the top stand those of other versions and of other cores as well; within a part every key is known.
+            Some(right) if key.0.contains('.') => {
+                mistakes.push(format!("{place}there is no `{}` of {NUCLEUS}; write `{right}`", key.0));
+            }
+            _ => oddities.push(format!("{place}{}", told(&key))),
+        }
     }
     (mistakes, oddities)
 }
 
-/// Keys of the nucleus' configuration that are not known, with the nearest that is.
+/// Keys of the nucleus' configuration that are not known, those below the top with the keys before them, and the nearest that is.
 pub(crate) fn unknown_settings(nucleus: &Value) -> Vec<(String, Option<&'static str>)> {
     let keys = marram_deploy::nucleus_keys();
     let all = nucleus.as_object().into_iter().flatten();
-    all.filter_map(|(key, _)| match known(&keys, key) {
+    let top = all.filter_map(|(key, _)| match known(&keys, key) {
         Known::Yes => None,
         Known::Nearly(right) => Some((key.clone(), Some(right))),
         Known::No => Some((key.clone(), None)),
-    })
-    .collect()
+    });
+    let below = marram_deploy::unknown_keys(nucleus).into_iter().map(|key| {
+        let near = match known(&key.known, key.path.last().map_or("", String::as_str)) {
+            Known::Nearly(right) => Some(right),
+            _ => None,
+        };
+        (key.path.join("."), near)
+    });
+    top.chain(below).collect()
 }
 
 /// A sentence about one of [`unknown_settings`].
@@ -174,43 +198,6 @@ fn part<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
     value.as_object()?.iter().find_map(|(name, value)| name.eq_ignore_ascii_case(key).then_some(value))
 }
 
-enum Known {
-    Yes,
-    Nearly(&'static str),
-    No,
-}
-
-fn known(all: &[&'static str], key: &str) -> Known {
-    if all.iter().any(|known| known.eq_ignore_ascii_case(key)) {
-        return Known::Yes;
-    }
-    let key = key.to_ascii_lowercase();
-    let near = all.iter().map(|known| (distance(&known.to_ascii_lowercase(), &key), *known)).min();
-    match near {
-        Some((steps, right)) if steps <= 1 + right.len() / 8 => Known::Nearly(right),
-        _ => Known::No,
-    }
-}
-
-/// Letters that are to be put in, taken away or changed; neighbours that changed places are one.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().take(200).collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let cost = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + cost);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 /// The line, from 1, of a key: the first line that begins with each key of the path, one after the other.
 fn line_of(text: &str, path: &[&str]) -> Option<usize> {
     let mut lines = text.lines().enumerate();
@@ -246,6 +233,7 @@ mod tests {
             (whole.clone(), None, None),
             (json!({"services": {"main": {}, "com.example.A": {"lifecycle": {}}}, "setenv": {"A": "b"}}), None, None),
             (json!({"services": null, "System": {"rootPath": ""}}), None, None),
+            (nucleus(json!({"marram": {"sandbox": {"floor": "standard"}}})), None, None),
             (nucleus(json!({"awsRegion": "us-east-1", "jvmOptions": "-X", "mqtt": {"port": "443"}})), None, None),
             (json!({"services": {"aws.greengrass.NucleusLite": {}, CLAIM: {}, "aws.greengrass.Nucleus": {"configuration": {"iotDataEndpoint": "h"}}}}), None, None),
             (json!({"sytem": {}}), Some("there is no `sytem`; write `system`"), None),
@@ -256,7 +244,12 @@ mod tests {
             (json!({"system": {"certificatFilePath": "/c"}}), Some("there is no `system.certificatFilePath`; write `certificateFilePath`"), None),
             (json!({"services": {"aws.greengrass.Nuclues": {}}}), Some("there is no `services.aws.greengrass.Nuclues`; write `aws.greengrass.Nucleus`"), None),
             (nucleus(json!({"mqtt": {"port": "abc"}})), Some("aws.greengrass.Nucleus: mqtt.port: \"abc\" is not a port, from 1 to 65535"), None),
+            (json!({"services": {"aws.greengrass.ShadowManager": {"configuration": {"rateLimits": 5}}}}), Some("aws.greengrass.ShadowManager: /rateLimits: 5 is no object"), None),
             (nucleus(json!({"awsRegoin": "x"})), None, Some("the setting `awsRegoin` of aws.greengrass.Nucleus is not known and passed over; did you mean `awsRegion`?")),
+            (nucleus(json!({"mqtt": {"KEEPALIVETIMEOUTMS": 5, "spooler": {"pluginName": "a"}}, "platformOverride": {"protocol": "a"}})), None, None),
+            (nucleus(json!({"mqtt": {"keepAliveTimoutMs": 5}})), Some("there is no `mqtt.keepAliveTimoutMs` of aws.greengrass.Nucleus; write `keepAliveTimeoutMs`"), None),
+            (nucleus(json!({"Mqtt": {"spooler": {"storageTyp": "Disk"}}})), Some("there is no `Mqtt.spooler.storageTyp` of aws.greengrass.Nucleus; write `storageType`"), None),
+            (nucleus(json!({"logging": {"colour": true}})), None, Some("the setting `logging.colour` of aws.greengrass.Nucleus is not known and passed over")),
             (json!({"comment": 1}), None, Some("`comment` is not known and passed over; there are system, services, setenv")),
         ];
         for (value, mistake, oddity) in table {
@@ -306,6 +299,9 @@ mod tests {
         let value = json!({"services": {"a": {"mqtt": 1}, "aws.greengrass.Nucleus": {"configuration": {"mqtt": {"port": "abc"}}}}});
         let (mistakes, _) = judge(text, &value);
         assert_eq!(mistakes, ["line 7: aws.greengrass.Nucleus: mqtt.port: \"abc\" is not a port, from 1 to 65535"]);
+        let value = json!({"services": {"aws.greengrass.Nucleus": {"configuration": {"mqtt": {"prot": 443}}}}});
+        let (mistakes, _) = judge(&text.replace("port: abc", "prot: 443"), &value);
+        assert_eq!(mistakes, ["line 7: there is no `mqtt.prot` of aws.greengrass.Nucleus; write `port`"]);
     }
 
     /// A file that changed after it counted is told of; the one that counted is not.

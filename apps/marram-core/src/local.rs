@@ -11,9 +11,10 @@ use marram_edge_ports::{
     CloudMessages, CloudShadows, Configuration, Credentials, Later, LocalShadows, Nucleus, PortError, SecretAnswer,
     SecretQuery, Secrets, ShadowPage, ShadowRequest,
 };
-use marram_local_shadows::{ShadowEvents, ShadowSettings, Shadows, SyncSettings, synchronize};
+use marram_local_shadows::{ShadowEvents, Shadows, synchronize};
 use marram_nucleus::NucleusHandle;
-use marram_secret_store::{SecretSettings, SecretStore, Source, SourceSettings, Wherefrom};
+use marram_parts::{SECRET_MANAGER, SHADOW_MANAGER, Scope, SecretSettings, ShadowSettings, SyncSettings};
+use marram_secret_store::{SecretStore, Source, SourceSettings, Wherefrom};
 use marram_types::SharedClock;
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -23,8 +24,6 @@ use tokio::task::JoinHandle;
 use crate::cloud::Api;
 use crate::token::DeviceIdentity;
 
-const SHADOW_MANAGER: &str = "aws.greengrass.ShadowManager";
-const SECRET_MANAGER: &str = "aws.greengrass.SecretManager";
 /// How often it is looked whether shadows are to be synchronised, or secrets to be kept.
 const LOOK: Duration = Duration::from_secs(2);
 /// Settings that change together are taken up together.
@@ -158,7 +157,7 @@ impl LateShadows {
     fn sync_settings(&self, configuration: &Value) -> Option<SyncSettings> {
         let thing = self.nucleus.get(&["system", "thingName"]);
         let thing = thing.as_ref().and_then(Value::as_str).unwrap_or_default();
-        match SyncSettings::from_configuration(configuration, thing) {
+        match SyncSettings::read(configuration, Scope::Core(thing)).usable() {
             Ok(settings) => Some(settings),
             Err(error) => {
                 tracing::error!(%error, "the shadow manager's configuration is refused: shadows are not synchronised");
@@ -169,10 +168,19 @@ impl LateShadows {
 }
 
 fn settings_of(configuration: &Value) -> ShadowSettings {
-    ShadowSettings::from_configuration(configuration).unwrap_or_else(|error| {
+    ShadowSettings::read(configuration).usable().unwrap_or_else(|error| {
         tracing::warn!(%error, "the shadow manager's configuration is passed over");
         ShadowSettings::default()
     })
+}
+
+/// None where the list is no list: the one before stays in force. Single entries that cannot be used are left out.
+fn secrets_of(configuration: &Value) -> Option<SecretSettings> {
+    let reading = SecretSettings::read(configuration, Scope::Core(""));
+    for fault in &reading.faults {
+        tracing::warn!(%fault, "a setting of the secret manager is passed over");
+    }
+    reading.usable().ok()
 }
 
 impl LocalShadows for LateShadows {
@@ -261,17 +269,25 @@ impl LateSecrets {
             api.borrow().clone().map(|(client, endpoint)| SourceSettings { client, endpoint, region })
         });
         let source = Source::new(wherefrom, Arc::clone(&self.credentials), self.clock.clone());
-        let settings = SecretSettings::from_configuration(&configuration);
+        let settings = secrets_of(&configuration).unwrap_or_default();
         let store = SecretStore::open(&self.dir, root, source, settings).map_err(|error| refused(&error))?;
         let store = Arc::new(store);
         let fresh = Arc::clone(&store);
         let keeping = tokio::spawn(async move { fresh.keep_fresh().await });
         let followed = Arc::clone(&store);
         let following = follow(&self.nucleus, SECRET_MANAGER, move |configuration| {
-            followed.configure(SecretSettings::from_configuration(&configuration));
+            if let Some(settings) = secrets_of(&configuration) {
+                followed.configure(settings);
+            }
         });
         *opened = Some(OpenSecrets { store: Arc::clone(&store), tasks: [keeping, following] });
         Ok(store)
+    }
+
+    /// Configured secrets that the core's role may not read, each with the answer's words.
+    pub(crate) fn denied(&self) -> Vec<(SmolStr, String)> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.as_ref().map(|open| open.store.denied()).unwrap_or_default()
     }
 
     fn close(&self) {
@@ -289,7 +305,7 @@ async fn fetch_early(secrets: Weak<LateSecrets>) {
             secrets.close();
             continue;
         };
-        let listed = configuration.get("cloudSecrets").and_then(Value::as_array);
+        let listed = marram_deploy::setting(&configuration, &["cloudSecrets"]).and_then(Value::as_array);
         if listed.is_some_and(|listed| !listed.is_empty()) {
             // What ails it is said to those that ask for a secret.
             let _ = secrets.store();

@@ -3,6 +3,7 @@
 //! Only wiring lives here: arguments (`cli`), the root directory (`root`), the parts and their order (`compose`), the life of
 //! the process (`run`). Called as `marram-jail`, or with `jail` as first argument, it is the launcher of component processes;
 //! with `loader` it keeps a core running and goes back when an update does not hold;
+//! with `token-trial` it tries a token for the core that started it;
 //! called as `greengrass-cli`, or with `cli`, it is the command line, and verbs such as `status` ask the running core.
 
 // The standard macros panic when the reader is gone.
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         return marram_core_cli::run(std::env::args_os()).into();
     }
     match std::env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
+        Some(token::trial::VERB) => return token::trial::main(),
         Some("cli") => return marram_core_cli::run(std::iter::once(name).chain(arguments.skip(1))).into(),
         Some(verb) if marram_core_cli::CORE_VERBS.contains(&verb) => {
             return marram_core_cli::run_core(std::env::args_os()).into();

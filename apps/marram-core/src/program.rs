@@ -61,6 +61,12 @@ impl Program for OwnProgram {
     fn returned(&self, name: &str) -> Option<String> {
         self.alts.returned(name)
     }
+    fn give_up(&self, name: &str, reason: &str) -> io::Result<()> {
+        self.alts.give_up(name, reason)
+    }
+    fn free(&self) -> io::Result<()> {
+        self.alts.free()
+    }
     fn is_up(&self) -> bool {
         // A path that is too long for an address is reached through its folder (CR 6.1).
         let (Some(folder), Some(name)) = (self.socket.parent(), self.socket.file_name()) else { return false };

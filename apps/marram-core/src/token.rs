@@ -1,5 +1,7 @@
 //! The device's identity: certificate and key in files, or in a PKCS#11 token (CC 11).
 
+pub(crate) mod trial;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +10,7 @@ use marram_device_keys::{KeyUri, ObjectType, Pkcs11Settings, Provider, TokenErro
 use marram_edge_ports::Nucleus;
 use marram_nucleus::NucleusHandle;
 use marram_secret_store::{DeviceKeyFile, RootError, SealingRoot};
-use marram_tls::RemoteIdentity;
+use marram_tls::{RemoteIdentity, RemoteKey};
 use marram_types::SecretBytes;
 use marram_uplink::{DeviceTls, Proxy, Road};
 use serde_json::Value;
@@ -62,6 +64,14 @@ impl DeviceIdentity {
             return Ok(Arc::new(TokenRoot(self.token_key(key)?)));
         }
         Ok(Arc::new(DeviceKeyFile::open(&path_of(key))?))
+    }
+
+    /// The key in the token that a `pkcs11:` URI names.
+    ///
+    /// # Errors
+    /// As [`DeviceIdentity::road`].
+    pub(crate) fn remote_key(&self, uri: &str) -> anyhow::Result<Arc<dyn RemoteKey>> {
+        Ok(Arc::new(self.token_key(uri)?))
     }
 
     fn certificate(&self, name: &str) -> anyhow::Result<String> {

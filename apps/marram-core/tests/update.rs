@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 struct Device {
     dir: tempfile::TempDir,
     loader: Option<Child>,
+    /// What is deployed beside an update.
+    beside: std::cell::Cell<Option<String>>,
 }
 
 impl Device {
@@ -26,7 +28,7 @@ impl Device {
             }},
         }});
         fs::write(dir.path().join("init.yaml"), configuration.to_string()).unwrap();
-        let mut device = Self { dir, loader: None };
+        let mut device = Self { dir, loader: None, beside: std::cell::Cell::default() };
         device.start();
         let app = json!({"Manifests": [{"Platform": {"os": "linux"}, "Lifecycle": {"run": "exec sleep 600"}}]});
         let end = device.end_of(&device.offer("app", "1.0.0", app));
@@ -93,7 +95,10 @@ impl Device {
             let merge = format!("{name}={version}");
             let (recipes, artifacts) = (recipes.to_str().unwrap(), artifacts.to_str().unwrap());
             let words = ["deployment", "create", "--recipeDir", recipes, "--artifactDir", artifacts, "--merge", &merge];
-            self.cli(&[words.as_slice(), &["--failure-handling-policy", "ROLLBACK"]].concat())
+            let beside = self.beside.take();
+            self.beside.set(beside.clone());
+            let beside: Vec<&str> = beside.as_deref().into_iter().flat_map(|one| ["--merge", one]).collect();
+            self.cli(&[words.as_slice(), &beside, &["--failure-handling-policy", "ROLLBACK"]].concat())
         });
         told.trim().rsplit(' ').next().unwrap().to_owned()
     }
@@ -105,6 +110,30 @@ impl Device {
         program.write(&folder.join("marram-core"));
         let artifact = json!([{"Uri": "s3://updates/marram-core"}]);
         self.offer("marram.Core", version, json!({"Manifests": [{"Platform": {"os": "linux"}, "Artifacts": artifact}]}))
+    }
+
+    /// The same with a component beside it that does not come up.
+    fn update_that_breaks(&self, version: &str, program: &Program) -> String {
+        let bad = json!({"RecipeFormatVersion": "2020-01-25", "ComponentName": "bad", "ComponentVersion": version,
+                         "Manifests": [{"Platform": {"os": "linux"}, "Lifecycle": {"run": "exit 3"}}]});
+        let recipes = self.dir.path().join("recipes");
+        fs::create_dir_all(&recipes).unwrap();
+        fs::write(recipes.join("bad.json"), bad.to_string()).unwrap();
+        self.beside.set(Some(format!("bad={version}")));
+        let id = self.update(version, program);
+        self.beside.set(None);
+        id
+    }
+
+    /// Nothing is left of programs but the installed one, and of their artifacts.
+    fn is_free(&self) {
+        let (alts, artifacts) = (self.root().join("alts"), self.root().join("packages/artifacts/marram.Core"));
+        self.wait_for("the room", || {
+            let places = fs::read_dir(&alts).unwrap().flatten().filter(|entry| entry.file_type().unwrap().is_dir());
+            let places: Vec<_> = places.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            let kept = fs::read_dir(&artifacts).map_or(0, |versions| versions.count());
+            (places == ["init"] && kept == 0).then_some(())
+        });
     }
 
     /// How the deployment ended, as the command line tells it.
@@ -198,7 +227,56 @@ fn a_bad_version_is_taken_back() {
         assert_eq!(device.current(), "init", "{:?}", device.alts());
         assert!(!device.root().join("alts/trial").exists());
         device.is_well();
+        device.is_free();
     }
+}
+
+/// CR 4.10, 4.12: a program that held and was taken back with its deployment leaves its name and the reason, not its bytes; the next one
+/// fits where it was. What a cut left is freed by the next start, and so is what the cuts of an update leave.
+#[test]
+fn a_program_that_is_taken_back_leaves_its_room() {
+    let mut device = Device::new(60);
+    device.is_well();
+    for cuts in [0, 12_u64] {
+        let version = format!("1.0.{}", cuts + 1);
+        let id = device.update_that_breaks(&version, &Program::Good);
+        for cut in 0..cuts {
+            std::thread::sleep(Duration::from_millis(100 + (cut * 330) % 900));
+            device.cut_power();
+            device.start();
+        }
+        let end = device.end_of(&id);
+        assert!(end.contains("FAILED_ROLLBACK_COMPLETE"), "{end}");
+        assert_eq!(device.current(), "init", "{:?}", device.alts());
+        device.is_well();
+        device.is_free();
+        let returned = fs::read_to_string(device.root().join("alts/returned")).unwrap();
+        assert!(returned.starts_with(&format!("{version}-")) && returned.contains("bad"), "{returned}");
+    }
+    let returned = fs::read_to_string(device.root().join("alts/returned")).unwrap();
+    let name = returned.split_once(' ').unwrap().0.to_owned();
+    let (alts, artifact) = (device.root().join("alts"), device.root().join("packages/artifacts/marram.Core/1.0.13"));
+    // As if the cut came before the link, before the files, or among them.
+    for (is_linked, is_whole) in [(true, true), (false, true), (false, false)] {
+        device.cut_power();
+        fs::create_dir_all(alts.join(&name)).unwrap();
+        fs::create_dir_all(&artifact).unwrap();
+        Program::Good.write(&artifact.join("marram-core"));
+        if is_whole {
+            Program::Good.write(&alts.join(&name).join("marram-core"));
+        }
+        if is_linked {
+            std::os::unix::fs::symlink(&name, alts.join("old")).unwrap();
+        }
+        device.start();
+        device.is_well();
+        device.is_free();
+        assert_eq!(device.current(), "init", "{:?}", device.alts());
+    }
+    let end = device.end_of(&device.update("2.0.0", &Program::Good));
+    assert!(end.contains("SUCCEEDED") && device.current().starts_with("2.0.0-"), "{end}");
+    device.is_well();
+    assert!(!alts.join("returned").exists(), "{:?}", device.alts());
 }
 
 /// CR 10.3 (2): whenever power goes during an update, a core comes back, the old or the new, and the deployment ends truly.

@@ -41,7 +41,7 @@ use tokio::task::JoinHandle;
 use crate::adapter::authority::RoleAuthority;
 use crate::adapter::certificates::RegisteredCertificates;
 use crate::adapter::desk::RegisteredDevices;
-use crate::adapter::flow_target::GreengrassFlows;
+use crate::adapter::flow_target::{FlowCores, GreengrassFlows};
 use crate::adapter::language::NamespaceLanguage;
 use crate::adapter::pages::StatusPages;
 use crate::adapter::reserved::{ReservedServices, ReservedTopics};
@@ -202,6 +202,8 @@ impl Stack {
         let status = StatusTopics::start(greengrass.clone(), ShadowTopics::start(shadows.clone()));
         let flows = GreengrassFlows::new(identity.clone(), greengrass.clone(), objects.clone());
         things_graph.serve_greengrass(Arc::new(flows));
+        registry.watch_memberships(Arc::new(things_graph.clone()));
+        greengrass.watch_cores(Arc::new(FlowCores(things_graph.clone())));
         reserved.serve(ReservedServices {
             flows: CoreTopics::start(things_graph.clone()),
             shadows: status.clone(),

@@ -1,7 +1,6 @@
 // The devices that may connect to a core, and at which addresses it is found.
-import { ActionIcon, Button, Group, Text, TextInput } from "@mantine/core";
+import { ActionIcon, Text } from "@mantine/core";
 import { Unplug, X } from "lucide-react";
-import { useState } from "react";
 import { call, useAction, useCall, usePages } from "../api/call.ts";
 import { ApiError } from "../api/client.ts";
 import { May, useMay } from "../api/may.tsx";
@@ -10,6 +9,7 @@ import { Empty } from "../ui/empty.tsx";
 import { TextLink } from "../ui/link.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { When } from "../ui/when.tsx";
+import { NameThing } from "./name-thing.tsx";
 import type { ClientDevice } from "./types.ts";
 
 interface Connectivity {
@@ -46,7 +46,13 @@ export function ClientDevices({ core }: { core: string }) {
       }
     >
       <May action="greengrass:BatchAssociateClientDeviceWithCoreDevice">
-        <Associate core={core} />
+        <NameThing
+          label="Thing to associate"
+          verb="Associate"
+          run={(thing) => change("BatchAssociateClientDeviceWithCoreDevice", core, thing)}
+          done={(thing) => `${thing} may connect to ${core}.`}
+          refresh={[LIST]}
+        />
       </May>
       <DataTable
         label="client devices"
@@ -90,41 +96,6 @@ export function ClientDevices({ core }: { core: string }) {
         }
       />
     </Panel>
-  );
-}
-
-function Associate({ core }: { core: string }) {
-  const [thing, setThing] = useState("");
-  const add = useAction({
-    run: (thingName: string) => change("BatchAssociateClientDeviceWithCoreDevice", core, thingName),
-    done: (_, name) => `${name} may connect to ${core}.`,
-    refresh: [LIST],
-    onDone: () => setThing(""),
-    quiet: true,
-  });
-  return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (thing.trim() !== "") add.mutate(thing.trim());
-      }}
-    >
-      <Group gap="xs" p="sm" align="flex-start">
-        <TextInput
-          size="xs"
-          aria-label="Thing to associate"
-          placeholder="Name of a thing"
-          flex="1 1 12rem"
-          maw={320}
-          value={thing}
-          onChange={(event) => setThing(event.currentTarget.value)}
-          error={add.error?.message}
-        />
-        <Button size="xs" type="submit" variant="default" loading={add.isPending} disabled={thing.trim() === ""}>
-          Associate
-        </Button>
-      </Group>
-    </form>
   );
 }
 

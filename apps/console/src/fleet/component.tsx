@@ -1,13 +1,11 @@
 // One component: its versions, the recipe of one, where to take it from here.
-import { Button, NavLink, Skeleton, Text } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
+import { Button, NavLink, Skeleton } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Rocket, Trash2 } from "lucide-react";
-import { call, useAction, useCall, usePages } from "../api/call.ts";
+import { Rocket } from "lucide-react";
+import { call, useCall, usePages } from "../api/call.ts";
 import { May, useMay } from "../api/may.tsx";
 import { useSession } from "../api/session.ts";
 import { CodeBlock, Copyable } from "../ui/code-block.tsx";
-import { Confirm } from "../ui/confirm.tsx";
 import { ErrorPanel } from "../ui/error-panel.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { ButtonLink, useGo, useParam, useSetParams } from "../ui/link.tsx";
@@ -17,6 +15,7 @@ import { StatusBadge } from "../ui/status-badge.tsx";
 import { When } from "../ui/when.tsx";
 import classes from "./component.module.css";
 import { recipeText, versionArn } from "./recipe.ts";
+import { Removal } from "./removal.tsx";
 import type { ComponentDescription, ComponentVersion } from "./types.ts";
 
 export function ComponentPage() {
@@ -131,39 +130,21 @@ function Version({ name, version }: { name: string; version: string }) {
 }
 
 function Remove({ name, version, last }: { name: string; version: string; last: boolean }) {
-  const [opened, dialog] = useDisclosure(false);
   const session = useSession();
   const go = useGo();
-  const allowed = useMay("greengrass:DeleteComponent");
-  const remove = useAction({
-    run: () => call("greengrassv2", "DeleteComponent", { arn: versionArn(session, name, version) }),
-    done: () => `${name} ${version} is deleted.`,
-    refresh: [["greengrassv2"]],
-    onDone: () => {
-      dialog.close();
-      go(last ? { to: "/components" } : { to: "/component", search: { name } });
-    },
-  });
-  if (!allowed) return null;
   return (
-    <>
-      <Button variant="default" leftSection={<Trash2 size={15} aria-hidden />} onClick={dialog.open}>
-        Delete {version}
-      </Button>
-      <Confirm
-        opened={opened}
-        onClose={dialog.close}
-        onConfirm={() => remove.mutate()}
-        busy={remove.isPending}
-        title={`Delete version ${version}?`}
-        verb="Delete"
-        typed={version}
-      >
-        <Text size="sm">
-          Cores that run it keep running it. New deployments cannot use it, and a core that needs it again will not find
-          it.
-        </Text>
-      </Confirm>
-    </>
+    <Removal
+      action="greengrass:DeleteComponent"
+      run={() => call("greengrassv2", "DeleteComponent", { arn: versionArn(session, name, version) })}
+      done={`${name} ${version} is deleted.`}
+      refresh={[["greengrassv2"]]}
+      onDone={() => go(last ? { to: "/components" } : { to: "/component", search: { name } })}
+      verb="Delete"
+      label={`Delete ${version}`}
+      title={`Delete version ${version}?`}
+      typed={version}
+    >
+      Cores that run it keep running it. New deployments cannot use it, and a core that needs it again will not find it.
+    </Removal>
   );
 }

@@ -1,10 +1,7 @@
 // One core: its state, what runs on it, what was deployed to it, its configuration and its client devices.
-import { Button, Group, Text } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { Trash2 } from "lucide-react";
-import { call, useAction, useCall } from "../api/call.ts";
+import { Group } from "@mantine/core";
+import { call, useCall } from "../api/call.ts";
 import { useMay } from "../api/may.tsx";
-import { Confirm } from "../ui/confirm.tsx";
 import { ErrorPanel } from "../ui/error-panel.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { ButtonLink, TextLink, useGo, useParam } from "../ui/link.tsx";
@@ -17,6 +14,7 @@ import { CoreConfiguration } from "./core-configuration.tsx";
 import { CoreDeployments } from "./core-deployments.tsx";
 import { CoreStatus } from "./cores.tsx";
 import { Installed } from "./installed.tsx";
+import { Removal } from "./removal.tsx";
 import type { Core, GroupRef } from "./types.ts";
 
 const REFRESH_MILLIS = 10_000;
@@ -94,35 +92,21 @@ export function CorePage() {
 }
 
 function Forget({ name }: { name: string }) {
-  const [opened, dialog] = useDisclosure(false);
-  const allowed = useMay("greengrass:DeleteCoreDevice");
   const go = useGo();
-  const forget = useAction({
-    run: () => call("greengrassv2", "DeleteCoreDevice", { coreDeviceThingName: name }),
-    done: () => `${name} is forgotten.`,
-    refresh: [["greengrassv2"]],
-    onDone: () => go({ to: "/cores" }),
-  });
-  if (!allowed) return null;
   return (
-    <>
-      <Button variant="default" color="red" leftSection={<Trash2 size={15} aria-hidden />} onClick={dialog.open}>
-        Forget
-      </Button>
-      <Confirm
-        opened={opened}
-        onClose={dialog.close}
-        onConfirm={() => forget.mutate()}
-        busy={forget.isPending}
-        title="Forget this core?"
-        verb="Forget"
-        typed={name}
-      >
-        <Text size="sm">
-          What it reported is removed. Its thing and certificate stay, so it appears again when it reports. To lock it
-          out, deactivate its certificate.
-        </Text>
-      </Confirm>
-    </>
+    <Removal
+      action="greengrass:DeleteCoreDevice"
+      run={() => call("greengrassv2", "DeleteCoreDevice", { coreDeviceThingName: name })}
+      done={`${name} is forgotten.`}
+      refresh={[["greengrassv2"]]}
+      onDone={() => go({ to: "/cores" })}
+      verb="Forget"
+      title="Forget this core?"
+      typed={name}
+      color="red"
+    >
+      What it reported is removed. Its thing and certificate stay, so it appears again when it reports. To lock it out,
+      deactivate its certificate.
+    </Removal>
   );
 }

@@ -1,12 +1,9 @@
 // One thing group: its members, and what is deployed to it.
-import { ActionIcon, Button, Group, Text, TextInput } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { Boxes, Rocket, Trash2, X } from "lucide-react";
-import { useState } from "react";
+import { ActionIcon } from "@mantine/core";
+import { Boxes, Rocket, X } from "lucide-react";
 import { call, useAction, useCall, usePages } from "../api/call.ts";
 import { May, useMay } from "../api/may.tsx";
 import { Copyable } from "../ui/code-block.tsx";
-import { Confirm } from "../ui/confirm.tsx";
 import { DataTable } from "../ui/data-table.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { ErrorPanel } from "../ui/error-panel.tsx";
@@ -15,6 +12,8 @@ import { ButtonLink, TextLink, useGo, useParam } from "../ui/link.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { When } from "../ui/when.tsx";
+import { NameThing } from "./name-thing.tsx";
+import { Removal } from "./removal.tsx";
 
 interface GroupDetail {
   thingGroupName: string;
@@ -85,7 +84,13 @@ function Members({ name }: { name: string }) {
   return (
     <Panel title="Members" flush>
       <May action="iot:AddThingToThingGroup">
-        <AddMember group={name} />
+        <NameThing
+          label="Thing to add"
+          verb="Add"
+          run={(thingName) => call("iot", "AddThingToThingGroup", { thingGroupName: name, thingName })}
+          done={(thing) => `${thing} is in the group.`}
+          refresh={[MEMBERS]}
+        />
       </May>
       <DataTable
         label="members"
@@ -130,68 +135,20 @@ function Members({ name }: { name: string }) {
   );
 }
 
-function AddMember({ group }: { group: string }) {
-  const [thing, setThing] = useState("");
-  const add = useAction({
-    run: (thingName: string) => call("iot", "AddThingToThingGroup", { thingGroupName: group, thingName }),
-    done: (_, name) => `${name} is in the group.`,
-    refresh: [MEMBERS],
-    onDone: () => setThing(""),
-    quiet: true,
-  });
-  return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (thing.trim() !== "") add.mutate(thing.trim());
-      }}
-    >
-      <Group gap="xs" p="sm" align="flex-start">
-        <TextInput
-          size="xs"
-          aria-label="Thing to add"
-          placeholder="Name of a thing"
-          flex="1 1 12rem"
-          maw={320}
-          value={thing}
-          onChange={(event) => setThing(event.currentTarget.value)}
-          error={add.error?.message}
-        />
-        <Button size="xs" type="submit" variant="default" loading={add.isPending} disabled={thing.trim() === ""}>
-          Add
-        </Button>
-      </Group>
-    </form>
-  );
-}
-
 function Remove({ name }: { name: string }) {
-  const [opened, dialog] = useDisclosure(false);
-  const allowed = useMay("iot:DeleteThingGroup");
   const go = useGo();
-  const remove = useAction({
-    run: () => call("iot", "DeleteThingGroup", { thingGroupName: name }),
-    done: () => `${name} is deleted.`,
-    refresh: [["iot", "ListThingGroups"]],
-    onDone: () => go({ to: "/groups" }),
-  });
-  if (!allowed) return null;
   return (
-    <>
-      <Button variant="default" leftSection={<Trash2 size={15} aria-hidden />} onClick={dialog.open}>
-        Delete
-      </Button>
-      <Confirm
-        opened={opened}
-        onClose={dialog.close}
-        onConfirm={() => remove.mutate()}
-        busy={remove.isPending}
-        title="Delete this group?"
-        verb="Delete"
-        typed={name}
-      >
-        <Text size="sm">Its things stay. Deployments to the group reach nobody any more.</Text>
-      </Confirm>
-    </>
+    <Removal
+      action="iot:DeleteThingGroup"
+      run={() => call("iot", "DeleteThingGroup", { thingGroupName: name })}
+      done={`${name} is deleted.`}
+      refresh={[["iot", "ListThingGroups"]]}
+      onDone={() => go({ to: "/groups" })}
+      verb="Delete"
+      title="Delete this group?"
+      typed={name}
+    >
+      Its things stay. Deployments to the group reach nobody any more.
+    </Removal>
   );
 }

@@ -1,12 +1,9 @@
 // One thing: what the registry knows, its groups and certificates, its shadows.
-import { Button, Group, Skeleton, Text } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { Trash2 } from "lucide-react";
-import { call, useAction, useCall } from "../api/call.ts";
+import { Group, Skeleton } from "@mantine/core";
+import { call, useCall } from "../api/call.ts";
 import { useMay } from "../api/may.tsx";
 import { Shadows } from "../messages/shadows.tsx";
 import { Copyable } from "../ui/code-block.tsx";
-import { Confirm } from "../ui/confirm.tsx";
 import { ErrorPanel } from "../ui/error-panel.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { arnName } from "../ui/format.ts";
@@ -14,6 +11,7 @@ import { ButtonLink, TextLink, useGo, useParam } from "../ui/link.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { PageTabs } from "../ui/tabs.tsx";
+import { Removal } from "./removal.tsx";
 import { ThingAttributes } from "./thing-attributes.tsx";
 import type { GroupRef, Thing } from "./types.ts";
 
@@ -95,34 +93,19 @@ function About({ thing }: { thing: Thing }) {
 }
 
 function Remove({ name }: { name: string }) {
-  const [opened, dialog] = useDisclosure(false);
-  const allowed = useMay("iot:DeleteThing");
   const go = useGo();
-  const remove = useAction({
-    run: () => call("iot", "DeleteThing", { thingName: name }),
-    done: () => `${name} is deleted.`,
-    refresh: [["iot", "ListThings"]],
-    onDone: () => go({ to: "/things" }),
-  });
-  if (!allowed) return null;
   return (
-    <>
-      <Button variant="default" leftSection={<Trash2 size={15} aria-hidden />} onClick={dialog.open}>
-        Delete
-      </Button>
-      <Confirm
-        opened={opened}
-        onClose={dialog.close}
-        onConfirm={() => remove.mutate()}
-        busy={remove.isPending}
-        title="Delete this thing?"
-        verb="Delete"
-        typed={name}
-      >
-        <Text size="sm">
-          Its attributes, memberships and shadows go with it. Certificates have to be detached first.
-        </Text>
-      </Confirm>
-    </>
+    <Removal
+      action="iot:DeleteThing"
+      run={() => call("iot", "DeleteThing", { thingName: name })}
+      done={`${name} is deleted.`}
+      refresh={[["iot", "ListThings"]]}
+      onDone={() => go({ to: "/things" })}
+      verb="Delete"
+      title="Delete this thing?"
+      typed={name}
+    >
+      Its attributes, memberships and shadows go with it. Certificates have to be detached first.
+    </Removal>
   );
 }

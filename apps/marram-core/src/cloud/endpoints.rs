@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::Settings;
 use crate::token::DeviceIdentity;
+use crate::token::trial::TokenTrial;
 
 /// `mqtt.standaloneMqttTimeoutMs`.
 const STANDALONE: Duration = Duration::from_secs(60);
@@ -30,6 +31,11 @@ pub(crate) struct Planes {
 }
 
 impl Planes {
+    /// The token of the identity that they are shown.
+    pub(crate) fn token(&self) -> TokenTrial {
+        TokenTrial { nucleus: self.nucleus.clone(), identity: self.identity.clone() }
+    }
+
     fn settings(&self, configuration: Option<Value>) -> Settings {
         Settings::new(&self.nucleus, &self.identity, configuration)
     }

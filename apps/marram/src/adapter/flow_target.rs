@@ -4,12 +4,12 @@
 //! target's latest deployment has stays; only the flow component's own member of the configuration is replaced.
 
 use marram_aws_api::{ApiError, ServiceId};
-use marram_greengrass::Greengrass;
+use marram_greengrass::{CoreWatch, Greengrass};
 use marram_identity::{BoxFuture, CallContext, CallError, CallFacts, Identity, Service};
 use marram_objects::Objects;
-use marram_store::Snapshot;
-use marram_things_graph::{FlowComponent, FlowTarget, GreengrassTarget, GroupMembers, Realm, Sent};
-use marram_types::RequestId;
+use marram_store::{Snapshot, Tx};
+use marram_things_graph::{FlowComponent, FlowTarget, GreengrassTarget, GroupMembers, Realm, Sent, ThingsGraph};
+use marram_types::{RequestId, Timestamp};
 use serde_json::{Value, json};
 
 /// Members of a deployment that the next one of the target takes over.
@@ -153,6 +153,22 @@ impl GreengrassTarget for GreengrassFlows {
             let revision = list["revisionId"].as_str().unwrap_or_default().to_owned();
             Ok(Some(Sent { deployment_id, revision }))
         })
+    }
+}
+
+/// Tells flows of core devices that were deleted.
+#[derive(Debug)]
+pub struct FlowCores(pub ThingsGraph);
+
+impl CoreWatch for FlowCores {
+    fn on_core_deleted(
+        &self,
+        tx: &mut Tx<'_>,
+        realm: &marram_registry::Realm,
+        thing: &str,
+        now: Timestamp,
+    ) -> Result<(), CallError> {
+        self.0.on_core_deleted(tx, realm, thing, now)
     }
 }
 

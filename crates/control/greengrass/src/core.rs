@@ -11,11 +11,20 @@ pub(crate) use verify::{verify_association, verify_identity};
 use marram_aws_api::ApiError;
 use marram_identity::{CallContext, CallError};
 use marram_registry::Realm;
-use marram_store::{Snapshot, params};
+use marram_store::{Snapshot, Tx, params};
 use marram_types::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{fault, place, tag};
+
+/// Hears of deleted core devices inside the transaction that deletes them.
+pub trait CoreWatch: Send + Sync + std::fmt::Debug {
+    /// The core device is gone; its thing may still be there. An error undoes the deletion.
+    ///
+    /// # Errors
+    /// The store's.
+    fn on_core_deleted(&self, tx: &mut Tx<'_>, realm: &Realm, thing: &str, now: Timestamp) -> Result<(), CallError>;
+}
 
 /// A core device's row.
 #[derive(Clone, Debug)]

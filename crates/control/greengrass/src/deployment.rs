@@ -67,6 +67,11 @@ impl Deployment {
         })
     }
 
+    /// Names of the components it asks for.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &str> {
+        self.request["components"].as_object().into_iter().flatten().map(|(name, _)| name.as_str())
+    }
+
     pub(crate) fn is_active(&self) -> bool {
         self.status == "ACTIVE"
     }
@@ -127,6 +132,19 @@ pub(crate) fn find_by_configuration(
     snapshot.query_opt(
         &format!("{COLUMNS} WHERE account = $1 AND region = $2 AND target = $3 AND revision = $4"),
         params![realm.account, realm.region, target, revision],
+        Deployment::read,
+    )
+}
+
+/// Deployments in force to groups that a core says it carried out.
+pub(crate) fn succeeded_on(snapshot: &Snapshot<'_>, realm: &Realm, thing: &str) -> Result<Vec<Deployment>, CallError> {
+    snapshot.query_all(
+        &format!(
+            "{COLUMNS} WHERE account = $1 AND region = $2 AND latest = 1 AND status = 'ACTIVE'
+             AND target LIKE 'thinggroup/%' AND id IN (SELECT deployment FROM gg_effective
+                 WHERE account = $1 AND region = $2 AND thing = $3 AND status = 'SUCCEEDED')"
+        ),
+        params![realm.account, realm.region, thing],
         Deployment::read,
     )
 }

@@ -30,6 +30,7 @@ mod status;
 mod tag;
 mod watch;
 
+pub use core::CoreWatch;
 pub use schema::MIGRATIONS;
 pub use service::{Greengrass, Parts};
 pub use signature::{DeploymentKey, DeploymentKeyError};

@@ -1,6 +1,6 @@
 //! The `greengrassv2` service: its parts and the table from operation to function.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use marram_aws_api::{ApiError, Operation, ServiceId};
 use marram_identity::{BoxFuture, CallContext, Identity, Service};
@@ -9,6 +9,7 @@ use marram_objects::Objects;
 use marram_shadows::Shadows;
 use serde_json::Value;
 
+use crate::core::CoreWatch;
 use crate::signature::DeploymentKey;
 use crate::watch::ExecutionWatch;
 use crate::{component, connectivity, core, deployment, service_role, tag};
@@ -37,12 +38,23 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Greengrass {
     pub(crate) parts: Arc<Parts>,
+    watch: Arc<OnceLock<Arc<dyn CoreWatch>>>,
 }
 
 impl Greengrass {
     /// The service; its tables must have been migrated ([`crate::MIGRATIONS`]).
     pub fn new(parts: Parts) -> Greengrass {
-        Greengrass { parts: Arc::new(parts) }
+        Greengrass { parts: Arc::new(parts), watch: Arc::default() }
+    }
+
+    /// Who hears of core devices that are deleted; only the first call counts.
+    pub fn watch_cores(&self, watch: Arc<dyn CoreWatch>) {
+        // A second call would come from a second composition of the same service, and there is none.
+        let _: Result<(), _> = self.watch.set(watch);
+    }
+
+    pub(crate) fn core_watch(&self) -> Option<Arc<dyn CoreWatch>> {
+        self.watch.get().cloned()
     }
 
     /// The public key of the signatures of deployment documents, base64.

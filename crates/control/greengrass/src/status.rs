@@ -2,6 +2,7 @@
 
 mod apply;
 mod chunk;
+mod lost;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,6 +21,9 @@ use crate::service::ACTOR;
 
 /// `runtime` of a core that tells all when it is asked.
 const RUNTIME: &str = "marram";
+
+/// `trigger` of the message with which a core starts.
+const LAUNCH: &str = "NUCLEUS_LAUNCH";
 
 /// Answers publishes on `$aws/things/{thing}/greengrass..` and looks on at updates of deployment shadows.
 pub struct StatusTopics {
@@ -102,6 +106,10 @@ impl Interceptor for StatusTopics {
     }
 }
 
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_default()
+}
+
 impl Report {
     async fn run(self, greengrass: &Greengrass, chunks: &Mutex<chunk::Chunks>) {
         let Ok(body) = serde_json::from_slice::<Value>(&self.body) else {
@@ -124,6 +132,9 @@ impl Report {
                 let done = system
                     .commit_unrecorded(move |tx| {
                         let standing = apply::fleet_status(tx, &realm, &thing, &status, now)?;
+                        if answers && text(&status, "trigger") == LAUNCH {
+                            lost::give_again(&service, tx, &realm, &thing, &status, now)?;
+                        }
                         if find(tx, &realm, &thing)?.is_some_and(|core| core.listens_to_jobs()) {
                             hand_over(&service, tx, &realm, &thing, now)?;
                         }

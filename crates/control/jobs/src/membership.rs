@@ -61,11 +61,7 @@ impl MembershipWatch for Jobs {
                 continue;
             }
             for thing in change.things {
-                let still =
-                    work.tx.query_opt(STILL_TARGET, params![realm.account, realm.region, thing, id], |row| {
-                        Ok::<_, CallError>(row.get::<i64>(0)?)
-                    })?;
-                if still.is_none() {
+                if !is_target(work.tx, realm, &id, thing)? {
                     work.remove_target(&job, thing)?;
                 }
             }
@@ -74,6 +70,42 @@ impl MembershipWatch for Jobs {
         self.wake_after(tx);
         Ok(())
     }
+}
+
+impl Jobs {
+    /// Gives a thing the execution of a continuous job once more, as if it had left the job's targets and come back: it lost what it had
+    /// done. Nothing happens when there is no such job, or the thing is no target of it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn give_again(
+        &self,
+        tx: &mut Tx<'_>,
+        realm: &Realm,
+        id: &str,
+        thing: &str,
+        now: Timestamp,
+    ) -> Result<(), CallError> {
+        let Some(job) = find_job(tx, realm, id)? else { return Ok(()) };
+        if !is_target(tx, realm, id, thing)? {
+            return Ok(());
+        }
+        let mut work = Work::begin(self, tx, realm, now);
+        work.remove_target(&job, thing)?;
+        if work.enqueue(id, thing)? {
+            work.advance(&job)?;
+        }
+        work.finish()?;
+        self.wake_after(tx);
+        Ok(())
+    }
+}
+
+fn is_target(tx: &mut Tx<'_>, realm: &Realm, job: &str, thing: &str) -> Result<bool, CallError> {
+    let found = tx.query_opt(STILL_TARGET, params![realm.account, realm.region, thing, job], |row| {
+        Ok::<_, CallError>(row.get::<i64>(0)?)
+    })?;
+    Ok(found.is_some())
 }
 
 impl Work<'_, '_> {

@@ -5,6 +5,7 @@
 
 pub(crate) mod artifact;
 mod group;
+mod leave;
 mod report;
 mod topics;
 
@@ -15,7 +16,7 @@ use marram_store::{Snapshot, params};
 use marram_tdm::model::Urn;
 use serde_json::{Map, Value};
 
-use crate::instance::{Group, Status, set_status};
+use crate::instance::{self, Group, Status, set_status};
 use crate::ports::{FlowComponent, FlowTarget, Sent};
 use crate::realm::Realm;
 use crate::service::ThingsGraph;
@@ -57,7 +58,7 @@ pub(crate) async fn deploy(
     }
 }
 
-/// Takes a deployment out of its target. It is gone at once when no core has it.
+/// Takes a deployment out of its target. It is gone at once when no core has it, and when the target is gone.
 pub(crate) async fn undeploy(
     service: &ThingsGraph,
     ctx: &CallContext,
@@ -65,10 +66,18 @@ pub(crate) async fn undeploy(
     urn: &Urn,
     group: &Group,
 ) -> Result<(), ApiError> {
-    send(service, ctx, realm, urn, group, false).await?;
+    let port = service.inner.greengrass.get().ok_or_else(unavailable)?;
+    if ctx.read(|s| port.resolve(s, realm, &group.name))?.is_some() {
+        send(service, ctx, realm, urn, group, false).await?;
+    } else {
+        left(service, realm, urn).await?;
+    }
     discard(service, ctx, realm, urn, group).await;
-    let holders = ctx.read(|s| holders(s, &*service.inner.things, realm, urn))?;
-    if holders.is_empty() {
+    let is_held = ctx.read(|s| match instance::find(s, realm, urn)? {
+        Some(found) => Ok::<_, CallError>(!holders(s, &**port, &*service.inner.things, realm, &found)?.is_empty()),
+        None => Ok(false),
+    })?;
+    if !is_held {
         note(service, realm, urn, Status::DeletedInTarget).await?;
     }
     Ok(())
@@ -141,6 +150,21 @@ fn unavailable() -> ApiError {
 pub(crate) async fn interrupted(service: &ThingsGraph, realm: &Realm, urn: &Urn) -> Result<(), CallError> {
     tracing::warn!(deployment = %urn, "a deployment was interrupted before it was sent; deploy it again");
     Ok(note(service, realm, urn, Status::Failed).await?)
+}
+
+/// The group was deleted, and with it what was sent to it.
+async fn left(service: &ThingsGraph, realm: &Realm, urn: &Urn) -> Result<(), ApiError> {
+    let (row_realm, row_urn) = (realm.clone(), urn.clone());
+    service
+        .system(realm)
+        .commit_unrecorded(move |tx| {
+            tx.execute(
+                "UPDATE tg_instance SET in_target = 0 WHERE account = $1 AND region = $2 AND urn_key = $3",
+                params![row_realm.account, row_realm.region, row_urn.key()],
+            )?;
+            Ok::<_, CallError>(())
+        })
+        .await
 }
 
 async fn note(service: &ThingsGraph, realm: &Realm, urn: &Urn, status: Status) -> Result<(), ApiError> {

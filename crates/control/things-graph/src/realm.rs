@@ -16,6 +16,12 @@ pub struct Realm {
     pub region: Region,
 }
 
+impl From<&marram_registry::Realm> for Realm {
+    fn from(place: &marram_registry::Realm) -> Self {
+        Self { partition: place.partition.clone(), account: place.account.clone(), region: place.region.clone() }
+    }
+}
+
 impl Realm {
     /// Where a call is executed.
     pub fn of(ctx: &CallContext) -> Self {

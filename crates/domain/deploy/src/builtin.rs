@@ -23,8 +23,8 @@ pub const NUCLEUS: &str = "aws.greengrass.Nucleus";
 /// Version that the nucleus presents (CR 1.3: at least 2.17).
 pub const NUCLEUS_VERSION: &str = "2.17.0";
 
-/// The local debug console.
-pub const DEBUG_CONSOLE: &str = "aws.greengrass.LocalDebugConsole";
+/// What runs flows.
+pub const FLOW_RUNTIME: &str = "marram.FlowRuntime";
 
 /// Those that no deployment takes away.
 const ALWAYS: [&str; 4] =
@@ -34,7 +34,7 @@ const ALWAYS: [&str; 4] =
 pub const BUILTINS: &[Builtin] = &[
     Builtin { name: "aws.greengrass.Cli", version: NUCLEUS_VERSION },
     Builtin { name: "aws.greengrass.DiskSpooler", version: "1.0.7" },
-    Builtin { name: DEBUG_CONSOLE, version: "2.4.8" },
+    Builtin { name: marram_parts::DEBUG_CONSOLE, version: "2.4.8" },
     Builtin { name: NUCLEUS, version: NUCLEUS_VERSION },
     Builtin { name: "aws.greengrass.SecretManager", version: "2.2.9" },
     Builtin { name: "aws.greengrass.ShadowManager", version: "2.3.14" },
@@ -44,7 +44,7 @@ pub const BUILTINS: &[Builtin] = &[
     Builtin { name: "aws.greengrass.clientdevices.mqtt.EMQX", version: "2.1.0" },
     Builtin { name: "aws.greengrass.clientdevices.mqtt.Moquette", version: "2.3.11" },
     Builtin { name: "aws.greengrass.crypto.Pkcs11Provider", version: "2.0.11" },
-    Builtin { name: "marram.FlowRuntime", version: "1.0.0" },
+    Builtin { name: FLOW_RUNTIME, version: "1.0.0" },
 ];
 
 /// The builtin of this name.

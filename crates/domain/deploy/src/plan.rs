@@ -132,7 +132,8 @@ impl Plan {
     }
 }
 
-fn hard_dependencies(tree: &Value) -> Vec<SmolStr> {
+/// Whom a component's tree says that it cannot be up without.
+pub fn hard_dependencies(tree: &Value) -> Vec<SmolStr> {
     let all = tree.get("dependencies").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     all.filter_map(|text| {
         let (name, kind) = text.split_once(':').unwrap_or((text, "HARD"));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
 
+use crate::builtin::FLOW_RUNTIME;
 use crate::resolve::Wanted;
 
 /// Key of the group of local deployments.
@@ -131,6 +132,20 @@ impl Groups {
         self.roots.retain(|key, _| stays(key));
         self.last.retain(|key, _| stays(key));
         self.membership = membership;
+    }
+
+    /// Pointers to what a configuration of the flow component holds for targets whose deployment does not ask for that component, or that
+    /// the device has left (TG 7.4): each target writes a member of its own, which goes with it as its components do.
+    pub fn left_flows(&self, configuration: &Value) -> Vec<String> {
+        let targets = configuration.get("targets").and_then(Value::as_object);
+        let is_target = |key: &&String| key.starts_with("thinggroup/") || key.starts_with("thing/");
+        let asks = |key: &str| {
+            // The configuration knows no case.
+            let mut same = self.roots.iter().filter(|(group, _)| group.eq_ignore_ascii_case(key));
+            same.any(|(_, components)| components.contains_key(FLOW_RUNTIME))
+        };
+        let left = targets.into_iter().flat_map(|targets| targets.keys()).filter(is_target).filter(|key| !asks(key));
+        left.map(|key| format!("/targets/{}", key.replace('~', "~0").replace('/', "~1"))).collect()
     }
 
     /// Sets the roots of one group.

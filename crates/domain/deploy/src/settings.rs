@@ -1,28 +1,12 @@
-//! What may stand in the configuration of the nucleus, and in the part of a component's that the core reads (CR 7.5, SEC-131).
+//! What may stand in the configuration of the nucleus, of parts of the core, and in what the core reads of other components' (CR 7.5, SEC-131).
 //!
 //! Checked where a deployment is created and again on the core before anything is touched. Keys of the original that are not known
 //! here are passed over, as the original does; below `marram`, which is ours, an unknown key is a mistake. Keys are compared without
 //! case, numbers and truths may be texts.
 
-use std::fmt;
-
+use marram_parts::{Scope, SettingFault};
 use marram_reach::ReachError;
 use serde_json::Value;
-
-/// A setting that cannot be what was meant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SettingFault {
-    /// Keys from the configuration's root, with dots between them.
-    pub path: String,
-    /// What is wrong with it, and what would be right.
-    pub problem: String,
-}
-
-impl fmt::Display for SettingFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.problem)
-    }
-}
 
 /// What a setting holds.
 #[derive(Debug, Clone, Copy)]
@@ -200,9 +184,47 @@ pub fn nucleus_keys() -> Vec<&'static str> {
     known.iter().map(|(key, _)| *key).chain(PASSED_OVER).collect()
 }
 
-/// What is wrong with what the core reads of a component's configuration, or of a part of it that is to be merged into it.
-pub fn check_component(configuration: &Value) -> Vec<SettingFault> {
-    let mut faults = Vec::new();
+/// The same below the top, by the part that they stand in.
+const PASSED_OVER_BELOW: [(&str, &str); 2] = [("runWithDefault", "windowsUser"), ("mqtt.spooler", "pluginName")];
+
+/// A key below the top of the nucleus' configuration, in a part whose keys are known, that is not one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownKey {
+    /// Keys from the configuration's root.
+    pub path: Vec<String>,
+    /// Those that there are beside it.
+    pub known: Vec<&'static str>,
+}
+
+/// Keys below the top of the nucleus' configuration that nobody reads.
+pub fn unknown_keys(configuration: &Value) -> Vec<UnknownKey> {
+    fn look(value: &Value, kind: Kind, path: &mut Vec<String>, found: &mut Vec<UnknownKey>) {
+        let (Part(keys), Some(map)) = (kind, value.as_object()) else { return };
+        for (name, value) in map {
+            let part = path.join(".");
+            let is_passed_over = PASSED_OVER_BELOW
+                .iter()
+                .any(|(at, key)| at.eq_ignore_ascii_case(&part) && key.eq_ignore_ascii_case(name));
+            path.push(name.clone());
+            match keys.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)) {
+                Some((_, kind)) => look(value, *kind, path, found),
+                None if path.len() < 2 || is_passed_over => {}
+                None => {
+                    let known = keys.iter().map(|(key, _)| *key).collect();
+                    found.push(UnknownKey { path: path.clone(), known });
+                }
+            }
+            path.pop();
+        }
+    }
+    let mut found = Vec::new();
+    look(configuration, NUCLEUS, &mut Vec::new(), &mut found);
+    found
+}
+
+/// What is wrong with what the core reads of a component's configuration; all of it, where the component is a part of the core.
+pub fn check_component(name: &str, configuration: &Value, scope: Scope<'_>) -> Vec<SettingFault> {
+    let mut faults = marram_parts::check(name, configuration, scope);
     if let Some(sandbox) = setting(configuration, &["marram", "sandbox"]) {
         check(sandbox, COMPONENT_SANDBOX, &mut vec!["marram", "sandbox"], &mut faults);
     }
@@ -374,7 +396,7 @@ mod tests {
         assert_eq!(told(&check_nucleus(&right)), Vec::<String>::new());
         assert_eq!(told(&check_nucleus(&json!({}))), Vec::<String>::new());
         let component = json!({"marram": {"restartPolicy": {}, "sandbox": {"profile": "strict", "network": "true"}}, "own": {"any": 1}});
-        assert_eq!(told(&check_component(&component)), Vec::<String>::new());
+        assert_eq!(told(&check_component("com.example.A", &component, Scope::Update)), Vec::<String>::new());
     }
 
     /// CR 7.5, SEC-131: what would be passed over, or fail at the next start only, is told with its place.
@@ -426,7 +448,7 @@ mod tests {
                 "marram.sandbox.netwrok: there is no such setting; there are profile, network, noNewPrivileges, read, write, devices, pids, egress",
             ),
         ] {
-            let faults = check_component(&json!({"marram": {"sandbox": wrong}}));
+            let faults = check_component("com.example.A", &json!({"marram": {"sandbox": wrong}}), Scope::Update);
             assert_eq!(told(&faults), [expected], "{wrong}");
         }
     }

@@ -20,6 +20,16 @@ pub enum ClaimError {
     /// No key could be made.
     #[error("no key could be made: {0}")]
     Key(#[from] marram_pki::PkiError),
+    /// The operator's own request cannot be used, or the key named for it is not its key: nothing was asked for.
+    #[error("{member}: {what}; {remedy}")]
+    OwnRequest {
+        /// Of the component's configuration: `csrPath`, `csrPrivateKeyPath`.
+        member: &'static str,
+        /// What is wrong, with the path.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A name in the settings cannot stand in a topic.
     #[error("`{0}` cannot stand in a topic")]
     Topic(String),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::error::ClaimError;
 use crate::exchange::Exchange;
 use crate::files::{Folder, OPEN, SECRET, read};
+use crate::own_request::{FindKey, checked};
 use crate::settings::ClaimSettings;
 
 /// Folder of what is under way, below the root path.
@@ -79,12 +80,12 @@ impl Provisioned {
 }
 
 /// A claim under way.
-#[derive(Debug)]
 pub struct Claim {
     settings: ClaimSettings,
     folder: Folder,
     home: Folder,
     client_id: String,
+    find_key: Option<FindKey>,
 }
 
 impl Claim {
@@ -92,17 +93,24 @@ impl Claim {
     pub fn new(settings: ClaimSettings) -> Self {
         let client_id = settings.device_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let home = Folder(settings.root_path.clone());
-        Self { folder: Folder(home.path(UNDER_WAY)), home, client_id, settings }
+        Self { folder: Folder(home.path(UNDER_WAY)), home, client_id, settings, find_key: None }
     }
 
-    /// Tries until the device is provisioned; pauses grow and differ between devices.
-    pub async fn run(&self) -> Provisioned {
+    /// The same, for a request whose key may be in a token.
+    #[must_use]
+    pub fn with_tokens(self, find_key: FindKey) -> Self {
+        Self { find_key: Some(find_key), ..self }
+    }
+
+    /// Tries until the device is provisioned; pauses grow and differ between devices. `told` hears of each failure.
+    pub async fn run(&self, told: impl Fn(&ClaimError)) -> Provisioned {
         let mut pause = PAUSE.0;
         loop {
             match self.attempt().await {
                 Ok(provisioned) => return provisioned,
                 Err(error) => {
-                    tracing::warn!(%error, again_in_secs = pause.as_secs(), "the device is not provisioned yet")
+                    tracing::warn!(%error, again_in_secs = pause.as_secs(), "the device is not provisioned yet");
+                    told(&error);
                 }
             }
             let share = u32::try_from(marram_types::random_u64() % 500).unwrap_or(0);
@@ -141,10 +149,10 @@ impl Claim {
         Ok(())
     }
 
-    /// The request to certify the device's key, made once.
+    /// The request to certify the device's key, made once; an operator's own is looked at before each try.
     fn request(&self) -> Result<String, ClaimError> {
-        if let Some((request, _)) = &self.settings.request {
-            return read(request);
+        if let Some((request, key)) = &self.settings.request {
+            return checked(request, key, self.find_key.as_ref());
         }
         if let (Some(_), Some(request)) = (self.folder.read(KEY)?, self.folder.read(REQUEST)?) {
             return Ok(request);

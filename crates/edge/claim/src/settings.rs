@@ -37,7 +37,7 @@ pub struct ClaimSettings {
     pub mqtt_port: u16,
     /// `proxyUrl` with `proxyUserName` and `proxyPassword`: for this conversation alone, the core's own is `networkProxy`.
     pub proxy: Option<Proxy>,
-    /// `csrPath` and `csrPrivateKeyPath`: an operator's own request and the place of its key.
+    /// `csrPath` and `csrPrivateKeyPath`: an operator's own request and the place of its key, a file or a `pkcs11:` URI.
     pub request: Option<(PathBuf, PathBuf)>,
 }
 

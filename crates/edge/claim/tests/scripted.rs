@@ -13,7 +13,7 @@ use marram_broker::{
 use marram_claim::{Claim, ClaimError, ClaimSettings, SettingsError};
 use marram_mqtt::{Connect, QoS, Topic};
 use marram_mqtt_net::listen_tls;
-use marram_pki::{CertificateAuthority, DeviceKeyPair, SigningRequest, Validity, pem};
+use marram_pki::{CertificateAuthority, DeviceKeyPair, RequestedKey, SigningRequest, Validity, pem};
 use marram_tls::{Acceptor, AcceptorOptions, HandshakeGate, HandshakeLimits, Listener, ServerCertificate};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -245,6 +245,77 @@ async fn a_claim_goes_through_a_proxy() {
     site.configuration["proxyPassword"] = json!("right");
     assert_eq!(site.claim().attempt().await.unwrap().thing_name, "core-7");
     assert_eq!(*asked.lock().unwrap(), vec![format!("CONNECT localhost:{broker} HTTP/1.1"); 2]);
+}
+
+/// CR 5.5, 9.1: an operator's own request. A key that is not there, is readable by others, is none, or is that of another pair is named
+/// with its member and path before anything is asked for; mended, the same claim goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_of_an_own_request_is_looked_at_first() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut site = Site::start().await;
+    let (request, key) = (site.dir.path().join("own.csr"), site.dir.path().join("own.key"));
+    site.configuration["csrPath"] = json!(request);
+    site.configuration["csrPrivateKeyPath"] = json!(format!("file://{}", key.display()));
+    let own = RequestedKey::generate("own").unwrap();
+    let other = RequestedKey::generate("other").unwrap();
+    let rsa = DeviceKeyPair::generate().unwrap();
+    let claim = site.claim();
+    let put = |text: &str, mode: u32| {
+        std::fs::write(&key, text).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let steps: [(&str, Option<(&str, u32)>, &str, &str); 7] = [
+        ("garbage", None, "csrPath", "own.csr: "),
+        (&own.request_pem, None, "csrPrivateKeyPath", "own.key cannot be read: No such file"),
+        (
+            &own.request_pem,
+            Some((&own.private_pem, 0o644)),
+            "csrPrivateKeyPath",
+            "can be read by others (mode 0644); run `chmod go-rwx`",
+        ),
+        (
+            &own.request_pem,
+            Some((&own.request_pem, 0o600)),
+            "csrPrivateKeyPath",
+            "own.key is no private key that can be used",
+        ),
+        (
+            &own.request_pem,
+            Some((&other.private_pem, 0o600)),
+            "csrPrivateKeyPath",
+            "own.key is not the key of the request",
+        ),
+        (
+            &own.request_pem,
+            Some((rsa.private_pem(), 0o600)),
+            "csrPrivateKeyPath",
+            "own.key is not the key of the request",
+        ),
+        (
+            &other.request_pem,
+            Some((&own.private_pem, 0o600)),
+            "csrPrivateKeyPath",
+            "own.key is not the key of the request",
+        ),
+    ];
+    for (request_pem, file, member, words) in steps {
+        std::fs::write(&request, request_pem).unwrap();
+        if let Some((text, mode)) = file {
+            put(text, mode);
+        }
+        let error = claim.attempt().await.unwrap_err();
+        let said = error.to_string();
+        assert!(said.starts_with(&format!("{member}: ")) && said.contains(words), "{words}: {said}");
+        assert!(matches!(error, ClaimError::OwnRequest { .. }) && site.asked().is_empty(), "{words}: {said}");
+    }
+    std::fs::write(&request, &own.request_pem).unwrap();
+    let device = claim.attempt().await.unwrap();
+    assert_eq!(site.asked().len(), 2);
+    assert_eq!(device.key_path, key);
+    let identity = marram_tls::ClientIdentity { chain_pem: site.file("thingCert.crt"), key_pem: own.private_pem };
+    let roots_pem = site.control.authority.certificate_pem();
+    let options = marram_tls::ClientOptions { roots_pem, identity: Some(identity), alpn: Vec::new() };
+    marram_tls::Connector::new(options).expect("key and certificate fit each other");
 }
 
 /// CR 5.5: the parameter table.

@@ -9,6 +9,8 @@ use marram_eventstream::client::{Event, Session};
 use marram_eventstream::{RpcFrame, decode};
 use serde_json::{Value, json};
 
+/// Where the core leaves a token for each user that may command it, below the root.
+pub(crate) const TOKENS: &str = "cli_ipc_info";
 /// Longest path a socket address holds.
 const MAX_PATH: usize = 107;
 /// Bytes read at once.
@@ -22,7 +24,7 @@ pub enum CliError {
     Usage(String),
     /// The user has no file with a token.
     #[error(
-        "no token for this user in {}: is the core running, is `--ggcRootPath` right, may this user command it?",
+        "no token for this user in {}: is the core running, is its root named right (`--root`, of `greengrass-cli` `--ggcRootPath`), may this user command it?",
         .0.display()
     )]
     NoToken(PathBuf),
@@ -75,7 +77,7 @@ pub struct Client {
 impl Client {
     /// Connects with the token of the user's file, or of one of the user's groups (CR 7.2).
     pub fn connect(root: &Path) -> Result<Self, CliError> {
-        let folder = root.join("cli_ipc_info");
+        let folder = root.join(TOKENS);
         let user = format!("user-{}", rustix::process::geteuid().as_raw());
         let groups = rustix::process::getgroups().unwrap_or_default();
         let own_group = rustix::process::getegid();

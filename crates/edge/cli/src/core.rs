@@ -208,6 +208,9 @@ fn why(client: &mut Client, id: Option<String>, json: bool) -> Result<(), CliErr
             outln!("    {label}: {value}");
         }
     }
+    for note in why["deployment"]["notes"].as_array().into_iter().flatten() {
+        outln!("    Note: {}", text(note));
+    }
     if let Some(waiting) = why["waitingFor"].as_str() {
         outln!("    Waiting for: {waiting}");
     }

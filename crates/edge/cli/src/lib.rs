@@ -85,7 +85,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let program = arguments.first().map(PathBuf::from).unwrap_or_default();
     match Cli::try_parse_from(arguments) {
         Ok(cli) => {
-            let root = cli.root.unwrap_or_else(|| default_root(&program));
+            let root = cli.root.unwrap_or_else(|| default_root(&program, is_root));
             let connect = || Client::connect(&root);
             finish(match cli.command {
                 Command::Deployment(verb) => connect().and_then(|mut client| deployment::run(&mut client, verb)),
@@ -113,7 +113,7 @@ pub fn run_core(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().map(long_flag).collect();
     let program = arguments.first().map(PathBuf::from).unwrap_or_default();
     match Core::try_parse_from(arguments) {
-        Ok(core) => finish(core::run(&core.root.unwrap_or_else(|| default_root(&program)), core.command)),
+        Ok(core) => finish(core::run(&core.root.unwrap_or_else(|| default_root(&program, is_root)), core.command)),
         Err(error) => usage(&error),
     }
 }
@@ -151,13 +151,20 @@ fn long_flag(argument: OsString) -> OsString {
     long.into()
 }
 
-/// The root that a link `<root>/bin/greengrass-cli` belongs to, else the usual one.
-fn default_root(program: &Path) -> PathBuf {
+/// Where cores usually have their root: the original's place, and that of our package.
+const USUAL_ROOTS: [&str; 2] = ["/greengrass/v2", "/var/lib/marram-core"];
+
+/// The root that a link `<root>/bin/greengrass-cli` belongs to, else the first usual one that is there.
+fn default_root(program: &Path, is_root: impl Fn(&Path) -> bool) -> PathBuf {
     let folder = program.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "bin"));
-    match folder.and_then(Path::parent).filter(|root| root.is_absolute()) {
-        Some(root) => root.to_owned(),
-        None => PathBuf::from("/greengrass/v2"),
-    }
+    let own = folder.and_then(Path::parent).filter(|root| root.is_absolute());
+    let found = own.into_iter().chain(USUAL_ROOTS.map(Path::new)).find(|root| is_root(root));
+    found.unwrap_or(Path::new(USUAL_ROOTS[0])).to_owned()
+}
+
+/// Whether a core started here once.
+fn is_root(folder: &Path) -> bool {
+    folder.join(client::TOKENS).is_dir()
 }
 
 #[cfg(test)]
@@ -202,8 +209,18 @@ mod tests {
     /// CR 7.1: a link in `<root>/bin` knows its root.
     #[test]
     fn the_root_is_found_from_the_link() {
-        assert_eq!(default_root(Path::new("/x/bin/greengrass-cli")), Path::new("/x"));
-        assert_eq!(default_root(Path::new("greengrass-cli")), Path::new("/greengrass/v2"));
-        assert_eq!(default_root(Path::new("bin/greengrass-cli")), Path::new("/greengrass/v2"));
+        let of = |program: &str, roots: &'static [&str]| {
+            default_root(Path::new(program), |folder| roots.iter().any(|root| folder == Path::new(root)))
+        };
+        let (original, package) = (USUAL_ROOTS[0], USUAL_ROOTS[1]);
+        for (program, roots, expected) in [
+            ("/x/bin/greengrass-cli", &["/x", "/greengrass/v2"] as &[&str], "/x"),
+            ("/usr/bin/greengrass-cli", &["/var/lib/marram-core"], package),
+            ("greengrass-cli", &["/var/lib/marram-core", "/greengrass/v2"], original),
+            ("bin/greengrass-cli", &["bin", "/var/lib/marram-core"], package),
+            ("marram-core", &[], original),
+        ] {
+            assert_eq!(of(program, roots), Path::new(expected), "{program}");
+        }
     }
 }

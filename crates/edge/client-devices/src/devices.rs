@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use marram_edge_ports::{CertificateUpdate, ClientDevices, DeviceCloud, Later, MqttCredential, PortError};
 use marram_flow::topics::ThingTopics;
+use marram_parts::{DeviceSettings, Faults, Scope};
 use marram_pki::{Certificate, pem};
 use marram_types::SharedClock;
 use serde_json::Value;
@@ -16,7 +17,6 @@ use tokio::sync::mpsc;
 
 use crate::authority::{CoreAuthority, CoreAuthorityError};
 use crate::known::{KnownDevices, Verdict};
-use crate::policy::{DeviceGroups, PolicyError};
 use crate::session::Sessions;
 
 /// The broker's tenant in which client devices and flows of a core meet.
@@ -24,15 +24,6 @@ pub const TENANT: &str = "core";
 
 /// Longest thing name, bytes.
 const MAX_THING_NAME: usize = 128;
-/// How long the control plane's word is trusted without asking again, unless configured: a week, so that cores keep
-/// working offline.
-const TRUST_MINUTES: u64 = 7 * 24 * 60;
-/// Life of a server certificate, seconds, unless configured.
-const SERVER_SECONDS: i64 = 604_800;
-/// Bounds of that life.
-const SERVER_SECONDS_RANGE: std::ops::RangeInclusive<i64> = 60..=864_000;
-/// Sessions of broker components that are kept unless configured.
-const MAX_SESSIONS: usize = 2_500;
 /// Certificate updates a slow component may be behind.
 const UPDATES_PENDING: usize = 4;
 
@@ -54,37 +45,6 @@ pub struct DevicesOptions {
     pub trusted_authorities_pem: String,
 }
 
-/// Settings of `aws.greengrass.clientdevices.Auth` that are in force.
-#[derive(Debug, Clone)]
-struct Settings {
-    groups: Arc<DeviceGroups>,
-    trust: Duration,
-    server_seconds: i64,
-    max_sessions: usize,
-    is_name_client_id: bool,
-}
-
-impl Settings {
-    fn read(configuration: &Value) -> Result<Self, PolicyError> {
-        let number = |pointer: &str| {
-            let value = configuration.pointer(pointer)?;
-            value.as_f64().or_else(|| value.as_str()?.parse().ok())
-        };
-        let is_name_client_id = configuration.pointer("/security/clientIdMustEqualThingName");
-        let minutes =
-            number("/security/clientDeviceTrustDurationMinutes").map_or(TRUST_MINUTES, |minutes| minutes as u64);
-        let seconds =
-            number("/certificates/serverCertificateValiditySeconds").map_or(SERVER_SECONDS, |seconds| seconds as i64);
-        Ok(Self {
-            groups: Arc::new(DeviceGroups::read(configuration.get("deviceGroups").unwrap_or(&Value::Null))?),
-            trust: Duration::from_secs(minutes.clamp(1, u64::from(u32::MAX)) * 60),
-            server_seconds: seconds.clamp(*SERVER_SECONDS_RANGE.start(), *SERVER_SECONDS_RANGE.end()),
-            max_sessions: number("/performance/maxActiveAuthTokens").map_or(MAX_SESSIONS, |most| most as usize).max(1),
-            is_name_client_id: is_name_client_id.and_then(Value::as_bool).unwrap_or(true),
-        })
-    }
-}
-
 /// The client devices of a core. A cheap clone.
 #[derive(Clone)]
 pub struct Devices {
@@ -96,7 +56,7 @@ pub(crate) struct Inner {
     known: KnownDevices,
     clock: SharedClock,
     trusted: Vec<Certificate>,
-    settings: RwLock<Settings>,
+    settings: RwLock<Arc<DeviceSettings>>,
     flows: RwLock<Arc<FlowTopics>>,
     bound: RwLock<Arc<BoundDevices>>,
     version: AtomicU64,
@@ -140,19 +100,12 @@ impl Devices {
                 trusted.push(Certificate::from_der(&der)?);
             }
         }
-        let settings = Settings {
-            groups: Arc::default(),
-            trust: Duration::from_secs(TRUST_MINUTES * 60),
-            server_seconds: SERVER_SECONDS,
-            max_sessions: MAX_SESSIONS,
-            is_name_client_id: true,
-        };
         let inner = Inner {
             authority,
             known,
             clock: options.clock,
             trusted,
-            settings: RwLock::new(settings),
+            settings: RwLock::default(),
             flows: RwLock::default(),
             bound: RwLock::default(),
             version: AtomicU64::new(1),
@@ -167,9 +120,13 @@ impl Devices {
     /// Takes a configuration of `aws.greengrass.clientdevices.Auth`; null when the component is not deployed.
     ///
     /// # Errors
-    /// [`PolicyError`]: the one before stays in force.
-    pub fn configure(&self, configuration: &Value) -> Result<(), PolicyError> {
-        let settings = Settings::read(configuration)?;
+    /// The device groups cannot be read: the configuration before stays in force.
+    pub fn configure(&self, configuration: &Value) -> Result<(), Faults> {
+        let reading = DeviceSettings::read(configuration, Scope::Core(""));
+        for fault in reading.faults.iter().filter(|_| reading.is_usable) {
+            tracing::warn!(%fault, "a setting of the client devices is passed over");
+        }
+        let settings = Arc::new(reading.usable()?);
         *self.inner.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
         self.changed();
         Ok(())
@@ -228,8 +185,13 @@ impl Devices {
         self.inner.version.fetch_add(1, Ordering::Release);
     }
 
-    fn settings(&self) -> Settings {
-        self.inner.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn settings(&self) -> Arc<DeviceSettings> {
+        Arc::clone(&self.inner.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How long the control plane's word is trusted.
+    fn trust(&self) -> Duration {
+        Duration::from_secs(self.settings().trust_minutes * 60)
     }
 
     /// A server certificate as of now, and its life in seconds.
@@ -286,7 +248,7 @@ impl Devices {
         let is_own = self.is_of_own_authority(&certificate);
         if !is_own && !self.is_bound(thing, &id) {
             let pem = pem::encode_certificate(der);
-            match self.inner.known.verify(thing, &id, &pem, settings.trust).await {
+            match self.inner.known.verify(thing, &id, &pem, self.trust()).await {
                 Verdict::Known => {}
                 refused => return Err(refused),
             }
@@ -297,7 +259,7 @@ impl Devices {
     /// Whether the device is still who it said.
     pub(crate) fn is_current(&self, device: &Device) -> bool {
         let now = self.inner.clock.now().as_millis() / 1_000;
-        let remembered = || self.inner.known.remembered(&device.thing, &device.certificate_id, self.settings().trust);
+        let remembered = || self.inner.known.remembered(&device.thing, &device.certificate_id, self.trust());
         let is_bound = || self.is_bound(&device.thing, &device.certificate_id);
         now <= device.not_after && (device.is_own || is_bound() || remembered() == Verdict::Known)
     }
@@ -357,7 +319,7 @@ impl ClientDevices for Devices {
                 return Ok(true);
             }
             let (id, pem) = (certificate.id().to_string(), pem::encode_certificate(&der));
-            Ok(self.inner.known.is_known(&id, &pem, self.settings().trust).await)
+            Ok(self.inner.known.is_known(&id, &pem, self.trust()).await)
         })
     }
 

@@ -135,6 +135,60 @@ impl KnownDevices {
         self.store(&table)
     }
 
+    /// Milliseconds since the control plane spoke of a device; the largest when the clock went backwards since.
+    fn age(&self, at: i64) -> i64 {
+        let age = self.clock.now().as_millis() - at;
+        if age < -60_000 { i64::MAX } else { age.max(0) }
+    }
+
+    /// How long until a word is older than `most`; `None`: no device is remembered.
+    pub(crate) fn until_older_than(&self, most: Duration) -> Option<Duration> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = table.verified.values().map(|at| self.age(*at)).max()?;
+        Some(most.saturating_sub(Duration::from_millis(oldest.unsigned_abs())))
+    }
+
+    /// Things and certificate ids that the control plane spoke of longer ago than `most`, the oldest word first.
+    pub(crate) fn older_than(&self, most: Duration) -> Vec<(String, String)> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = i64::try_from(most.as_millis()).unwrap_or(i64::MAX);
+        let old = table.verified.iter().filter(|(_, at)| self.age(**at) >= most);
+        let mut old: Vec<(i64, &String)> = old.map(|(key, at)| (self.age(*at), key)).collect();
+        old.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
+        let pair = |key: &String| key.rsplit_once('/').map(|(thing, id)| (thing.to_owned(), id.to_owned()));
+        old.into_iter().filter_map(|(_, key)| pair(key)).collect()
+    }
+
+    /// Asks about a device that is remembered, whose certificate need not be at hand: the control plane answers for the
+    /// certificate and the association in one. A word that still holds is [kept](Self::keep) by the caller.
+    ///
+    /// # Errors
+    /// It could not be asked, or the core may not ask.
+    pub(crate) async fn ask_again(&self, thing: &str, certificate_id: &str) -> Result<bool, DataPlaneError> {
+        let Some(cloud) = &self.cloud else { return Err(DataPlaneError::NotConfigured) };
+        let answer = tokio::time::timeout(ANSWER, cloud.is_associated(thing, certificate_id)).await;
+        let is_associated =
+            answer.map_err(|_| DataPlaneError::Unreachable("it did not answer in time".to_owned()))??;
+        if is_associated {
+            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever was refused meanwhile stays forgotten.
+            if let Some(at) = table.verified.get_mut(&key(thing, certificate_id)) {
+                *at = self.clock.now().as_millis();
+            }
+        } else if let Err(error) = self.forget(thing, certificate_id) {
+            tracing::error!(%error, "client devices cannot be remembered");
+        }
+        Ok(is_associated)
+    }
+
+    /// Writes down what [`Self::ask_again`] learned. Without it the same is asked again after a start.
+    pub(crate) fn keep(&self) {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.store(&table) {
+            tracing::error!(%error, "client devices cannot be remembered");
+        }
+    }
+
     fn store(&self, table: &Table) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
@@ -211,37 +265,10 @@ impl KnownDevices {
 
 #[cfg(test)]
 mod tests {
-    use marram_edge_ports::{CoreEndpoint, Later};
     use marram_types::{ManualClock, Timestamp};
 
     use super::*;
-
-    /// A control plane that says one thing about everybody.
-    struct Word(Mutex<Result<(bool, bool), DataPlaneError>>);
-
-    impl Word {
-        fn set(&self, word: Result<(bool, bool), DataPlaneError>) {
-            *self.0.lock().unwrap() = word;
-        }
-    }
-
-    impl DeviceCloud for Word {
-        fn is_registered<'a>(&'a self, _: &'a str) -> Later<'a, bool, DataPlaneError> {
-            Box::pin(std::future::ready(self.0.lock().unwrap().clone().map(|(registered, _)| registered)))
-        }
-        fn is_associated<'a>(&'a self, _: &'a str, _: &'a str) -> Later<'a, bool, DataPlaneError> {
-            Box::pin(std::future::ready(self.0.lock().unwrap().clone().map(|(_, associated)| associated)))
-        }
-        fn put_authorities(&self, _: Vec<String>) -> Later<'_, (), DataPlaneError> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-        fn endpoints(&self) -> Later<'_, Vec<CoreEndpoint>, DataPlaneError> {
-            Box::pin(std::future::ready(Ok(Vec::new())))
-        }
-        fn put_endpoints(&self, _: Vec<CoreEndpoint>) -> Later<'_, (), DataPlaneError> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-    }
+    use crate::word::Word;
 
     /// CC 2.5.4, 2.5.5: the control plane's word counts and is remembered for as long as it is trusted; a refusal is
     /// forgotten at once, a control plane that cannot be asked or may not be asked changes nothing; a clock that goes
@@ -252,20 +279,22 @@ mod tests {
         let path = dir.path().join("devices.json");
         let start = Timestamp::from_micros(1_000_000_000_000);
         let clock = Arc::new(ManualClock::new(start));
-        let word = Arc::new(Word(Mutex::new(Ok((true, false)))));
+        let word = Arc::new(Word::default());
         let open = || KnownDevices::open(&path, clock.clone(), Some(word.clone())).unwrap();
         let (known, trust) = (open(), Duration::from_secs(3_600));
         let verify = async |known: &KnownDevices| known.verify("lathe", "c1", "pem", trust).await;
-        let gone = || Err(DataPlaneError::Unreachable("cut".to_owned()));
+        let gone = DataPlaneError::Unreachable("cut".to_owned());
         let denied = DataPlaneError::Answered { status: 403, code: "AccessDenied".to_owned(), message: String::new() };
 
+        word.dissociate("lathe");
         assert_eq!(verify(&known).await, Verdict::Unknown, "registered, not associated");
-        word.set(gone());
+        word.set_gone(true);
         assert_eq!(verify(&known).await, Verdict::Unknown);
-        word.set(Ok((true, true)));
+        word.set_gone(false);
+        word.associate("lathe");
         assert_eq!(verify(&known).await, Verdict::Known);
-        for error in [gone(), Err(denied)] {
-            word.set(error);
+        for error in [denied, gone] {
+            word.set_failure(Some(error));
             assert_eq!(verify(&known).await, Verdict::Known);
             assert!(known.is_known("c1", "pem", trust).await && !known.is_known("c2", "pem", trust).await);
         }
@@ -275,12 +304,12 @@ mod tests {
         assert_eq!(verify(&again).await, Verdict::Stale);
         clock.set(Timestamp::from_micros(1));
         assert_eq!(verify(&again).await, Verdict::Stale);
-        word.set(Ok((true, true)));
+        word.set_gone(false);
         assert_eq!(verify(&again).await, Verdict::Known);
-        word.set(Ok((false, true)));
+        word.set_revoked(true);
         assert_eq!(verify(&again).await, Verdict::Unknown);
         assert!(!again.is_known("c1", "pem", trust).await);
-        word.set(gone());
+        word.set_gone(true);
         assert_eq!(verify(&again).await, Verdict::Unknown, "forgotten");
     }
 }

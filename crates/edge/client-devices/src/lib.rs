@@ -4,16 +4,17 @@
 //! of `aws.greengrass.clientdevices.Auth`, and the topics of flows; it answers the broker's questions and those of broker
 //! components. [`LocalBroker`] is the broker with its listener: mutual TLS with a server certificate of the core's own CA.
 //!
-//! * `selection`, `policy`: device groups. `known`: devices. `authority`: core CA. `devices`: the decisions. `listener`: the
-//!   broker.
+//! * `known`: devices. `authority`: core CA. `devices`: the decisions. `check`: devices are asked about again every day. `listener`: the
+//!   broker. Device groups: `marram-parts`.
 
 mod authority;
+mod check;
 mod devices;
 mod known;
 mod listener;
-pub mod policy;
-pub mod selection;
 mod session;
+#[cfg(test)]
+mod word;
 
 pub use authority::{CoreAuthority, CoreAuthorityError};
 pub use devices::{BoundDevices, Devices, DevicesOptions, FlowTopics, TENANT};

@@ -274,52 +274,28 @@ impl Interceptor for Reserved {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use marram_edge_ports::{CoreEndpoint, DataPlaneError, DeviceCloud, Later};
     use marram_mqtt::{QoS, TopicFilter, Version};
     use marram_mqtt_net::{Client, ClientError};
     use marram_pki::{CertificateAuthority, DeviceKeyPair, Validity, pem};
     use marram_tls::{ClientIdentity, Connector};
-    use marram_types::{Clock, SystemClock};
+    use marram_types::{Clock, ManualClock, SystemClock};
     use serde_json::json;
 
     use super::*;
     use crate::devices::DevicesOptions;
+    use crate::word::Word;
 
-    /// A control plane with one word for registration and one for association, about everybody.
-    struct Word {
-        registered: AtomicBool,
-        associated: AtomicBool,
-    }
-
-    impl DeviceCloud for Word {
-        fn is_registered<'a>(&'a self, _: &'a str) -> Later<'a, bool, DataPlaneError> {
-            Box::pin(std::future::ready(Ok(self.registered.load(Ordering::SeqCst))))
-        }
-        fn is_associated<'a>(&'a self, _: &'a str, _: &'a str) -> Later<'a, bool, DataPlaneError> {
-            Box::pin(std::future::ready(Ok(self.associated.load(Ordering::SeqCst))))
-        }
-        fn put_authorities(&self, _: Vec<String>) -> Later<'_, (), DataPlaneError> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-        fn endpoints(&self) -> Later<'_, Vec<CoreEndpoint>, DataPlaneError> {
-            Box::pin(std::future::ready(Ok(Vec::new())))
-        }
-        fn put_endpoints(&self, _: Vec<CoreEndpoint>) -> Later<'_, (), DataPlaneError> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-    }
-
-    /// CC 2.5.4: when the control plane refuses a device that connects again, its open connection ends too; a revoked
-    /// certificate ends those of every thing that uses it, a lost association only the thing's own.
+    /// CC 2.5.4, 2.5.5: when the control plane refuses a device that connects again, or at the daily check, its open
+    /// connection ends too; a revoked certificate ends those of every thing that uses it, a lost association only the
+    /// thing's own.
     #[tokio::test]
     async fn a_refusal_ends_the_open_connection() {
         let dir = tempfile::tempdir().unwrap();
-        let word = Arc::new(Word { registered: true.into(), associated: true.into() });
+        let word = Arc::new(Word::default());
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let devices = Devices::open(DevicesOptions {
             dir: dir.path().join("auth"),
-            clock: Arc::new(SystemClock),
+            clock: clock.clone(),
             cloud: Some(word.clone()),
             trusted_authorities_pem: String::new(),
         })
@@ -335,9 +311,9 @@ mod tests {
         let listening = LocalBroker::listen(broker.clone(), devices.clone(), &listen).await.unwrap();
 
         let now = SystemClock.now().as_millis() / 1_000;
-        let authority = CertificateAuthority::create("cloud", Validity::starting(now, 86_400)).unwrap();
+        let authority = CertificateAuthority::create("cloud", Validity::starting(now, 8 * 86_400)).unwrap();
         let key = DeviceKeyPair::generate().unwrap();
-        let certificate = authority.issue_device(key.public_key(), Validity::starting(now, 86_400)).unwrap();
+        let certificate = authority.issue_device(key.public_key(), Validity::starting(now, 8 * 86_400)).unwrap();
         let connect = async |thing: &str| {
             let identity = ClientIdentity {
                 chain_pem: pem::encode_certificate(certificate.der()),
@@ -358,12 +334,20 @@ mod tests {
         };
 
         let (mut lathe, mut drill) = (connect("lathe").await.unwrap(), connect("drill").await.unwrap());
-        word.associated.store(false, Ordering::SeqCst);
+        word.dissociate("lathe");
         assert!(matches!(connect("lathe").await, Err(ClientError::Refused(_))));
         ended(&mut lathe).await;
         drill.subscribe(TopicFilter::new("a").unwrap(), QoS::AtLeastOnce).await.expect("the drill is still associated");
 
-        word.registered.store(false, Ordering::SeqCst);
+        // The daily check finds the same, without anybody connecting.
+        let mut mill = connect("mill").await.unwrap();
+        word.dissociate("mill");
+        clock.advance(Duration::from_secs(86_400));
+        devices.check().await.unwrap();
+        ended(&mut mill).await;
+        drill.subscribe(TopicFilter::new("b").unwrap(), QoS::AtLeastOnce).await.expect("the drill is still associated");
+
+        word.set_revoked(true);
         assert!(matches!(connect("lathe").await, Err(ClientError::Refused(_))));
         ended(&mut drill).await;
         listening.stop().await;

@@ -21,18 +21,20 @@ use crate::patience::Patience;
 use crate::prepare::{Activation, SERVICES};
 use crate::record::{Record, Stage, StoredFailure, folder_of};
 use crate::settings::Restart;
-use crate::{Inner, endpoints, fault, lock, relief, update};
+use crate::{Inner, endpoints, fault, kept, lock, relief, update};
 
 /// How a deployment ended.
 #[derive(Debug)]
 pub(crate) struct End {
     pub detailed: DetailedStatus,
     pub failure: Option<StoredFailure>,
+    /// What the success left as it was.
+    pub notes: Vec<String>,
 }
 
 impl End {
     pub fn failed(detailed: DetailedStatus, failure: &Failure) -> Self {
-        Self { detailed, failure: Some(failure.report().into()) }
+        Self { detailed, failure: Some(failure.report().into()), notes: Vec::new() }
     }
 }
 
@@ -228,8 +230,11 @@ async fn activate(inner: &Inner, record: &Record, activation: &Activation) -> Re
     let provenance =
         Provenance { deployment_id: activation.deployment_id.as_str().into(), defaults: activation.defaults.clone() };
     inner.ports.disk.step("apply").await;
+    let mut notes = activation.notes.clone();
     let result = match nucleus.deploy(activation.services.clone(), activation.timestamp, provenance).await {
         Ok(()) => {
+            // Before components that start now set more of it.
+            notes.extend(kept::notes(inner, &activation.wishes));
             for name in &activation.tracked {
                 if matches!(nucleus.state(name), Some((ComponentState::Broken, _))) {
                     nucleus.reinstall(name).await?;
@@ -258,7 +263,10 @@ async fn activate(inner: &Inner, record: &Record, activation: &Activation) -> Re
             if activation.switch.is_some() {
                 endpoints::made(inner).await;
             }
-            Ok(Some(End { detailed: DetailedStatus::Successful, failure: None }))
+            for note in &notes {
+                tracing::warn!(deployment = record.id, "{note}");
+            }
+            Ok(Some(End { detailed: DetailedStatus::Successful, failure: None, notes }))
         }
         Err(failure) => fail(inner, record, activation, &failure).await,
     }
@@ -271,7 +279,7 @@ async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> R
     let unable = |why: String| {
         let mut failure = record.failure.clone().unwrap_or_default();
         failure.cause = format!("{}; the rollback failed: {why}", failure.cause);
-        End { detailed: DetailedStatus::FailedUnableToRollback, failure: Some(failure) }
+        End { detailed: DetailedStatus::FailedUnableToRollback, failure: Some(failure), notes: Vec::new() }
     };
     let snapshot: Value = match std::fs::read(snapshot_path(inner, key)).map(|text| serde_json::from_slice(&text)) {
         Ok(Ok(snapshot)) => snapshot,
@@ -329,8 +337,9 @@ async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> R
         inner.update(key, |record| record.restarted = true).await?;
         restart(inner, Restart::Runtime).await;
     }
-    if activation.update.is_some() {
-        update::settle_old(inner);
+    if let Some(update) = &activation.update {
+        let reason = failure.as_ref().map_or("its deployment was taken back", |failure| &failure.cause);
+        update::settle_old(inner, update, reason);
     }
     for name in &activation.old {
         if matches!(nucleus.state(name), Some((ComponentState::Broken, _))) {
@@ -340,7 +349,7 @@ async fn roll_back(inner: &Inner, record: &Record, activation: &Activation) -> R
     let awaited: Vec<String> = activation.old.iter().filter(|name| !activation.idle.contains(name)).cloned().collect();
     let is_abandoned = || lock(&inner.ledger).get(key).is_some_and(|record| record.abandoned);
     match come_up(inner, &awaited, &mut changes, is_abandoned, || false).await {
-        Ok(()) => Ok(End { detailed: DetailedStatus::FailedRollbackComplete, failure }),
+        Ok(()) => Ok(End { detailed: DetailedStatus::FailedRollbackComplete, failure, notes: Vec::new() }),
         Err(failure) => Ok(unable(failure.cause)),
     }
 }

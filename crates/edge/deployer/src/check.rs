@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use marram_deploy::{
-    ErrorCode, Failure, NUCLEUS, SettingFault, check_access, check_component, check_limits, check_nucleus,
+    ErrorCode, Failure, NUCLEUS, Scope, SettingFault, check_access, check_component, check_limits, check_nucleus,
 };
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -17,8 +17,12 @@ pub(crate) fn rights(name: &str, tree: &Value) -> Result<(), Failure> {
 }
 
 /// Settings that the core would pass over, or that would stop components at their next start. What was wrong before is not this
-/// deployment's.
-pub(crate) fn settings(now: &BTreeMap<SmolStr, Value>, new: &BTreeMap<SmolStr, Value>) -> Result<(), Failure> {
+/// deployment's. `thing`: of the core.
+pub(crate) fn settings(
+    thing: &str,
+    now: &BTreeMap<SmolStr, Value>,
+    new: &BTreeMap<SmolStr, Value>,
+) -> Result<(), Failure> {
     let nothing = Value::Null;
     let configuration = |all: &BTreeMap<SmolStr, Value>, name: &str| {
         all.get(name).and_then(|tree| tree.get("configuration")).cloned().unwrap_or_default()
@@ -31,7 +35,7 @@ pub(crate) fn settings(now: &BTreeMap<SmolStr, Value>, new: &BTreeMap<SmolStr, V
             (check_nucleus(own), check_nucleus(&was))
         } else {
             let all = |nucleus: &Value, own: &Value| -> Vec<SettingFault> {
-                check_component(own).into_iter().chain(check_limits(nucleus, own)).collect()
+                check_component(name, own, Scope::Core(thing)).into_iter().chain(check_limits(nucleus, own)).collect()
             };
             (all(&nucleus, own), all(&before, &was))
         };

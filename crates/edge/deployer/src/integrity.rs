@@ -120,7 +120,7 @@ async fn look(inner: &Inner, component: &str, version: &str) -> Result<(), Files
     }
     let is_local = metadata.is_some_and(|metadata| metadata.component_version_arn.is_none());
     let remedy = match is_local {
-        true => "give its files again: `greengrass-cli deployment create` with --recipeDir and --artifactDir",
+        true => artifacts::GIVE_AGAIN,
         false => "deploy it again, which fetches it anew",
     };
     let changed = |what: &dyn std::fmt::Display| FilesError::Changed(format!("{what}; {remedy}"));

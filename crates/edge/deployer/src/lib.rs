@@ -11,25 +11,30 @@
 //! prepare     document -> groups -> resolve -> artifacts -> trees          (CR 4.8, phases 1 to 7)
 //! listeners   components' say: defer, validate                             (CR 3.6, 4.8)
 //! activate    bootstrap, apply, wait, remove, roll back                    (CR 4.9, 4.10)
+//! altered     components whose files are not in order, left alone          (CR 4.9, SEC-157)
 //! patience    what ends the wait for components                            (CR 10.3)
 //! check       settings that cannot be what was meant                       (CR 6.9, 7.5)
 //! endpoints   another control plane, another way to it: tried, settled        (CR 4.10)
+//! token       another token, another PIN for it: tried                     (CC 11)
 //! update      the program of the runtime itself                           (CR 4.10)
 //! report      status to jobs and shadow until it is acknowledged           (CR 4.1)
 //! reserve     room for the core's own writes on a full disk                (CR 4.8)
 //! relief      a deployment that fills the disk                             (CR 4.8)
 //! usage       who fills it
+//! kept        values that a deployment wished otherwise                (CR 3.3)
 //! integrity   are files those that were taken in? asked before each start  (CR 1.6, SEC-157)
 //! scrub       the same of everything, now and then                         (SEC-157)
 //! store/      recipes, artifacts, local imports, retention                 (CR 1.6, 4.12)
 //! ```
 
 mod activate;
+mod altered;
 mod check;
 mod disk;
 mod endpoints;
 mod fault;
 mod integrity;
+mod kept;
 mod listeners;
 mod local;
 mod patience;
@@ -42,6 +47,7 @@ mod scrub;
 mod settings;
 mod source;
 mod store;
+mod token;
 mod trust;
 mod update;
 mod usage;
@@ -59,7 +65,7 @@ pub use disk::{Disk, FileDisk};
 pub use endpoints::Switching;
 pub use record::{News, Outcome, OutcomeSource};
 pub use reserve::{Reserve, Space};
-pub use settings::{EndpointError, Endpoints, Pace, Ports, Program, Restart, Settings};
+pub use settings::{EndpointError, Endpoints, KeyToken, Pace, Ports, Program, Restart, Settings};
 pub use store::unzip::fuzz_archive;
 pub use trust::fuzz_envelope;
 pub use usage::{Holding, holdings, most, place, shown};
@@ -82,7 +88,7 @@ pub(crate) struct Inner {
     pub work: Notify,
     /// Something is to be reported.
     pub reports: Notify,
-    pub shadow_version: Mutex<Option<i64>>,
+    pub shadow_version: Mutex<source::shadow::Versions>,
     pub news: broadcast::Sender<News>,
     /// What was logged of a deployment that fails.
     pub told: Mutex<Sparse>,
@@ -136,7 +142,7 @@ impl Deployer {
             current: Mutex::new(None),
             work: Notify::new(),
             reports: Notify::new(),
-            shadow_version: Mutex::new(None),
+            shadow_version: Mutex::default(),
             news: broadcast::channel(64).0,
             told: Mutex::default(),
             told_source: Mutex::default(),

@@ -102,6 +102,9 @@ fn late() -> PortError {
     PortError::service("Time limit to respond to PreComponentUpdateEvent exceeded")
 }
 
+/// After this they are asked again, whatever they said: one that takes microseconds for milliseconds is not to stop updates for years.
+const LONGEST_DEFERRAL: Duration = Duration::from_secs(24 * 3_600);
+
 /// Asks every listening component until none defers any more. No answer in time is consent.
 pub(crate) async fn ask_to_update(inner: &Inner, deployment_id: &str, restarting: bool, timeout: Duration) {
     loop {
@@ -120,11 +123,14 @@ pub(crate) async fn ask_to_update(inner: &Inner, deployment_id: &str, restarting
                 }
             }
         }
-        let mut defer_ms = 0;
+        let (mut defer_ms, mut who) = (0, Vec::new());
         for (name, receiver) in answers {
             inner.waiting(format!("the answer of {name} to the update"));
             if let Ok(Ok(recheck)) = tokio::time::timeout_at(start + timeout, receiver).await {
                 defer_ms = defer_ms.max(recheck);
+                if recheck > 0 {
+                    who.push(name);
+                }
             }
         }
         lock(&inner.listeners).deferrals.clear();
@@ -132,8 +138,8 @@ pub(crate) async fn ask_to_update(inner: &Inner, deployment_id: &str, restarting
             inner.waiting_over();
             return;
         }
-        inner.waiting(format!("components that deferred the update by {defer_ms} ms"));
-        tokio::time::sleep_until(start + Duration::from_millis(defer_ms.unsigned_abs())).await;
+        inner.waiting(format!("{}, deferring the update by {defer_ms} ms", who.join(", ")));
+        tokio::time::sleep_until(start + Duration::from_millis(defer_ms.unsigned_abs()).min(LONGEST_DEFERRAL)).await;
     }
 }
 

@@ -144,6 +144,7 @@ pub(crate) fn new_record(key: &str, id: &str, source: Source, arn: &str, created
         canceled: false,
         abandoned: false,
         refused: None,
+        notes: Vec::new(),
     }
 }
 

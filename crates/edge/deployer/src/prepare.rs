@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marram_deploy::{
-    Ask, Builtin, DeploymentDocument, DetailedStatus, ErrorCode, Failure, FailurePolicy, GroupRoot, Groups, Local,
-    Paths, Plan, PlanInput, Resolution, Resolver, ServiceInput, Staleness, UpdateAction, service_tree, session_policy,
-    unsafe_interpolations,
+    Ask, Builtin, DeploymentDocument, DetailedStatus, ErrorCode, FLOW_RUNTIME, Failure, FailurePolicy, GroupRoot,
+    Groups, Local, Paths, Plan, PlanInput, Resolution, Resolver, ServiceInput, Staleness, UpdateAction, service_tree,
+    session_policy, unsafe_interpolations,
 };
 use marram_edge_ports::{Candidate, ComponentState, DataPlaneError};
 use marram_recipe::Attributes;
@@ -17,11 +17,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
 
+use crate::altered::Altered;
 use crate::check;
 use crate::endpoints::{self, Switch};
 use crate::fault::{self, Call};
+use crate::kept::{self, Wish as Wishes};
 use crate::record::{Record, Source, folder_of};
 use crate::store::{artifacts, import, recipes};
+use crate::token;
 use crate::trust::{self, Trust};
 use crate::update::{self, Update};
 use crate::{Inner, listeners, local, lock, relief};
@@ -92,6 +95,12 @@ pub(crate) struct Activation {
     /// `DefaultConfiguration` by component, to tell defaults from what was deployed.
     #[serde(default)]
     pub defaults: BTreeMap<SmolStr, Value>,
+    /// What it says of configurations.
+    #[serde(default)]
+    pub wishes: BTreeMap<SmolStr, Wishes>,
+    /// What its success will have left as it was.
+    #[serde(default)]
+    pub notes: Vec<String>,
     pub group_roots: Value,
     pub group_last: Value,
     pub group_membership: Value,
@@ -126,18 +135,20 @@ pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation
     if wish.local.is_some() {
         local::check_configured(document, &set)?;
     }
-    let platform = platform(inner);
+    let (platform, now) = (platform(inner), deployed(inner));
+    let mut altered = Altered::new(document, &now);
     for resolved in set.components.values() {
         if let Some(recipe) = &resolved.recipe {
             let manifest = manifest(recipe, &platform)?;
-            artifacts::prepare(inner, recipe, manifest).await?;
+            if let Err(failure) = artifacts::prepare(inner, recipe, manifest).await {
+                altered.pass_over(recipe, failure)?;
+            }
         }
     }
     inner.waiting_over();
-    let trees = trees(inner, &set, document, &platform)?;
+    let trees = trees(inner, &set, document, &groups, &platform)?;
     check_sessions(&trees)?;
-    let now = deployed(inner);
-    check::settings(&now, &trees)?;
+    check::settings(&inner.settings.thing_name, &now, &trees)?;
     let plan = Plan::new(PlanInput { now: &now, new: &trees })
         .map_err(|cycle| Failure::new(ErrorCode::ComponentCircularDependency, cycle.to_string()))?;
     let update = update::wanted(inner, &set).await?;
@@ -149,12 +160,18 @@ pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation
     let judged = judged(&now, &trees);
     listeners::validate(inner, &record.id, judged, Duration::from_secs(document.validation_timeout_secs)).await?;
     for resolved in set.components.values() {
-        if let Some(recipe) = &resolved.recipe {
-            artifacts::verify(inner, recipe).await?;
+        if let Some(recipe) = &resolved.recipe
+            && let Err(failure) = artifacts::verify(inner, recipe).await
+        {
+            altered.pass_over(recipe, failure)?;
         }
     }
+    let left = altered.left_alone(&plan, &trees);
+    token::attempt(inner, &trees).await?;
     let switch = endpoints::attempt(inner, &record.id, &now, &trees).await?;
-    let activation = activation(inner, record, document, &groups, &set, trees, &now, &plan);
+    let mut activation = activation(inner, record, document, &groups, &set, trees, &now, &plan);
+    activation.tracked.retain(|name| !left.contains(name.as_str()));
+    activation.notes = altered.notes();
     Ok(Activation { restarts, update, switch, ..activation })
 }
 
@@ -399,6 +416,7 @@ fn trees(
     inner: &Inner,
     set: &Resolution,
     document: &DeploymentDocument,
+    groups: &Groups,
     platform: &Attributes,
 ) -> Result<BTreeMap<SmolStr, Value>, Failure> {
     let now = deployed(inner);
@@ -412,9 +430,12 @@ fn trees(
         .map(|(name, resolved)| {
             let entry = document.components.get(name);
             let defaults = resolved.recipe.as_ref().and_then(|recipe| recipe.default_configuration.as_ref());
-            let reset = entry.map_or(&[][..], |entry| entry.reset.as_slice());
+            let mut reset = entry.map(|entry| entry.reset.clone()).unwrap_or_default();
+            if name == FLOW_RUNTIME && inner.ports.data_plane.is_configured() {
+                reset.extend(now.get(name).map(|tree| groups.left_flows(&tree["configuration"])).unwrap_or_default());
+            }
             let merge = entry.and_then(|entry| entry.merge.as_ref());
-            let value = inner.ports.nucleus.preview(name, reset, defaults.unwrap_or(&none), merge, time);
+            let value = inner.ports.nucleus.preview(name, &reset, defaults.unwrap_or(&none), merge, time);
             (name.clone(), value)
         })
         .collect();
@@ -523,6 +544,10 @@ fn activation(
                 Some((name.clone(), resolved.recipe.as_ref()?.default_configuration.clone()?))
             })
             .collect(),
+        wishes: kept::wishes(inner, document, |name| {
+            set.components.get(name)?.recipe.as_ref()?.default_configuration.clone()
+        }),
+        notes: Vec::new(),
         group_roots: groups.roots_value(),
         group_last: groups.last_value(),
         group_membership: groups.membership_value(),

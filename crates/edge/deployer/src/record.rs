@@ -93,6 +93,9 @@ pub(crate) struct Record {
     /// The document was not believed: its SHA-256. Whoever it claims to be, a true one is not mistaken for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What its success left as it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Record {
@@ -125,6 +128,7 @@ impl Record {
             error_types: failure.types,
             failure_cause: Some(failure.cause).filter(|cause| !cause.is_empty()),
             waiting_for,
+            notes: self.notes.clone(),
         }
     }
 }
@@ -162,6 +166,8 @@ pub enum News {
     Began,
     /// One is over.
     Ended(Box<Outcome>),
+    /// The control plane was put back to an earlier state: it knows less of this core than it was told.
+    WentBack,
 }
 
 impl Record {

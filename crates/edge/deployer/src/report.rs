@@ -154,7 +154,8 @@ async fn report_shadow(inner: &Inner, record: &Record, patience: Duration) -> An
         endpoints::tell(inner, before, topic, &update).await;
         return Answer::Accepted;
     }
-    if let Some(version) = *lock(&inner.shadow_version) {
+    let version = lock(&inner.shadow_version).seen;
+    if let Some(version) = version {
         update["version"] = json!(version);
     }
     if publish(inner, &topic, &update).await.is_err() {

@@ -21,7 +21,7 @@ pub(crate) async fn run(inner: &Inner) {
                 () = &mut end => break,
                 ended = news.recv() => match ended {
                     // while it is in work its files come and go
-                    Ok(News::Began) => {}
+                    Ok(News::Began | News::WentBack) => {}
                     Ok(News::Ended(_)) | Err(_) => look(inner).await,
                 },
             }

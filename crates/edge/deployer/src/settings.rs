@@ -87,6 +87,15 @@ pub struct Ports {
     pub program: Option<Arc<dyn Program>>,
     /// Other control planes; none takes changed endpoints without trying them.
     pub endpoints: Option<Arc<dyn Endpoints>>,
+    /// The token that holds the device's key; none takes changed settings of it without trying them.
+    pub token: Option<Arc<dyn KeyToken>>,
+}
+
+/// The token that holds the device's key (CC 11).
+pub trait KeyToken: Send + Sync {
+    /// Opens it with this configuration of the provider and uses the key, beside what is open. The PIN is tried once. The error is for
+    /// people, and without the PIN.
+    fn attempt(&self, configuration: Value) -> Later<'_, (), String>;
 }
 
 /// What is wrong with a control plane.
@@ -137,8 +146,18 @@ pub trait Program: Send + Sync {
     /// # Errors
     /// The file system's.
     fn confirm(&self) -> io::Result<()>;
-    /// Why the loader gave `name` up, if it did.
+    /// Why `name` was given up, if it was.
     fn returned(&self, name: &str) -> Option<String>;
+    /// Notes that `name` was given up, and why.
+    ///
+    /// # Errors
+    /// The file system's.
+    fn give_up(&self, name: &str, reason: &str) -> io::Result<()>;
+    /// Frees the room of what was given up; nothing while a program is tried.
+    ///
+    /// # Errors
+    /// The file system's.
+    fn free(&self) -> io::Result<()>;
     /// Components and operators can connect.
     fn is_up(&self) -> bool;
 }

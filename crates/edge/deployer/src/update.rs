@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::disk::{blocking, read_failure, write_failure};
 use crate::settings::Restart;
-use crate::store::{artifact_folder, digest_file, unpacked_folder};
+use crate::store::{artifact_folder, digest_file, retention, unpacked_folder};
 use crate::{Inner, activate};
 
 /// The component that carries the program.
@@ -154,11 +154,28 @@ pub(crate) async fn take_back(inner: &Inner, update: &Update) -> Result<bool, Fa
     Ok(true)
 }
 
-/// A program that came back by a rollback holds as well once the rollback is over.
-pub(crate) fn settle_old(inner: &Inner) {
-    if let Some(program) = &inner.ports.program
-        && let Err(error) = program.confirm()
-    {
+/// A program that came back by a rollback holds as well once the rollback is over; the one it takes the place of is known with the reason.
+pub(crate) fn settle_old(inner: &Inner, update: &Update, reason: &str) {
+    let Some(program) = &inner.ports.program else { return };
+    let confirmed = program.confirm();
+    let is_back = program.running().as_ref() != Some(&update.name);
+    if let Err(error) = confirmed.and_then(|()| if is_back { program.give_up(&update.name, reason) } else { Ok(()) }) {
         tracing::error!(%error, "the program cannot be confirmed");
+    }
+}
+
+/// Frees what an update that was taken back left: its program, and artifacts of [`CORE`] that no deployment in force has. A start does it
+/// again, for a core may die here. Nothing may wait to be deployed.
+pub(crate) async fn free(inner: &Inner) {
+    let Some(program) = inner.ports.program.clone() else { return };
+    inner.ports.disk.step("free the program").await;
+    let root = inner.settings.root.clone();
+    let kept = retention::kept(&inner.ports.nucleus.get(&["services"]).unwrap_or_default());
+    let freed = blocking(move || {
+        retention::clean_component(&root, CORE, &kept);
+        program.free()
+    });
+    if let Err(error) = freed.await {
+        tracing::warn!(%error, "the room of a program that was given up cannot be freed");
     }
 }

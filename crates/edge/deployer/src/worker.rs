@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::activate::{self, End};
 use crate::record::{News, Record, Source, Stage, folder_of, place};
 use crate::store::retention;
-use crate::{Current, Inner, disk, listeners, lock, prepare};
+use crate::{Current, Inner, disk, listeners, lock, prepare, update};
 
 /// Progress that cannot be written is tried again after the poll's time, then twice as long, so often.
 const MOST_DOUBLINGS: u32 = 5;
@@ -15,6 +15,9 @@ const MOST_DOUBLINGS: u32 = 5;
 /// Works for ever.
 pub(crate) async fn run(inner: &Inner) {
     let (mut told, mut failed) = (Sparse::default(), 0);
+    if lock(&inner.ledger).next().is_none() {
+        update::free(inner).await;
+    }
     loop {
         let next = lock(&inner.ledger).next().cloned();
         match next {
@@ -105,6 +108,7 @@ async fn finish(
             if let Some(end) = end {
                 record.detailed = end.detailed.as_str().to_owned();
                 record.failure = end.failure;
+                record.notes = end.notes;
             }
         })
         .await?;
@@ -121,12 +125,14 @@ async fn finish(
     // Nobody may be listening.
     let _ = inner.news.send(News::Ended(Box::new(outcome)));
     inner.reports.notify_one();
-    clean(inner, status == DeploymentStatus::Succeeded).await;
+    let updated = status != DeploymentStatus::Succeeded
+        && activate::load(inner, key).is_ok_and(|activation| activation.update.is_some());
+    clean(inner, status == DeploymentStatus::Succeeded, updated).await;
     Ok(())
 }
 
 /// Forgets what nobody needs any more. Waiting deployments may need anything, so it waits for the last of them.
-async fn clean(inner: &Inner, succeeded: bool) {
+async fn clean(inner: &Inner, succeeded: bool, updated: bool) {
     let (surplus, waiting) = {
         let ledger = lock(&inner.ledger);
         (ledger.surplus(), ledger.next().is_some())
@@ -149,5 +155,7 @@ async fn clean(inner: &Inner, succeeded: bool) {
         let kept = retention::kept(&inner.ports.nucleus.get(&["services"]).unwrap_or_default());
         inner.ports.disk.step("retention").await;
         disk::blocking(move || retention::clean(&root, &kept)).await;
+    } else if updated && !waiting {
+        update::free(inner).await;
     }
 }

@@ -2,10 +2,20 @@
 
 #![allow(clippy::type_complexity)] // tables of cases
 
+#[path = "deployer/altered.rs"]
+mod altered;
 #[path = "deployer/cancel.rs"]
 mod cancel;
+#[path = "deployer/fakes.rs"]
+mod fakes;
+#[path = "deployer/files.rs"]
+mod files;
 #[path = "deployer/full.rs"]
 mod full;
+#[path = "deployer/local.rs"]
+mod local;
+#[path = "deployer/restored.rs"]
+mod restored;
 #[path = "deployer/rollback.rs"]
 mod rollback;
 #[path = "deployer/signatures.rs"]
@@ -18,15 +28,11 @@ mod times;
 mod world;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use marram_deployer::News;
 use marram_edge_ports::{
-    ComponentUpdate, DataPlaneError, DeploymentSource, DeploymentStatus, Deployments, Files, FilesError,
-    LocalConfigurationUpdate, LocalDeploymentRequest, PortError,
+    ComponentUpdate, DataPlaneError, DeploymentSource, DeploymentStatus, Deployments, LocalDeploymentRequest, PortError,
 };
 use serde_json::{Value, json};
 use world::{ARN, Crash, World, stored};
@@ -330,18 +336,36 @@ async fn refusals_have_their_codes() {
     }
 }
 
-/// CR 4.8: network trouble, 429 and 5xx are only waited out; a half-downloaded artifact is continued.
+/// CR 4.8: network trouble, 429 and 5xx are only waited out, and so are answers of portals and proxies; a half-downloaded artifact is
+/// continued.
 #[tokio::test]
 async fn passing_trouble_is_waited_out() {
     let world = World::new();
     world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
     world.deploy("a", &[("app", "1.0.0")], json!({}));
-    for (call, status) in [("resolve", 503), ("groups", 500), ("url", 429), ("size", 502), ("download", 500)] {
-        let error = DataPlaneError::Answered { status, code: "X".to_owned(), message: "later".to_owned() };
-        world.cloud.lock().unwrap().trouble.insert(call, error);
+    for status in [[503, 500, 429, 502, 500], [302, 302, 307, 408, 302]] {
+        for (call, status) in ["resolve", "groups", "url", "size", "download"].into_iter().zip(status) {
+            let error = DataPlaneError::Answered { status, code: "X".to_owned(), message: "later".to_owned() };
+            world.cloud.lock().unwrap().trouble.insert(call, error);
+        }
+        world.cloud.lock().unwrap().told.clear();
+        world.run(None).await;
+        assert_eq!(world.told().0, "SUCCEEDED", "{status:?}");
+        world.publish("app", "2.0.0", json!({"run": "fine"}), &[]);
+        world.deploy("bb", &[("app", "2.0.0")], json!({}));
     }
+}
+
+/// CR 4.9: a download that fails says of what and from whom; of a presigned URL only the host, because the rest opens the object.
+#[tokio::test]
+async fn a_failed_download_names_artifact_and_host() {
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    world.deploy("a", &[("app", "1.0.0")], json!({}));
+    world.cloud.lock().unwrap().trouble.insert("size", DataPlaneError::Malformed("no length".to_owned()));
     world.run(None).await;
-    assert_eq!(world.told().0, "SUCCEEDED");
+    let cause = world.detail("deployment-failure-cause");
+    assert!(cause.starts_with("app.txt of app, from store.test:8443: ") && !cause.contains("secret"), "{cause}");
 }
 
 /// CR 4.6: a core that may not list its groups goes by what it knows, and a job for a group told it: the next deployment of
@@ -368,6 +392,68 @@ async fn a_core_that_may_not_list_its_groups_keeps_them() {
         assert_eq!(world.told().0, "SUCCEEDED");
     }
     assert_eq!(world.versions().into_keys().collect::<Vec<_>>(), ["app", "own"]);
+}
+
+/// CR 4.6, TG 7.4: each group writes its flows into a member of its own of the one flow component. They go as the group's components do:
+/// with the next deployment of any target after the core left the group, wherever it dies meanwhile, also when that deployment was made
+/// long before; and with a deployment of the group that does not list the flow component any more.
+#[tokio::test]
+async fn flows_of_a_group_go_with_the_group() {
+    const FLOWS: &str = "marram.FlowRuntime";
+    let arn = |group: &str, revision: u32| {
+        format!("arn:aws:greengrass:us-east-1:000000000000:configuration:thinggroup/{group}:{revision}")
+    };
+    let flows = |group: &str, revision: u32, created: i64| {
+        let merge = json!({"targets": {format!("thinggroup/{group}"): {"flow": revision}}});
+        let update = json!({"merge": merge, "reset": [format!("/targets/thinggroup~1{group}")]});
+        json!({"configurationArn": arn(group, revision), "creationTimestamp": created,
+               "components": {FLOWS: {"version": "1.0.0", "configurationUpdate": update}}})
+    };
+    let begin = || {
+        let world = World::new();
+        world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+        world.cloud.lock().unwrap().groups = vec!["g".to_owned(), "h".to_owned()];
+        world
+    };
+    let deploy = async |world: &Arc<World>, id: &str, document: Value, crash: Option<usize>| {
+        world.cloud.lock().unwrap().told.clear();
+        world.deploy(id, &[], document);
+        let points = world.run(crash).await;
+        assert_eq!(world.told().1, "SUCCESSFUL", "{id}, crash {crash:?}");
+        points
+    };
+    let targets = |world: &World| {
+        let targets = world.services()[FLOWS]["configuration"]["targets"].clone();
+        targets.as_object().map(|all| all.keys().cloned().collect::<Vec<_>>()).unwrap_or_default()
+    };
+    let thing = json!({"configurationArn": arn("x", 1).replace("thinggroup/x", "thing/core"), "creationTimestamp": 900,
+                       "components": {"app": {"version": "1.0.0"}}});
+    for (next, left) in
+        [(flows("h", 2, 4_000), ["thinggroup/h"]), (flows("h", 1, 3_000), ["thinggroup/h"]), (thing, ["thinggroup/h"])]
+    {
+        let mut crash = None;
+        loop {
+            let world = begin();
+            deploy(&world, "a", flows("g", 1, 2_000), None).await;
+            deploy(&world, "bb", flows("h", 1, 1_500), None).await;
+            assert_eq!(targets(&world), ["thinggroup/g", "thinggroup/h"]);
+            world.cloud.lock().unwrap().groups.remove(0);
+            assert_eq!(targets(&world), ["thinggroup/g", "thinggroup/h"], "nothing tells the core before it asks");
+            let points = deploy(&world, "ccc", next.clone(), crash).await;
+            assert_eq!(targets(&world), left, "crash {crash:?}");
+            assert_eq!(world.groups().get("thinggroup/g"), None);
+            crash = Some(crash.map_or(0, |at: usize| at + 4));
+            if crash.is_some_and(|at| at >= points) {
+                break;
+            }
+        }
+    }
+    let world = begin();
+    deploy(&world, "a", flows("g", 1, 2_000), None).await;
+    deploy(&world, "bb", flows("h", 1, 3_000), None).await;
+    let without = json!({"configurationArn": arn("g", 2), "creationTimestamp": 4_000, "components": {"app": {"version": "1.0.0"}}});
+    deploy(&world, "ccc", without, None).await;
+    assert_eq!(targets(&world), ["thinggroup/h"]);
 }
 
 /// CR 4.1: a deployment that cannot be kept, because the disk is full when it comes, is asked for until it can.
@@ -528,124 +614,6 @@ async fn two_distinct_versions_stay() {
     assert!(!files.contains(&"packages/artifacts/app/1.0.0/app.txt".to_owned()), "{files:?}");
 }
 
-fn zip_of(members: &[(&str, &[u8], u32)]) -> Vec<u8> {
-    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, content, mode) in members {
-        let options = zip::write::SimpleFileOptions::default().unix_permissions(*mode);
-        if *mode == 0o120_777 {
-            archive.add_symlink(*name, String::from_utf8_lossy(content), options).unwrap();
-            continue;
-        }
-        archive.start_file(*name, options).unwrap();
-        archive.write_all(content).unwrap();
-    }
-    // the writer would not write such names
-    let mut bytes = archive.finish().unwrap().into_inner();
-    for (from, to) in [(&b"up/up1/file"[..], &b"../../file1"[..]), (b"0etc/file", b"/etc/file")] {
-        while let Some(at) = bytes.windows(from.len()).position(|window| window == from) {
-            bytes[at..at + from.len()].copy_from_slice(to);
-        }
-    }
-    bytes
-}
-
-/// CR 4.5, 1.6, SEC-157: a local deployment takes in recipes and artifacts, unpacks safely, and reports its end.
-#[tokio::test]
-async fn a_local_deployment_takes_in_its_files() {
-    let bomb = vec![0; 3 * 1024 * 1024];
-    #[rustfmt::skip]
-    let table: Vec<(&str, Vec<u8>, Option<&str>)> = vec![
-        ("good", zip_of(&[("dir/file", b"content", 0o644)]), None),
-        ("escape", zip_of(&[("up/up1/file", b"content", 0o644)]), Some("IO_UNZIP_ERROR")),
-        ("absolute", zip_of(&[("0etc/file", b"content", 0o644)]), Some("IO_UNZIP_ERROR")),
-        ("link", zip_of(&[("link", b"/etc/passwd", 0o120_777)]), Some("IO_UNZIP_ERROR")),
-        ("bomb", zip_of(&[("zeros", &bomb, 0o644)]), Some("IO_UNZIP_ERROR")),
-        ("damaged", b"PK nothing".to_vec(), Some("IO_UNZIP_ERROR")),
-    ];
-    for (name, archive, code) in table {
-        let world = World::new();
-        world.cloud.lock().unwrap().offline = true;
-        let files = tempfile::tempdir().unwrap();
-        let recipe = "RecipeFormatVersion: 2020-01-25\nComponentName: app\nComponentVersion: 1.10.0\nManifests:\n  - Lifecycle: {run: fine}\n    Artifacts: [{URI: 's3://bucket/app.zip', Unarchive: ZIP, Permission: {Execute: OWNER}}]\n";
-        std::fs::write(files.path().join("app.yaml"), recipe).unwrap();
-        std::fs::write(files.path().join("empty.json"), "").unwrap();
-        let folder = files.path().join("artifacts/app/1.10.0");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("app.zip"), archive).unwrap();
-        let life = world.start(Arc::new(Crash::default()));
-        let request = LocalDeploymentRequest {
-            add: [("app".into(), "1.10.0".to_owned())].into(),
-            configuration: [("app".into(), LocalConfigurationUpdate { merge: Some(json!({"k": 1})), reset: vec![] })]
-                .into(),
-            recipe_directory: Some(files.path().to_owned()),
-            artifact_directory: Some(files.path().join("artifacts")),
-            ..LocalDeploymentRequest::default()
-        };
-        let id = life.deployer.create_local(request).await.unwrap();
-        assert_eq!(life.deployer.local_status(&id).unwrap().status, DeploymentStatus::Queued);
-        let mut news = life.deployer.news();
-        let status = || life.deployer.local_status(&id).unwrap();
-        life.until("the end", || !matches!(status().status, DeploymentStatus::Queued | DeploymentStatus::InProgress))
-            .await;
-        let unpacked = world.folder.path().join("packages/artifacts-unarchived/app/1.10.0/app/dir/file");
-        match code {
-            None => {
-                assert_eq!(status().detailed_status, "SUCCESSFUL", "{name}: {:?}", status());
-                assert_eq!(std::fs::read_to_string(unpacked).unwrap(), "content");
-                assert_eq!(world.services()["app"]["configuration"], json!({"k": 1}));
-                assert_eq!(world.groups()["LOCAL_DEPLOYMENT"]["app"]["version"], "1.10.0");
-                assert_eq!(news.try_recv().unwrap(), News::Began);
-                let News::Ended(outcome) = news.try_recv().unwrap() else { panic!("{name}: it began twice") };
-                assert_eq!(outcome.record, status());
-            }
-            Some(code) => {
-                assert_eq!(status().error_stack.last().unwrap(), code, "{name}: {:?}", status());
-                assert_eq!(status().detailed_status, "FAILED_NO_STATE_CHANGE");
-                assert_eq!(std::fs::read_dir(world.folder.path()).unwrap().count(), 2, "{name}: nothing outside");
-                assert!(stored(&world).iter().all(|path| !path.display().to_string().contains("unpacking")), "{name}");
-            }
-        }
-    }
-}
-
-/// CR 4.5: what the door refuses at once; SEC-157: a local artifact that was changed after it was taken in is found out.
-#[tokio::test]
-async fn local_requests_are_checked() {
-    let world = World::new();
-    world.cloud.lock().unwrap().offline = true;
-    let life = world.start(Arc::new(Crash::default()));
-    let packages = world.folder.path().join("packages/artifacts");
-    let missing = world.folder.path().join("none");
-    let refused = |request: LocalDeploymentRequest| async { life.deployer.create_local(request).await.unwrap_err() };
-    let request = LocalDeploymentRequest { recipe_directory: Some(missing), ..Default::default() };
-    assert!(matches!(refused(request).await, PortError::InvalidRecipeDirectory(_)));
-    let request = LocalDeploymentRequest { artifact_directory: Some(packages), ..Default::default() };
-    assert!(matches!(refused(request).await, PortError::InvalidArtifactsDirectory(_)));
-    let request = LocalDeploymentRequest { group_name: Some("a:b".to_owned()), ..Default::default() };
-    assert!(matches!(refused(request).await, PortError::InvalidArguments(_)));
-    assert!(matches!(life.deployer.local_status("no uuid"), Err(PortError::InvalidArguments(_))));
-    let unknown = life.deployer.local_status("5c8b7f2e-0000-4000-8000-000000000000");
-    assert!(matches!(unknown, Err(PortError::ResourceNotFound { .. })));
-    // a queued one is taken back at once
-    let id = life.deployer.create_local(LocalDeploymentRequest::default()).await.unwrap();
-    life.deployer.cancel_local(&id).await.unwrap();
-    assert_eq!(life.deployer.local_status(&id).unwrap().status, DeploymentStatus::Canceled);
-    assert!(life.deployer.cancel_local(&id).await.is_err());
-}
-
-/// CR 4.8: nobody has to wait for the network to learn that a local deployment fails.
-#[tokio::test]
-async fn a_local_deployment_does_not_wait_for_the_network() {
-    let world = World::new();
-    world.cloud.lock().unwrap().unreachable = true;
-    let life = world.start(Arc::new(Crash::default()));
-    let request = LocalDeploymentRequest { add: [("app".into(), "1.0.0".to_owned())].into(), ..Default::default() };
-    let id = life.deployer.create_local(request).await.unwrap();
-    let status = || life.deployer.local_status(&id).unwrap();
-    life.until("the end", || status().status == DeploymentStatus::Failed).await;
-    assert_eq!(status().error_stack, ["DEPLOYMENT_FAILURE", "CLOUD_API_ERROR", "NETWORK_ERROR"]);
-}
-
 /// CR 4.8, 3.6: a component may defer, then agree; another rejects its new configuration.
 #[tokio::test]
 async fn components_have_their_say() {
@@ -704,187 +672,6 @@ async fn a_hanging_activation_ends_at_its_limit() {
     assert!(life.until_over().await);
     assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_ROLLBACK_COMPLETE".to_owned()));
     assert!(world.detail("deployment-failure-cause").starts_with("not up within 1 s: app (STARTING)"));
-}
-
-/// CR 1.6, SEC-157: what was changed on the disk is not started, whatever was changed and whenever; the next deployment of the same
-/// version mends it. What is only touched or added does not matter.
-#[tokio::test]
-async fn what_was_changed_on_the_disk_is_not_started() {
-    let world = World::new();
-    let archive = zip_of(&[("dir/lib.py", b"right", 0o644), ("tool", b"run", 0o644)]);
-    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
-    {
-        let mut cloud = world.cloud.lock().unwrap();
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &archive);
-        let recipe = cloud.recipes.get_mut(&("app".to_owned(), "1.0.0".to_owned())).unwrap();
-        recipe["Manifests"][0]["Artifacts"].as_array_mut().unwrap().push(json!({
-            "Uri": "greengrass:app/1.0.0/tree.zip", "Algorithm": "SHA-256", "Unarchive": "ZIP",
-            "Digest": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest),
-        }));
-        cloud.artifacts.insert("app/1.0.0/tree.zip".to_owned(), archive);
-    }
-    world.deploy("a", &[("app", "1.0.0")], json!({}));
-    world.run(None).await;
-    assert_eq!(world.told(), ("SUCCEEDED".to_owned(), "SUCCESSFUL".to_owned()));
-    let packages = world.folder.path().join("packages");
-    let (plain, zip) = (packages.join("artifacts/app/1.0.0/app.txt"), packages.join("artifacts/app/1.0.0/tree.zip"));
-    let unpacked = packages.join("artifacts-unarchived/app/1.0.0/tree");
-    let kept = |suffix: &str| {
-        let found = stored(&world).into_iter().find(|path| path.display().to_string().ends_with(suffix));
-        world.folder.path().join(found.unwrap_or_else(|| panic!("no {suffix}")))
-    };
-    let (recipe, record) = (kept(".recipe.yaml"), kept(".unpacked.json"));
-    let write = |path: &Path, text: &str| {
-        let _ = std::fs::remove_file(path);
-        std::fs::write(path, text).unwrap();
-    };
-    let other = "has another content than it came with (SHA-256 ";
-    type Damage<'a> = Box<dyn Fn() + 'a>;
-    #[rustfmt::skip]
-    let table: Vec<(&str, Damage<'_>, Option<String>)> = vec![
-        ("nothing", Box::new(|| {}), None),
-        ("touched", Box::new(|| write(&plain, "artifact of app 1.0.0")), None),
-        ("added", Box::new(|| write(&unpacked.join("dir/cache.pyc"), "new")), None),
-        ("same length", Box::new(|| write(&plain, "artifact of app 1.0.1")), Some(format!("packages/artifacts/app/1.0.0/app.txt {other}"))),
-        ("within the archive", Box::new(|| write(&unpacked.join("dir/lib.py"), "wrong")), Some(format!("packages/artifacts-unarchived/app/1.0.0/tree/dir/lib.py {other}"))),
-        ("gone", Box::new(|| std::fs::remove_file(unpacked.join("tool")).unwrap()), Some("packages/artifacts-unarchived/app/1.0.0/tree/tool is gone".to_owned())),
-        ("a folder gone", Box::new(|| std::fs::remove_dir_all(&unpacked).unwrap()), Some("packages/artifacts-unarchived/app/1.0.0/tree/dir/lib.py is gone".to_owned())),
-        ("a link", Box::new(|| {
-            std::fs::rename(&plain, packages.join("same")).unwrap();
-            std::os::unix::fs::symlink(packages.join("same"), &plain).unwrap();
-        }), Some("packages/artifacts/app/1.0.0/app.txt is no plain file any more".to_owned())),
-        ("the archive", Box::new(|| write(&zip, "no archive")), Some(format!("packages/artifacts/app/1.0.0/tree.zip {other}"))),
-        ("the recipe", Box::new(|| write(&recipe, "{}")), Some("the stored recipe of app 1.0.0 was changed after it was stored".to_owned())),
-        ("an older core kept no list", Box::new(|| std::fs::remove_file(&record).unwrap()), None),
-        ("no list, and a file that is wrong", Box::new(|| {
-            std::fs::remove_file(&record).unwrap();
-            write(&unpacked.join("tool"), "ruin");
-        }), Some(format!("packages/artifacts-unarchived/app/1.0.0/tree/tool {other}"))),
-        ("a list of another archive", Box::new(|| {
-            let text = std::fs::read_to_string(&record).unwrap();
-            let mut lists: Value = serde_json::from_str(&text).unwrap();
-            lists["tree.zip"]["archive"] = json!("other");
-            lists["tree.zip"]["files"] = json!({});
-            write(&record, &lists.to_string());
-            write(&unpacked.join("tool"), "ruin");
-        }), Some(format!("packages/artifacts-unarchived/app/1.0.0/tree/tool {other}"))),
-    ];
-    let life = world.start(Arc::new(Crash::default()));
-    for (what, damage, expected) in table {
-        // in the same life, where it was found good before, and in the next, where nothing is known yet
-        for anew in [false, true] {
-            life.deployer.verify("app", "1.0.0").await.unwrap_or_else(|error| panic!("before {what}: {error}"));
-            damage();
-            let next = anew.then(|| world.start(Arc::new(Crash::default())));
-            let deployer = next.as_ref().map_or(&life.deployer, |next| &next.deployer);
-            let found = deployer.verify("app", "1.0.0").await;
-            match &expected {
-                None => assert_eq!(found, Ok(()), "{what}"),
-                Some(words) => {
-                    let Err(FilesError::Changed(text)) = &found else { panic!("{what}: {found:?}") };
-                    assert!(text.starts_with(words.as_str()), "{what}: {text}");
-                    assert!(text.ends_with("; deploy it again, which fetches it anew"), "{what}: {text}");
-                    assert_eq!(deployer.tampered(), [("app".into(), text.clone())], "{what}");
-                }
-            }
-            let add = [("app".into(), "1.0.0".to_owned())].into();
-            let request = LocalDeploymentRequest { add, ..Default::default() };
-            let id = life.deployer.create_local(request).await.unwrap();
-            let status = || life.deployer.local_status(&id).unwrap();
-            let is_over = || !matches!(status().status, DeploymentStatus::Queued | DeploymentStatus::InProgress);
-            life.until("the end", is_over).await;
-            assert_eq!(status().detailed_status, "SUCCESSFUL", "{what}: {:?}", status());
-            life.until("the mend", || life.deployer.tampered().is_empty()).await;
-        }
-    }
-    assert_eq!(std::fs::read_to_string(unpacked.join("tool")).unwrap(), "run");
-    // what was never taken in from a recipe has no files
-    assert_eq!(life.deployer.verify("written.in.the.configuration", "1.0.0").await, Ok(()));
-}
-
-/// CR 1.6: a local recipe brings no digests: those of its files count from the moment they were taken in. Given again, other ones count.
-#[tokio::test]
-async fn local_files_are_held_to_what_was_taken_in() {
-    let world = World::new();
-    world.cloud.lock().unwrap().offline = true;
-    let files = tempfile::tempdir().unwrap();
-    let recipe = "RecipeFormatVersion: 2020-01-25\nComponentName: app\nComponentVersion: 1.0.0\nManifests:\n  - Lifecycle: {run: fine}\n    Artifacts: [{URI: 's3://bucket/app.txt'}]\n";
-    std::fs::write(files.path().join("app.yaml"), recipe).unwrap();
-    let folder = files.path().join("artifacts/app/1.0.0");
-    std::fs::create_dir_all(&folder).unwrap();
-    let life = world.start(Arc::new(Crash::default()));
-    let deploy = async |text: &str, recipes: bool| {
-        std::fs::write(folder.join("app.txt"), text).unwrap();
-        let request = LocalDeploymentRequest {
-            add: [("app".into(), "1.0.0".to_owned())].into(),
-            recipe_directory: recipes.then(|| files.path().to_owned()),
-            artifact_directory: Some(files.path().join("artifacts")),
-            ..LocalDeploymentRequest::default()
-        };
-        let id = life.deployer.create_local(request).await.unwrap();
-        let status = || life.deployer.local_status(&id).unwrap();
-        let is_over = || !matches!(status().status, DeploymentStatus::Queued | DeploymentStatus::InProgress);
-        life.until("the end", is_over).await;
-        assert_eq!(status().detailed_status, "SUCCESSFUL", "{text}: {:?}", status());
-    };
-    deploy("one", true).await;
-    assert_eq!(life.deployer.verify("app", "1.0.0").await, Ok(()));
-    std::fs::write(world.folder.path().join("packages/artifacts/app/1.0.0/app.txt"), "two").unwrap();
-    let Err(FilesError::Changed(text)) = life.deployer.verify("app", "1.0.0").await else { panic!("it passed") };
-    assert!(
-        text.ends_with("give its files again: `greengrass-cli deployment create` with --recipeDir and --artifactDir")
-    );
-    deploy("three", false).await;
-    assert_eq!(life.deployer.verify("app", "1.0.0").await, Ok(()));
-    deploy("four", true).await;
-    assert_eq!(life.deployer.verify("app", "1.0.0").await, Ok(()));
-}
-
-/// CR 4.5: a wish for what is not there, or is not this device's to decide, fails with the reason and changes nothing.
-#[tokio::test]
-async fn local_wishes_without_effect_fail() {
-    let world = World::new();
-    world.publish("app", "1.0.0", json!({"run": "fine"}), &[("lib", "^1.0.0")]);
-    world.publish("lib", "1.3.0", json!({"run": "fine"}), &[]);
-    world.publish("own", "1.0.0", json!({"run": "fine"}), &[]);
-    world.deploy("a", &[("app", "1.0.0")], json!({}));
-    world.run(None).await;
-    let life = world.start(Arc::new(Crash::default()));
-    let request = |add: &[&str], remove: &[&str], configure: &[&str]| {
-        let update = || LocalConfigurationUpdate { merge: Some(json!({"k": 1})), reset: vec![] };
-        LocalDeploymentRequest {
-            add: add.iter().map(|name| ((*name).into(), "1.0.0".to_owned())).collect(),
-            remove: remove.iter().map(|name| (*name).into()).collect(),
-            configuration: configure.iter().map(|name| ((*name).into(), update())).collect(),
-            ..LocalDeploymentRequest::default()
-        }
-    };
-    let end = async |request: LocalDeploymentRequest| {
-        let id = life.deployer.create_local(request).await.unwrap();
-        let status = || life.deployer.local_status(&id).unwrap();
-        let is_over = || !matches!(status().status, DeploymentStatus::Queued | DeploymentStatus::InProgress);
-        life.until("the end", is_over).await;
-        status()
-    };
-    let before = world.services();
-    #[rustfmt::skip]
-    let table = [
-        (request(&[], &["com.typo"], &[]), "there is no component com.typo to be removed. Nothing was changed"),
-        (request(&[], &["app"], &[]), "app cannot be removed here: it belongs to thinggroup/g; take it out of that deployment. Nothing was changed"),
-        (request(&[], &["lib"], &[]), "lib cannot be removed: it is there because others depend on it; remove those. Nothing was changed"),
-        (request(&[], &[], &["com.typo"]), "com.typo cannot be configured: it is neither deployed nor a part of this deployment. Nothing was changed"),
-        (request(&["own"], &[], &["App"]), "App cannot be configured: it is neither deployed nor a part of this deployment (there is app). Nothing was changed"),
-    ];
-    for (request, words) in table {
-        let status = end(request).await;
-        assert_eq!(status.failure_cause.as_deref(), Some(words));
-        assert_eq!(status.detailed_status, "FAILED_NO_STATE_CHANGE", "{words}");
-        assert_eq!(world.services(), before, "{words}");
-    }
-    for request in [request(&["own"], &[], &["own", "lib"]), request(&[], &["own"], &[])] {
-        let status = end(request).await;
-        assert_eq!(status.detailed_status, "SUCCESSFUL", "{status:?}");
-    }
 }
 
 /// The program may move the work to any thread.

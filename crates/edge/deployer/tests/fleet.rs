@@ -5,11 +5,14 @@
 
 #[path = "fleet/control.rs"]
 mod control;
+#[allow(dead_code)] // this suite brings a network of its own
+#[path = "deployer/fakes.rs"]
+mod fakes;
 #[path = "fleet/network.rs"]
 mod network;
 #[path = "fleet/week.rs"]
 mod week;
-#[allow(dead_code)] // this suite brings a network of its own
+#[allow(dead_code)] // as above
 #[path = "deployer/world.rs"]
 mod world;
 

@@ -11,9 +11,11 @@
 mod key;
 mod provider;
 mod settings;
+mod trial;
 mod uri;
 
 pub use key::TokenKey;
-pub use provider::{Provider, TokenError};
+pub use provider::{Provider, Said, TokenError};
 pub use settings::{Pkcs11Settings, SettingsError};
+pub use trial::{Trial, try_out};
 pub use uri::{KeyUri, ObjectType, UriError};

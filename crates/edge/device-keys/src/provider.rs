@@ -19,19 +19,19 @@ use crate::uri::{KeyUri, ObjectType};
 #[non_exhaustive]
 pub enum TokenError {
     /// The library, the token or the PIN.
-    #[error("{what}: {source}")]
+    #[error("{what}: {said}")]
     Token {
         /// What was tried.
         what: &'static str,
         /// What it said.
-        source: Error,
+        said: Said,
     },
     /// A PIN that the token does not take. Tokens lock after a few wrong ones, so it is not tried again: only another PIN is, or another
     /// start of the core.
     #[error(
         "the token refuses the PIN ({0}); it is not tried again, because tokens lock: set userPin, or restart the core"
     )]
-    Pin(Arc<Error>),
+    Pin(Arc<Said>),
     /// Nothing there under this label.
     #[error("the token holds no {what} with the label `{label}`")]
     Missing {
@@ -69,6 +69,28 @@ pub enum TokenError {
     },
 }
 
+/// What a library or token said: function and return code, without the sentences of the standard.
+#[derive(Debug)]
+pub struct Said(pub(crate) Error);
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Error::Pkcs11(code, function) => {
+                write!(f, "C_{function:?} answered CKR")?;
+                for letter in format!("{code:?}").chars() {
+                    if letter.is_ascii_uppercase() {
+                        write!(f, "_")?;
+                    }
+                    write!(f, "{}", letter.to_ascii_uppercase())?;
+                }
+                Ok(())
+            }
+            other => other.fmt(f),
+        }
+    }
+}
+
 /// A PKCS#11 token. A cheap clone; all uses share one session and take turns.
 #[derive(Clone)]
 pub struct Provider {
@@ -86,7 +108,7 @@ struct Inner {
 enum Login {
     Out,
     In(Session),
-    Refused(Arc<Error>),
+    Refused(Arc<Said>),
 }
 
 impl Provider {
@@ -95,12 +117,12 @@ impl Provider {
     /// # Errors
     /// [`TokenError::Token`].
     pub fn open(settings: &Pkcs11Settings) -> Result<Self, TokenError> {
-        let failed = |what| move |source| TokenError::Token { what, source };
+        let failed = |what| move |error| TokenError::Token { what, said: Said(error) };
         let library = Pkcs11::new(&settings.library).map_err(failed("cannot load the PKCS#11 library"))?;
         match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             // Another provider of this process uses the same library.
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-            Err(source) => return Err(failed("cannot start the PKCS#11 library")(source)),
+            Err(error) => return Err(failed("cannot start the PKCS#11 library")(error)),
         }
         let slot = Slot::try_from(settings.slot).map_err(failed("the slot is out of range"))?;
         let inner = Inner { library, slot, pin: settings.user_pin.clone(), session: Mutex::new(Login::Out) };
@@ -178,7 +200,7 @@ impl Provider {
         what: &'static str,
         work: impl Fn(&Session) -> Result<T, Error>,
     ) -> Result<T, TokenError> {
-        let failed = |source| TokenError::Token { what, source };
+        let failed = |error| TokenError::Token { what, said: Said(error) };
         let mut guard = self.inner.session.lock().unwrap_or_else(PoisonError::into_inner);
         match self.logged_in(what, &mut guard).map(&work)? {
             Err(Error::Pkcs11(
@@ -199,7 +221,7 @@ impl Provider {
     }
 
     fn logged_in<'s>(&self, what: &'static str, login: &'s mut Login) -> Result<&'s Session, TokenError> {
-        let failed = |source| TokenError::Token { what, source };
+        let failed = |error| TokenError::Token { what, said: Said(error) };
         if let Login::Out = login {
             let session = self.inner.library.open_ro_session(self.inner.slot).map_err(failed)?;
             let pin = AuthPin::new(self.inner.pin.expose().into());
@@ -215,7 +237,7 @@ impl Provider {
                         | RvError::PinExpired,
                         _,
                     ),
-                ) => Login::Refused(Arc::new(error)),
+                ) => Login::Refused(Arc::new(Said(error))),
                 Err(error) => return Err(failed(error)),
             };
         }

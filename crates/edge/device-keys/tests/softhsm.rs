@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use marram_device_keys::{KeyUri, ObjectType, Pkcs11Settings, Provider, TokenError, TokenKey};
+use marram_device_keys::{KeyUri, ObjectType, Pkcs11Settings, Provider, TokenError, TokenKey, Trial, try_out};
 use marram_pki::{CertificateAuthority, PublicKey, Validity, pem};
 use marram_tls::{
     Acceptor, AcceptorOptions, ClientOptions, Connector, HandshakeGate, HandshakeLimits, Listener, RemoteIdentity,
@@ -227,5 +227,48 @@ fn wrong_pins_labels_and_slots_are_refused() {
         assert!(matches!(provider.certificate_pem(&certificate), Err(TokenError::Missing { .. })));
         let unequal = KeyUri { label: "other".to_owned(), ..certificate };
         assert!(matches!(provider.identity(&uri("p256"), &unequal), Err(TokenError::Labels { .. })));
+    });
+}
+
+/// CC 11: what is tried before it is taken is refused in words for people, without the PIN; what is right is taken.
+#[test]
+fn a_token_is_tried() {
+    in_child("a_token_is_tried", |token| {
+        let certificate = |label: &str| {
+            let path = |name: &str| token.dir.path().join(format!("{label}.{name}")).display().to_string();
+            let made = ["req", "-x509", "-new", "-key", &path("pem"), "-subj", "/CN=core", "-out", &path("crt")];
+            run("openssl", &token.conf(), &made);
+            std::fs::read_to_string(path("crt")).unwrap()
+        };
+        token.key("p256", "01", KINDS[2].1);
+        token.key("rsa2048", "02", KINDS[0].1);
+        let (own, other) = (certificate("p256"), certificate("rsa2048"));
+        let right = || serde_json::json!({"name": "hsm", "library": library(), "slot": token.slot, "userPin": PIN});
+        let with = |key: &str, value: serde_json::Value| {
+            let mut configuration = right();
+            configuration[key] = value;
+            configuration
+        };
+        let key = "pkcs11:object=p256;type=private";
+        #[rustfmt::skip]
+        let table = [
+            (with("library", "lib.so".into()), key, &own, "library must be an absolute path".to_owned()),
+            (with("library", "/nowhere/lib.so".into()), key, &own, "there is no library /nowhere/lib.so".to_owned()),
+            (with("slot", serde_json::Value::Null), key, &own, "slot is missing or of the wrong type".to_owned()),
+            (with("slot", 987_654.into()), key, &own, "the library knows no slot 987654".to_owned()),
+            (with("userPin", "wr0ng".into()), key, &own, "the token does not take userPin (it was tried once, because tokens lock)".to_owned()),
+            (right(), "pkcs11:object=absent;type=private", &own, "the token holds no private key with the label `absent`".to_owned()),
+            (right(), key, &other, "the key in the token is not the one that the certificate was issued for".to_owned()),
+        ];
+        for (configuration, key, certificate, why) in table {
+            let trial = Trial { configuration: &configuration, credentials: None, key: Some(key), certificate };
+            assert_eq!(try_out(&trial), Err(why), "{configuration}");
+        }
+        for (key, certificate) in [(key, &own), ("pkcs11:object=rsa2048;type=private", &other)] {
+            let trial = Trial { configuration: &right(), credentials: None, key: Some(key), certificate };
+            assert_eq!(try_out(&trial), Ok(None));
+        }
+        let unused = Trial { configuration: &right(), credentials: None, key: None, certificate: "" };
+        assert_eq!(try_out(&unused), Ok(None), "a key in a file");
     });
 }

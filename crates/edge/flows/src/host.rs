@@ -1,6 +1,6 @@
 //! The task that keeps what runs equal to what is configured.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -249,13 +249,19 @@ impl Host {
         }
     }
 
-    /// Opens files and runtime. What was accepted before gets its topics first, or the runtime could not arm it again.
+    /// Opens files and runtime. What was accepted before and is still listed gets its topics first, or the runtime could not arm it
+    /// again; what is listed no more ends without being armed: the core may have died between a deployment and this task.
     async fn open(&mut self, configuration: Option<&Value>) -> Result<Open, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let settings = Settings::read(configuration.unwrap_or(&Value::Null));
         let dir = &self.options.dir;
         let accepted = AcceptedPackages::open(dir.join("accepted")).map_err(|error| text(&error))?;
+        let listed: HashSet<String> = packages(configuration.unwrap_or(&Value::Null)).filter_map(id_of).collect();
         for package in accepted.all().map_err(|error| text(&error))? {
+            if let Some(key) = id_of(&package).filter(|key| !listed.contains(key)) {
+                accepted.remove(&key).map_err(|error| text(&error))?;
+                continue;
+            }
             // Cores once accepted packages without a signature, from signed deployments: those go on.
             let trust = if package::is_signed(&package) { self.options.trust.clone() } else { Trust::Whole };
             match unpack(&package, &trust, &settings) {
@@ -288,7 +294,9 @@ impl Host {
             authority: Arc::clone(&self.authority) as _,
             history: Some(Arc::new(history.clone())),
         };
-        let runtime = RuntimeHandle::open(options, ports, &self.metrics).await.map_err(|error| text(&error))?;
+        let runtime = RuntimeHandle::open_with(options, ports, &self.metrics, &|id| listed.contains(id))
+            .await
+            .map_err(|error| text(&error))?;
         let armed = runtime.deployments();
         for entry in self.entries.values_mut() {
             if !armed.iter().any(|id| id.eq_ignore_ascii_case(&entry.id)) {
@@ -313,8 +321,8 @@ impl Host {
         open.history.set_limit(settings.history_bytes);
         let mut wanted: HashMap<String, &Value> = HashMap::new();
         for package in packages(configuration) {
-            if let Some(id) = package.get("id").and_then(Value::as_str) {
-                wanted.insert(id.to_ascii_lowercase(), package);
+            if let Some(key) = id_of(package) {
+                wanted.insert(key, package);
             }
         }
         let mut is_changed = self.report.borrow().is_none();
@@ -419,6 +427,11 @@ impl Host {
         let report = Report { version: replica::VERSION, runtime_version: COMPONENT_VERSION.to_owned(), deployments };
         self.report.send_replace(Some(Arc::new(report)));
     }
+}
+
+/// What a package is known by here: its deployment's URN, lower-case.
+fn id_of(package: &Value) -> Option<String> {
+    Some(package.get("id")?.as_str()?.to_ascii_lowercase())
 }
 
 fn unpack(package: &Value, trust: &Trust, settings: &Settings) -> Result<(Deployment, FlowTopics), String> {

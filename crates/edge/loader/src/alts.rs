@@ -105,7 +105,12 @@ impl Alts {
             fs::remove_dir_all(&place)?;
         }
         fs::rename(&part, &place)?;
-        sync(&self.dir)
+        sync(&self.dir)?;
+        // Another try has a clean slate, also when power goes before it is turned to.
+        if self.returned(name).is_some() {
+            self.forget("returned")?;
+        }
+        Ok(())
     }
 
     /// Says that the next start is that of `name`, which then has `limit` to confirm itself.
@@ -160,6 +165,42 @@ impl Alts {
     /// The file system's.
     pub fn confirm(&self) -> io::Result<()> {
         self.forget("trial")?;
+        self.remove_unused()
+    }
+
+    /// Notes that the program at `name` was given up, in one line, before its room is freed.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn give_up(&self, name: &str, reason: &str) -> io::Result<()> {
+        if self.returned(name).is_some() {
+            return Ok(());
+        }
+        let reason: String = reason.lines().next().unwrap_or_default().chars().take(REASON_CHARS).collect();
+        self.write("returned", &format!("{name} {reason}\n"))?;
+        self.link("broken", name)
+    }
+
+    /// Frees the room of a program that was given up, and of what no link leads to; its name and the reason stay. While a program is tried
+    /// or to be turned to, nothing is freed. It may be cut off anywhere and repeated: what runs is never touched, and nothing leads to a
+    /// place when its files begin to go.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn free(&self) -> io::Result<()> {
+        if !self.dir.is_dir() || self.trial().is_some() || self.is_due() {
+            return Ok(());
+        }
+        if let Some((name, _)) = self.last_returned()
+            && self.current().as_ref() != Some(&name)
+            && self.old().as_ref() == Some(&name)
+        {
+            self.forget("old")?;
+        }
+        self.remove_unused()
+    }
+
+    fn remove_unused(&self) -> io::Result<()> {
         let used: Vec<_> = ["current", "old", "new"].into_iter().filter_map(|link| self.target(link)).collect();
         for entry in fs::read_dir(&self.dir)?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -218,6 +259,8 @@ impl Alts {
     }
 }
 
+/// Longest reason that is kept of a program that was given up.
+const REASON_CHARS: usize = 300;
 /// For a place that names none.
 const DEFAULT_LIMIT_SECS: u64 = 120;
 
@@ -300,6 +343,57 @@ mod tests {
         fs::remove_file(alts.program()).unwrap();
         alts.prepare(&world.dir.path().join("installed")).unwrap();
         assert_eq!(world.runs(), "installed");
+    }
+
+    /// CR 4.10: a program that worked and was taken back leaves its name and the reason, not its bytes, wherever the work is cut off; what
+    /// runs stays, and the next update finds its way back.
+    #[test]
+    fn what_was_taken_back_is_freed() {
+        for cut in 0..5 {
+            let world = World::new();
+            let alts = &world.alts;
+            let folder = |name: &str| world.dir.path().join("alts").join(name);
+            let update = |name: &str| {
+                alts.install(name, &world.dir.path().join("update")).unwrap();
+                alts.turn_to(name, Duration::from_secs(7)).unwrap();
+                alts.turn().unwrap();
+                alts.confirm().unwrap();
+            };
+            update("1-a");
+            update("2-b");
+            alts.turn_to("1-a", Duration::from_secs(7)).unwrap();
+            alts.free().unwrap();
+            alts.turn().unwrap();
+            alts.free().unwrap();
+            assert!(folder("2-b").exists(), "nothing is freed while the way back is tried");
+            alts.confirm().unwrap();
+            assert_eq!(alts.old().as_deref(), Some("2-b"));
+            // The steps of `give_up` and `free`, up to the cut.
+            if cut > 0 {
+                alts.write("returned", "2-b a component broke\n").unwrap();
+            }
+            if cut > 1 {
+                alts.link("broken", "2-b").unwrap();
+            }
+            if cut > 2 {
+                alts.forget("old").unwrap();
+            }
+            if cut > 3 {
+                fs::remove_file(folder("2-b").join(PROGRAM)).unwrap();
+            }
+            alts.prepare(&world.dir.path().join("installed")).unwrap();
+            assert_eq!((world.runs().as_str(), alts.current().as_deref()), ("update", Some("1-a")), "{cut}");
+            alts.give_up("2-b", "a component broke\nand so on").unwrap();
+            alts.free().unwrap();
+            assert!(!folder("2-b").exists() && folder("1-a").exists(), "{cut}");
+            assert_eq!((alts.old(), alts.returned("2-b").as_deref()), (None, Some("a component broke")), "{cut}");
+            update("3-c");
+            assert_eq!(alts.old().as_deref(), Some("1-a"));
+            alts.free().unwrap();
+            assert!(folder("1-a").exists(), "the way back of an update that holds");
+            alts.install("2-b", &world.dir.path().join("update")).unwrap();
+            assert_eq!(alts.returned("2-b"), None, "another try has a clean slate");
+        }
     }
 
     /// CR 10.3 (2): a turn that was cut off anywhere is finished by the next start, and the old place stays known.

@@ -9,7 +9,7 @@
 //! Answers and notifications go to [`ShadowEvents`] in the order of the commits, however a request came. A deleted shadow
 //! leaves its version behind, so that one made again goes on counting.
 //!
-//! [`synchronize`] keeps chosen shadows in agreement with the control plane's.
+//! [`synchronize`] keeps chosen shadows in agreement with the control plane's. Its configuration is read by `marram-parts`.
 //!
 //! Not here: who may do what (the IPC door and the local broker decide before they call).
 
@@ -17,12 +17,10 @@ mod answer;
 mod page;
 mod rate;
 mod rows;
-mod settings;
 mod shadows;
 mod sync;
 
 pub use answer::Refusal;
 pub use rows::MIGRATIONS;
-pub use settings::{RateLimits, SettingsError, ShadowSettings};
 pub use shadows::{ShadowEvents, Shadows};
-pub use sync::{Direction, SyncSettings, SyncedShadow, synchronize};
+pub use sync::synchronize;

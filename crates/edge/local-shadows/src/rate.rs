@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
+use marram_parts::RateLimits;
 use marram_types::ThingName;
-
-use crate::settings::RateLimits;
 
 /// Counts of the running second.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use marram_edge_ports::{Later, LocalShadows, PortError, ShadowOperation, ShadowPage, ShadowRequest};
+use marram_parts::ShadowSettings;
 use marram_shadow::{Applied, Operation, Shadow, ShadowError, ShadowTopic, TopicBase, Update, client_token};
 use marram_store::{Store, StoreError, StoreOptions};
 use marram_types::{ShadowName, SharedClock, ThingName};
@@ -16,7 +17,6 @@ use crate::answer::Refusal;
 use crate::page::Pages;
 use crate::rate::Rates;
 use crate::rows;
-use crate::settings::ShadowSettings;
 
 /// Names on a page when the request does not say (core-components.md section 3.2).
 const PAGE_DEFAULT: u32 = 25;

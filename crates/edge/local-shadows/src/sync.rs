@@ -13,7 +13,6 @@
 
 mod merge;
 mod round;
-mod settings;
 mod side;
 
 use std::collections::{HashMap, HashSet};
@@ -21,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marram_edge_ports::{CloudMessages, CloudShadows, DataPlaneError};
+use marram_parts::{Direction, RESERVED, SHADOWS_MAX, SyncSettings, SyncedShadow};
 use marram_shadow::{ShadowTopic, TopicBase};
 use marram_types::ThingName;
 use serde_json::Value;
@@ -30,8 +30,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::shadows::Shadows;
 use round::{Gate, Reason, Round, RoundError};
-pub use settings::{Direction, SyncSettings, SyncedShadow};
-use settings::{RESERVED, SHADOWS_MAX};
 
 /// In whose name the line is used.
 const OWNER: &str = "aws.greengrass.ShadowManager";
@@ -240,7 +238,7 @@ impl Sync {
     fn is_news(&self, id: &TopicBase, version: Option<u64>) -> bool {
         let Some(version) = version else { return true };
         let agreed = self.shadows.here(id, true).ok().and_then(|here| here.agreed);
-        agreed.is_none_or(|agreed| version > agreed.cloud_version)
+        agreed.is_none_or(|agreed| version != agreed.cloud_version)
     }
 
     /// What is due next, and when.

@@ -9,7 +9,8 @@ use marram_edge_ports::{
     CloudMessage, CloudMessages, CloudPublish, CloudShadows, CloudSubscription, DataPlaneError, Later, LocalShadows,
     PortError,
 };
-use marram_local_shadows::{ShadowEvents, ShadowSettings, Shadows, SyncSettings, synchronize};
+use marram_local_shadows::{ShadowEvents, Shadows, synchronize};
+use marram_parts::{Scope, ShadowSettings, SyncSettings};
 use marram_shadow::{Limits, Shadow, Update};
 use marram_types::SystemClock;
 use serde_json::{Value, json};
@@ -169,7 +170,7 @@ struct Site {
 fn settings(direction: &str, names: &[&str]) -> SyncSettings {
     let configuration = json!({"synchronize": {"direction": direction, "coreThing": {"classic": true, "namedShadows": names}},
                "rateLimits": {"maxOutboundSyncUpdatesPerSecond": 100_000}});
-    SyncSettings::from_configuration(&configuration, THING).unwrap()
+    SyncSettings::read(&configuration, Scope::Core(THING)).usable().unwrap()
 }
 
 impl Site {

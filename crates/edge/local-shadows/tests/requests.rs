@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use marram_edge_ports::{LocalShadows, PortError, ShadowOperation};
-use marram_local_shadows::{RateLimits, ShadowEvents, ShadowSettings, Shadows};
+use marram_local_shadows::{ShadowEvents, Shadows};
+use marram_parts::{RateLimits, ShadowSettings};
 use marram_types::{ManualClock, Timestamp};
 use serde_json::{Value, json};
 

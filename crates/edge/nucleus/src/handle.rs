@@ -130,11 +130,11 @@ impl NucleusHandle {
         &self.shared.store
     }
 
-    /// The sandbox profile of each component. `Err` tells why it cannot start.
+    /// The sandbox profile of each component that has scripts. `Err` tells why it cannot start.
     pub fn profiles(&self) -> BTreeMap<SmolStr, Result<Profile, String>> {
         let tree = self.shared.store.tree();
-        let services = self.shared.components();
-        services.into_iter().map(|(name, service)| (name, sandbox::profile(&tree, &service))).collect()
+        let services = self.shared.components().into_iter().filter(|(_, service)| has_scripts(service));
+        services.map(|(name, service)| (name, sandbox::profile(&tree, &service))).collect()
     }
 
     /// Whether the processes of a component that run now are in a sandbox, whatever its configuration says since they were started; of
@@ -148,11 +148,14 @@ impl NucleusHandle {
         services.filter_map(|(name, _)| Some((name.clone(), self.shared.supervisor.is_sandboxed(&name)?))).collect()
     }
 
-    /// What each component may connect to. `Err` tells why it cannot start.
+    /// What each component may connect to; nothing without a script that could. `Err` tells why it cannot start.
     pub fn reaches(&self) -> BTreeMap<SmolStr, Result<Reach, String>> {
         let tree = self.shared.store.tree();
-        let services = self.shared.components();
-        services.into_iter().map(|(name, service)| (name, sandbox::reach(&tree, &service))).collect()
+        let reach = |service: &Value| match has_scripts(service) {
+            true => sandbox::reach(&tree, service),
+            false => Ok(Reach::Nothing),
+        };
+        self.shared.components().into_iter().map(|(name, service)| (name, reach(&service))).collect()
     }
 
     /// Whether a component is refused when the host lacks a layer of its sandbox.
@@ -354,6 +357,13 @@ impl Identities for NucleusHandle {
     fn revocations(&self) -> Option<watch::Receiver<()>> {
         Some(self.shared.tokens.revocations())
     }
+}
+
+/// Whether a component can have a process.
+fn has_scripts(service: &Value) -> bool {
+    const STEPS: [Step; 7] =
+        [Step::Install, Step::Startup, Step::Run, Step::Shutdown, Step::Recover, Step::Uninstall, Step::Bootstrap];
+    STEPS.iter().any(|step| !matches!(plan::step(service, *step), Ok(None)))
 }
 
 impl Sandboxes for NucleusHandle {

@@ -135,11 +135,12 @@ pub enum DataPlaneError {
 }
 
 impl DataPlaneError {
-    /// Network trouble, 429 and 5xx are tried again (CR 4.8).
+    /// Network trouble, 429 and 5xx are tried again (CR 4.8). So are redirections and 408: neither a control plane nor an object store
+    /// answers so, but a portal or a proxy in between does.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Answered { status, .. } => *status == 429 || *status >= 500,
+            Self::Answered { status, .. } => matches!(status, 300..=399 | 408 | 429 | 500..),
             _ => false,
         }
     }

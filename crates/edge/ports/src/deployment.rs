@@ -77,6 +77,8 @@ pub struct DeploymentRecord {
     pub failure_cause: Option<String>,
     /// What it waits for right now, for `marram-core why`.
     pub waiting_for: Option<String>,
+    /// What its success leaves as it was, a sentence each, for `marram-core why`.
+    pub notes: Vec<String>,
 }
 
 /// News for a component that subscribed to component updates.
@@ -223,4 +225,6 @@ pub trait DeploymentReports: Send + Sync {
     fn deployment_started(&self);
     /// It reached its end.
     fn deployment_ended(&self, report: DeploymentReport);
+    /// The control plane knows less of this core than it was told: everything is told again.
+    fn control_plane_went_back(&self);
 }

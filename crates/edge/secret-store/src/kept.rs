@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use marram_edge_ports::SecretPayload;
 use zeroize::Zeroizing;
 
-use crate::settings::is_suffix;
 use crate::source::Fetched;
+use marram_parts::is_suffix;
 
 /// A value, wiped when it goes.
 #[derive(Clone, PartialEq, Eq)]

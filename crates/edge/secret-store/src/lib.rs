@@ -9,17 +9,15 @@
 //! and labels), and the data key is wrapped with a key that a [`SealingRoot`] derives from the device key. Nothing that the
 //! original can do only with RSA keys depends on the kind of the device key.
 //!
-//! Not here: who may read which secret (the IPC door decides on [`marram_edge_ports::Secrets::arn_of`] before it asks).
+//! Not here: its configuration (`marram-parts`); who may read which secret (the IPC door decides on [`marram_edge_ports::Secrets::arn_of`] before it asks).
 
 mod file;
 mod kept;
 mod root;
-mod settings;
 mod source;
 mod store;
 
 pub use file::VaultError;
 pub use root::{DeviceKeyFile, RootError, SealingRoot};
-pub use settings::{SecretEntry, SecretSettings};
 pub use source::{Fetched, Source, SourceError, SourceSettings, Wherefrom};
 pub use store::SecretStore;

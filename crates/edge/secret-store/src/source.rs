@@ -78,6 +78,11 @@ impl SourceError {
         matches!(self, Self::Answered { status, .. } if *status < 500) || matches!(self, Self::Malformed(_))
     }
 
+    /// The core's role may not read it.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Answered { status, code } if *status == 403 || code.starts_with("AccessDenied"))
+    }
+
     /// The secret, or the version asked for, does not exist.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Answered { code, .. } if code == "ResourceNotFoundException")

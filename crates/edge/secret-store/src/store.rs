@@ -1,8 +1,9 @@
 //! The store: what is asked, what is fetched, what is kept.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use marram_edge_ports::{Later, PortError, SecretAnswer, SecretQuery, Secrets};
@@ -12,8 +13,8 @@ use tokio::sync::Notify;
 use crate::file::{self, VaultError};
 use crate::kept::{Kept, Secret};
 use crate::root::SealingRoot;
-use crate::settings::{CURRENT, SecretSettings};
 use crate::source::{Source, SourceError};
+use marram_parts::{CURRENT, SecretSettings};
 
 /// First and longest time until what failed is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
@@ -31,6 +32,8 @@ pub struct SecretStore {
     /// Requests that wait for their turn, the one under way included.
     waiting: AtomicUsize,
     reconfigured: Notify,
+    /// Secrets that were denied when they were last asked for, and the words of the answer.
+    denied: Mutex<BTreeMap<SmolStr, String>>,
 }
 
 struct State {
@@ -67,7 +70,16 @@ impl SecretStore {
             asking: tokio::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
             reconfigured: Notify::new(),
+            denied: Mutex::default(),
         })
+    }
+
+    /// Configured secrets that the core's role may not read, as of the last time they were asked for, with the answer's words.
+    pub fn denied(&self) -> Vec<(SmolStr, String)> {
+        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.read();
+        let is_listed = |arn: &SmolStr| state.settings.secrets.iter().any(|entry| entry.arn == *arn);
+        denied.iter().filter(|(arn, _)| is_listed(arn)).map(|(arn, words)| (arn.clone(), words.clone())).collect()
     }
 
     /// Other settings: secrets that are no longer listed are dropped, [`SecretStore::keep_fresh`] refreshes at once.
@@ -213,11 +225,23 @@ impl SecretStore {
     async fn fetch(&self, configured: &str, stage: &str) -> Result<bool, SourceError> {
         let _turn = self.asking.lock().await;
         let source = Arc::clone(&self.source.read().unwrap_or_else(PoisonError::into_inner));
-        let fetched = source.fetch(configured, stage).await?;
+        let fetched = source.fetch(configured, stage).await;
+        self.note(configured, fetched.as_ref().err());
+        let fetched = fetched?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         // It may have been dropped from the configuration meanwhile.
         let wanted = state.settings.secrets.iter().any(|entry| entry.arn == configured);
         Ok(wanted && state.kept.take(configured, fetched))
+    }
+
+    /// What an answer says of the core's right to a secret; without an answer, what was said before.
+    fn note(&self, configured: &str, error: Option<&SourceError>) {
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            Some(error) if error.is_denied() => drop(denied.insert(configured.into(), error.to_string())),
+            Some(error) if !error.is_of_this_secret() => {}
+            _ => drop(denied.remove(configured)),
+        }
     }
 
     async fn save(&self) -> Result<(), VaultError> {

@@ -9,7 +9,8 @@ use marram_edge_ports::{
     AwsCredentials, Credentials, CredentialsError, Later, PortError, SecretAnswer, SecretPayload, SecretQuery, Secrets,
 };
 use marram_http::{Client, ClientLimits, Direct, Handler, Head, Refusal, Response, ServerLimits, StatusCode, serve};
-use marram_secret_store::{DeviceKeyFile, SealingRoot, SecretSettings, SecretStore, Source, SourceSettings};
+use marram_parts::{Scope, SecretSettings};
+use marram_secret_store::{DeviceKeyFile, SealingRoot, SecretStore, Source, SourceSettings};
 use marram_sigv4::{Expectation, Payload, Presented, Request};
 use marram_types::{SecretString, SystemClock};
 use serde_json::{Value, json};
@@ -125,9 +126,13 @@ impl Bench {
     }
 
     fn open(&self, key: &str, online: bool) -> SecretStore {
-        let settings = SecretSettings::from_configuration(&json!({"cloudSecrets": [{"arn": DB, "labels": ["blue"]}]}));
+        let settings = read(&json!({"cloudSecrets": [{"arn": DB, "labels": ["blue"]}]}));
         SecretStore::open(self.dir.path(), root(key), self.source(online), settings).unwrap()
     }
+}
+
+fn read(configuration: &Value) -> SecretSettings {
+    SecretSettings::read(configuration, Scope::Core("core")).usable().unwrap()
 }
 
 fn root(key: &str) -> Arc<dyn SealingRoot> {
@@ -207,7 +212,7 @@ async fn refusals_are_exact() {
     store.configure(SecretSettings::default());
     not_found(get(&store, DB, None, false).await);
     let offline = bench.open("QUJD", false);
-    let settings = SecretSettings::from_configuration(&json!({"cloudSecrets": [{"arn": DB.replace("db", "other")}]}));
+    let settings = read(&json!({"cloudSecrets": [{"arn": DB.replace("db", "other")}]}));
     offline.configure(settings);
     let failed = get(&offline, "greengrass/other", None, false).await;
     assert!(matches!(failed, Err(PortError::Service { .. })));

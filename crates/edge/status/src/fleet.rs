@@ -3,7 +3,7 @@
 //! Messages about deployments are spooled and survive an outage; all others are made anew when the line is back, because by
 //! then they would be old. During a deployment state changes wait, except that a component fails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use smol_str::SmolStr;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::message::{Content, CoreFacts, Trigger, component, core, encode, removed};
+use crate::message::{Content, CoreFacts, Trigger, component, encode, removed};
 
 /// Shortest time between two messages.
 const PACE: Duration = Duration::from_secs(3);
@@ -29,6 +29,8 @@ const SHORT_OUTAGE: Duration = Duration::from_secs(60);
 const CADENCE_MIN: Duration = Duration::from_secs(60);
 /// Whose name the messages bear in the spool.
 const OWNER: &str = "FleetStatusService";
+/// The component that this program as a whole is.
+const NUCLEUS: &str = "aws.greengrass.Nucleus";
 /// Where the sequence number is kept.
 const SEQUENCE: &[&str] = &["services", "FleetStatusService", "runtime", "sequenceNumber"];
 
@@ -74,6 +76,7 @@ impl FleetStatus {
             changed: BTreeSet::new(),
             gone: BTreeSet::new(),
             failed: BTreeSet::new(),
+            parts_told: BTreeMap::new(),
             deploying: false,
             next: Instant::now(),
             launched: false,
@@ -113,6 +116,10 @@ impl DeploymentReports for FleetStatus {
     fn deployment_ended(&self, report: DeploymentReport) {
         let _ = self.news.send(News::Ended(Box::new(report)));
     }
+
+    fn control_plane_went_back(&self) {
+        self.asked();
+    }
 }
 
 struct Reporter {
@@ -123,6 +130,8 @@ struct Reporter {
     gone: BTreeSet<SmolStr>,
     /// Components that failed and are not yet reported.
     failed: BTreeSet<SmolStr>,
+    /// Parts of the runtime as they were told last: they announce no changes.
+    parts_told: BTreeMap<SmolStr, String>,
     deploying: bool,
     next: Instant,
     launched: bool,
@@ -279,9 +288,11 @@ impl Reporter {
             })
     }
 
-    /// Deployed components; the runtime's own parts are not listed (CR 4.13).
+    /// Components, also those that this program is itself (core components 1.1). Its inner services have no version and are not listed
+    /// (CR 4.13).
     fn shown(&self) -> Vec<ComponentDetails> {
-        self.parts.components.list().into_iter().filter(|details| !details.builtin).collect()
+        let all = self.parts.components.list().into_iter();
+        all.filter(|details| !details.builtin || !details.version.is_empty()).collect()
     }
 
     async fn deployment(&mut self, report: DeploymentReport) {
@@ -290,25 +301,34 @@ impl Reporter {
     }
 
     async fn tell(&mut self, trigger: Trigger, report: Option<DeploymentReport>) {
-        let all = self.shown();
+        let mut all = self.shown();
         let trouble = self.parts.trouble.borrow().clone();
         let healthy = trouble.is_none() && all.iter().all(|details| details.state != ComponentState::Broken);
+        if let Some(trouble) = &trouble {
+            ail(&mut all, trouble);
+        }
         let only_failed = trigger == Trigger::StatusChange && self.deploying;
-        let told = |details: &&ComponentDetails| match trigger {
-            Trigger::Launch | Trigger::Cadence | Trigger::Reconfigured => true,
-            _ if only_failed => self.failed.contains(&details.name),
-            _ => self.changed.contains(&details.name),
-        };
-        let mut components: Vec<Value> =
-            all.iter().filter(told).map(|details| component(details, &self.arns(&details.name))).collect();
+        let (mut components, mut parts) = (Vec::new(), BTreeMap::new());
+        for details in &all {
+            let shown = component(details, &self.arns(&details.name));
+            let noted = if only_failed { &self.failed } else { &self.changed };
+            let mut is_told = trigger.is_complete() || noted.contains(&details.name);
+            if details.builtin {
+                let text = shown.to_string();
+                is_told |= !only_failed && self.parts_told.get(&details.name) != Some(&text);
+                is_told |= trouble.is_some() && details.name == NUCLEUS;
+                parts.insert(details.name.clone(), text);
+            }
+            if is_told {
+                components.push(shown);
+            }
+        }
         if !only_failed {
-            components
-                .extend(self.gone.iter().filter(|name| !all.iter().any(|details| details.name == **name)).map(removed));
+            let gone: BTreeSet<&SmolStr> = self.gone.iter().chain(self.parts_told.keys()).collect();
+            let gone = gone.into_iter().filter(|name| !all.iter().any(|details| details.name == **name));
+            components.extend(gone.map(removed));
         }
         let facts = self.parts.facts.borrow().clone();
-        if let Some(trouble) = &trouble {
-            components.push(core(&facts.version, trouble));
-        }
         let kept = self.parts.nucleus.get(SEQUENCE).and_then(|value| value.as_u64()).unwrap_or(0);
         let sequence = kept.max(self.sequence) + 1;
         // On a full disk it goes on from memory: the little room that there is has better uses. A start is believed with any number.
@@ -339,13 +359,14 @@ impl Reporter {
         if matches!(trigger, Trigger::Launch | Trigger::Reconfigured) {
             self.reconfigured = false;
         }
-        if matches!(trigger, Trigger::Launch | Trigger::Cadence | Trigger::Reconfigured) {
+        if trigger.is_complete() {
             self.asked = false;
         }
         self.failed.clear();
         if !only_failed {
             self.changed.clear();
             self.gone.clear();
+            self.parts_told = parts;
         }
     }
 
@@ -364,6 +385,15 @@ impl Reporter {
         arns.sort();
         arns.dedup();
         arns
+    }
+}
+
+/// What ails the whole device stands beside the core itself.
+fn ail(all: &mut [ComponentDetails], trouble: &str) {
+    if let Some(core) = all.iter_mut().find(|details| details.name == NUCLEUS) {
+        core.state = ComponentState::Errored;
+        core.status_codes = vec!["DISK_SPACE_CRITICAL"];
+        core.status_reason = Some(trouble.to_owned());
     }
 }
 

@@ -67,14 +67,6 @@ pub(crate) fn component(details: &ComponentDetails, arns: &[String]) -> Value {
     shown
 }
 
-/// The core itself, which is listed only while something ails the whole device: a message that tells everything takes it off the list.
-pub(crate) fn core(version: &str, trouble: &str) -> Value {
-    json!({
-        "componentName": "aws.greengrass.Nucleus", "version": version, "fleetConfigArns": [], "isRoot": false, "status": "ERRORED",
-        "componentStatusDetails": { "statusCodes": ["DISK_SPACE_CRITICAL"], "statusReason": trouble },
-    })
-}
-
 /// A component that is gone: reported once.
 pub(crate) fn removed(name: &SmolStr) -> Value {
     json!({ "componentName": name, "version": "", "fleetConfigArns": [], "isRoot": true, "status": "UNINSTALLED" })

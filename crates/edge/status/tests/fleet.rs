@@ -46,13 +46,13 @@ impl Core {
     fn details_of(name: &SmolStr, state: ComponentState) -> ComponentDetails {
         ComponentDetails {
             name: name.clone(),
-            version: "1.0.0".into(),
+            version: if name.ends_with("Service") { "" } else { "1.0.0" }.into(),
             state,
             configuration: json!({}),
             status_codes: if state == ComponentState::Errored { vec!["RUN_ERROR"] } else { Vec::new() },
             status_reason: (state == ComponentState::Errored).then(|| "it fell over".to_owned()),
-            is_root: true,
-            builtin: name.starts_with("aws."),
+            is_root: !name.ends_with("Nucleus"),
+            builtin: name.starts_with("aws.") || name.ends_with("Service"),
         }
     }
 }
@@ -205,6 +205,7 @@ fn report(status: DeploymentStatus) -> DeploymentReport {
             error_types: Vec::new(),
             failure_cause: None,
             waiting_for: None,
+            notes: Vec::new(),
         },
         configuration_arn: Some("arn:x".into()),
         unchanged_roots: vec!["b".into()],
@@ -212,10 +213,11 @@ fn report(status: DeploymentStatus) -> DeploymentReport {
     }
 }
 
-/// Launch tells all, at the first connection; a failure is told at once and names its code; built-ins are never listed.
+/// Launch tells all, at the first connection, what the runtime is itself included, its inner services not; a failure is told at once and
+/// names its code.
 #[tokio::test]
 async fn launch_failure_and_recovery() {
-    let mut site = Site::start(&["a", "b", "aws.greengrass.Nucleus"]);
+    let mut site = Site::start(&["a", "b", "aws.greengrass.Nucleus", "DeploymentService"]);
     tokio::task::yield_now().await;
     assert!(site.sent.try_recv().is_err(), "nothing is sent while the line is down");
     site.core.connected.send_replace(true);
@@ -224,7 +226,9 @@ async fn launch_failure_and_recovery() {
         (launch["trigger"].as_str(), launch["messageType"].as_str()),
         (Some("NUCLEUS_LAUNCH"), Some("COMPLETE"))
     );
-    assert_eq!(names(&launch), [("a", "RUNNING"), ("b", "RUNNING")]);
+    assert_eq!(names(&launch), [("a", "RUNNING"), ("aws.greengrass.Nucleus", "RUNNING"), ("b", "RUNNING")]);
+    let roots: Vec<_> = launch["components"].as_array().unwrap().iter().map(|one| one["isRoot"].as_bool()).collect();
+    assert_eq!(roots, [Some(true), Some(false), Some(true)]);
     assert_eq!(
         launch["components"][0]["fleetConfigArns"],
         json!(["arn:aws:greengrass:r:a:configuration:thing/core:3"])
@@ -277,6 +281,36 @@ async fn a_deployment_is_one_message() {
     );
 }
 
+/// CC 1.1, CR 4.13: parts of the runtime announce no changes: a deployment's message tells those that came, went, or have other versions or
+/// deployments than were told, and no other.
+#[tokio::test]
+async fn a_deployment_tells_the_parts_that_came_and_went() {
+    const MOQUETTE: &str = "aws.greengrass.clientdevices.mqtt.Moquette";
+    let mut site = Site::start(&["a", "aws.greengrass.Nucleus"]);
+    site.core.connected.send_replace(true);
+    assert_eq!(names(&site.next().await).len(), 2);
+    let arns = "services/DeploymentService/ComponentToGroups/aws.greengrass.Nucleus";
+    let deployed = || site.core.states.lock().unwrap().insert(MOQUETTE.into(), ComponentState::Running);
+    deployed();
+    site.status.deployment_ended(report(DeploymentStatus::Succeeded));
+    assert_eq!(names(&site.next().await), [(MOQUETTE, "RUNNING"), ("old", "UNINSTALLED")]);
+    site.core
+        .kept
+        .lock()
+        .unwrap()
+        .insert(arns.into(), json!({"thing/core": "arn:aws:greengrass:r:a:configuration:thing/core:4"}));
+    site.core.states.lock().unwrap().remove(MOQUETTE);
+    site.status.deployment_ended(report(DeploymentStatus::Succeeded));
+    let message = site.next().await;
+    assert_eq!(
+        names(&message),
+        [("aws.greengrass.Nucleus", "RUNNING"), (MOQUETTE, "UNINSTALLED"), ("old", "UNINSTALLED")]
+    );
+    assert_eq!(message["components"][0]["fleetConfigArns"][0], "arn:aws:greengrass:r:a:configuration:thing/core:4");
+    site.status.deployment_ended(report(DeploymentStatus::Succeeded));
+    assert_eq!(names(&site.next().await), [("old", "UNINSTALLED")]);
+}
+
 /// CR 4.13: another line is told everything, at once or when it is up.
 #[tokio::test]
 async fn another_line_is_told_everything() {
@@ -323,11 +357,11 @@ async fn many_components_go_in_chunks() {
     assert_eq!(seen, 900);
 }
 
-/// CR 4.13: while the disk is full the device is UNHEALTHY and the core, which is listed for no other reason, says why, also in the middle of
-/// a deployment; when there is room again all is told anew, without it, once no deployment runs.
+/// CR 4.13: while the disk is full the device is UNHEALTHY and the core among its components says why, also in the middle of a deployment;
+/// when there is room again all is told anew, the core as sound, once no deployment runs.
 #[tokio::test]
 async fn a_full_disk_is_told_and_taken_back() {
-    let mut site = Site::start(&["a"]);
+    let mut site = Site::start(&["a", "aws.greengrass.Nucleus"]);
     site.core.connected.send_replace(true);
     assert_eq!(site.next().await["overallDeviceStatus"], "HEALTHY");
     site.status.deployment_started();
@@ -345,5 +379,6 @@ async fn a_full_disk_is_told_and_taken_back() {
     site.trouble.send_replace(None);
     let message = site.next().await;
     assert_eq!((&message["overallDeviceStatus"], &message["messageType"]), (&json!("HEALTHY"), &json!("COMPLETE")));
-    assert_eq!((names(&message), &message["sequenceNumber"]), (vec![("a", "RUNNING")], &json!(4)));
+    let sound = vec![("a", "RUNNING"), ("aws.greengrass.Nucleus", "RUNNING")];
+    assert_eq!((names(&message), &message["sequenceNumber"]), (sound, &json!(4)));
 }

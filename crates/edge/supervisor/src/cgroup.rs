@@ -29,7 +29,7 @@ pub(crate) struct Held {
     pub(crate) pids: bool,
 }
 
-const CONTROLLERS: [&str; 4] = ["+cpu", "+memory", "+pids", "+io"];
+const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
 /// Controllers of version 1 that limits need.
 const LEGACY: [&str; 3] = ["memory", "cpu", "pids"];
 /// A process in the middle of a system call stands still when that is over; it is not waited for longer than this.
@@ -56,21 +56,16 @@ pub(crate) struct Group {
 impl Cgroups {
     /// Makes the base group; none where the hierarchy is missing or not ours to write.
     pub(crate) fn open(id: &str) -> Option<Self> {
-        let mount = procfs::cgroup_mount()?;
-        let own = procfs::cgroup("self")?;
+        let hierarchies = procfs::Hierarchies::read().ok()?;
+        let (mount, own) = hierarchies.unified()?;
         let own = own.trim_end_matches('/');
         let parent = PathBuf::from(format!("{mount}{own}"));
         let shown = format!("{own}/marram-{id}");
         let base = parent.join(format!("marram-{id}"));
         make(&base).ok()?;
-        // Refused controllers (version 1 has them, or the core itself sits in the parent) only cost the limits.
-        for dir in [&parent, &base] {
-            for controller in CONTROLLERS {
-                let _ = fs::write(dir.join("cgroup.subtree_control"), controller);
-            }
-        }
+        [&parent, &base].into_iter().for_each(|dir| delegate(dir));
         let legacy = |controller: &&str| {
-            let base = PathBuf::from(procfs::legacy_cgroup(controller)?).join(format!("marram-{id}"));
+            let base = PathBuf::from(hierarchies.legacy(controller)?).join(format!("marram-{id}"));
             make(&base).ok().map(|()| base)
         };
         let missing = |controller: &&&str| !base.join(first_file(controller)).exists();
@@ -121,6 +116,17 @@ impl Cgroups {
         let path = procfs::cgroup(&pid.to_string())?;
         let rest = path.strip_prefix(&self.shown)?.strip_prefix("/c.")?;
         Some(rest.split('/').next()?.to_owned())
+    }
+}
+
+/// Gives the controllers of a group to the groups below it. Each write holds up the whole hierarchy for up to a millisecond, so none is made
+/// without need. One that is refused (version 1 has the controller, or the core itself sits in the group) only costs its limits.
+fn delegate(dir: &Path) {
+    let words = |file: &str| fs::read_to_string(dir.join(file)).unwrap_or_default();
+    let (there, given) = (words("cgroup.controllers"), words("cgroup.subtree_control"));
+    let has = |words: &str, controller: &str| words.split_ascii_whitespace().any(|word| word == controller);
+    for controller in CONTROLLERS.iter().filter(|name| has(&there, name) && !has(&given, name)) {
+        let _ = fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `/proc` tells about processes.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A process as `/proc/<pid>/stat` shows it.
@@ -30,38 +31,53 @@ pub(crate) fn all() -> Vec<Stat> {
 /// The path below the cgroup v2 root, `/a/b`.
 pub(crate) fn cgroup(pid: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
+    unified_path(&text).map(str::to_owned)
 }
 
-/// Where the cgroup v2 hierarchy is mounted.
-pub(crate) fn cgroup_mount() -> Option<String> {
-    let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    text.lines().find_map(|line| {
-        let (mount, source) = line.split_once(" - ")?;
-        let path = mount.split(' ').nth(4)?;
-        (source.starts_with("cgroup2 ") && Path::new(path).is_absolute()).then(|| path.to_owned())
-    })
+/// The cgroup hierarchies of this process, as read once.
+pub(crate) struct Hierarchies {
+    groups: String,
+    mounts: String,
 }
 
-/// The folder of this process' own group in the version 1 hierarchy of a controller.
-pub(crate) fn legacy_cgroup(controller: &str) -> Option<String> {
-    let has = |list: &str| list.split(',').any(|word| word == controller);
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let own = groups.lines().find_map(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (fields.next()?, fields.next()?);
-        has(controllers).then(|| path.to_owned())
-    })?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    mounts.lines().find_map(|line| {
-        let (mount, source) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let (root, path) = (fields.next()?, fields.next()?);
-        let options = source.strip_prefix("cgroup ")?.split(' ').next_back()?;
-        // In a container the mount shows only what lies below its root.
-        let below = if root == "/" { own.as_str() } else { own.strip_prefix(root)? };
-        has(options).then(|| format!("{path}{}", below.trim_end_matches('/')))
-    })
+impl Hierarchies {
+    pub(crate) fn read() -> io::Result<Self> {
+        let groups = fs::read_to_string("/proc/self/cgroup")?;
+        Ok(Self { groups, mounts: fs::read_to_string("/proc/self/mountinfo")? })
+    }
+
+    /// Where the version 2 hierarchy is mounted, and the path of this process' own group in it, `/a/b`.
+    pub(crate) fn unified(&self) -> Option<(&str, &str)> {
+        let mount = self.mounts.lines().find_map(|line| {
+            let (mount, source) = line.split_once(" - ")?;
+            let path = mount.split(' ').nth(4)?;
+            (source.starts_with("cgroup2 ") && Path::new(path).is_absolute()).then_some(path)
+        })?;
+        Some((mount, unified_path(&self.groups)?))
+    }
+
+    /// The folder of this process' own group in the version 1 hierarchy of a controller.
+    pub(crate) fn legacy(&self, controller: &str) -> Option<String> {
+        let has = |list: &str| list.split(',').any(|word| word == controller);
+        let own = self.groups.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?);
+            has(controllers).then_some(path)
+        })?;
+        self.mounts.lines().find_map(|line| {
+            let (mount, source) = line.split_once(" - ")?;
+            let mut fields = mount.split(' ').skip(3);
+            let (root, path) = (fields.next()?, fields.next()?);
+            let options = source.strip_prefix("cgroup ")?.split(' ').next_back()?;
+            // In a container the mount shows only what lies below its root.
+            let below = if root == "/" { own } else { own.strip_prefix(root)? };
+            has(options).then(|| format!("{path}{}", below.trim_end_matches('/')))
+        })
+    }
+}
+
+fn unified_path(groups: &str) -> Option<&str> {
+    groups.lines().find_map(|line| line.strip_prefix("0::"))
 }
 
 /// System call filters of a process (`Seccomp_filters`, Linux 5.9).

@@ -118,6 +118,20 @@ impl RuntimeHandle {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(options: RuntimeOptions, ports: Ports, metrics: &marram_obs::Metrics) -> Result<Self, OpenError> {
+        Self::open_with(options, ports, metrics, &|_| true).await
+    }
+
+    /// As [`RuntimeHandle::open`], for deployments (lower-case ids) that `is_kept` knows. Others are undeployed before anything of them is
+    /// armed or goes on: what ran is aborted.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_with(
+        options: RuntimeOptions,
+        ports: Ports,
+        metrics: &marram_obs::Metrics,
+        is_kept: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<Self, OpenError> {
         let dir = options.dir.clone();
         prepare_dir(&dir)?;
         let metrics = FlowMetrics::new(metrics);
@@ -134,12 +148,12 @@ impl RuntimeHandle {
             Inner { shared, hosts: Mutex::default(), changing: tokio::sync::Mutex::default(), tasks: Mutex::default() };
         let runtime = Self { inner: Arc::new(inner) };
         for path in journal_dirs(&dir)? {
-            runtime.recover(path)?;
+            runtime.recover(path, is_kept)?;
         }
         Ok(runtime)
     }
 
-    fn recover(&self, dir: PathBuf) -> Result<(), OpenError> {
+    fn recover(&self, dir: PathBuf, is_kept: &dyn Fn(&str) -> bool) -> Result<(), OpenError> {
         let mut recovered = Recovered::default();
         let Some(journal) = Journal::open(&dir, |record| recovered.apply(record))? else {
             // Begun and never finished: nothing was deployed.
@@ -159,8 +173,14 @@ impl RuntimeHandle {
             return Ok(());
         }
         let Some(id) = recovered.current().map(|deployment| key(deployment.id())) else { return Ok(()) };
-        if let Some((host, handle)) = Host::recover(Arc::clone(shared), dir, journal, recovered) {
+        let Some((host, handle)) = Host::recover(Arc::clone(shared), dir, journal, recovered) else { return Ok(()) };
+        if is_kept(&id) {
             self.launch(id, host, handle);
+            return Ok(());
+        }
+        host.end()?;
+        if let Some(history) = &shared.history {
+            self.spawn(Indexer::new(handle.dir, handle.readable, Arc::clone(history)).run());
         }
         Ok(())
     }

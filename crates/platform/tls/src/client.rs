@@ -31,6 +31,18 @@ impl fmt::Debug for ClientIdentity {
     }
 }
 
+/// The DER SubjectPublicKeyInfo of a private key (PEM: PKCS#8, PKCS#1 or SEC1): what a certificate must hold that is shown with this key.
+///
+/// # Errors
+/// [`TlsError::Pem`], [`TlsError::Identity`] when TLS cannot use the key.
+pub fn public_key_of(key_pem: &str) -> Result<Vec<u8>, TlsError> {
+    let key = pem::private_key(key_pem).map_err(|cause| TlsError::Pem { what: "private key", cause })?;
+    let refused = |error: rustls::Error| TlsError::Identity(error.to_string());
+    let key = provider().key_provider.load_private_key(key).map_err(refused)?;
+    let public = key.public_key().ok_or_else(|| TlsError::Identity("the key has no public half".to_owned()))?;
+    Ok(public.to_vec())
+}
+
 /// What a [`Connector`] trusts and shows.
 #[derive(Debug, Default)]
 pub struct ClientOptions {

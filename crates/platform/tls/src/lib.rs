@@ -26,7 +26,7 @@ mod server;
 mod verifier;
 
 pub use accept::{Accepted, Acceptor, AcceptorOptions, LeanAccepted, ServerStream};
-pub use client::{ClientIdentity, ClientOptions, ClientStream, Connector};
+pub use client::{ClientIdentity, ClientOptions, ClientStream, Connector, public_key_of};
 pub use error::{AcceptError, TlsError};
 pub use lean::LeanStream;
 pub use limit::{HandshakeGate, HandshakeLimits, UnauthenticatedPermit};

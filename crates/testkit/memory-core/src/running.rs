@@ -141,6 +141,7 @@ impl Deployments for MemoryCore {
                 error_types: Vec::new(),
                 failure_cause: None,
                 waiting_for: Some("its turn".to_owned()),
+                notes: Vec::new(),
             };
             state.deployments.insert(id.clone(), record);
             Ok(id)

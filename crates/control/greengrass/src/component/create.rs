@@ -137,7 +137,8 @@ fn wrong_session(recipe: &Recipe) -> Option<Finding> {
 
 /// What the core reads of a component's own configuration must be what the core knows.
 fn settings_findings(recipe: &Recipe) -> impl Iterator<Item = Finding> {
-    let faults = recipe.default_configuration.as_ref().map(marram_deploy::check_component).unwrap_or_default();
+    let check = |own| marram_deploy::check_component(&recipe.name, own, marram_deploy::Scope::Update);
+    let faults = recipe.default_configuration.as_ref().map(check).unwrap_or_default();
     faults.into_iter().map(|fault| Finding {
         severity: Severity::Error,
         field: format!("ComponentConfiguration.DefaultConfiguration.{}", fault.path),

@@ -83,8 +83,9 @@ pub(crate) async fn get(_: &Greengrass, ctx: &CallContext, input: Value) -> Resu
 }
 
 /// `DeleteCoreDevice`: what it reported is forgotten; thing and certificate stay.
-pub(crate) async fn delete(_: &Greengrass, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
+pub(crate) async fn delete(service: &Greengrass, ctx: &CallContext, input: Value) -> Result<Value, ApiError> {
     let (grant, realm, thing) = permitted(ctx, &input)?;
+    let (watch, now) = (service.core_watch(), ctx.now);
     ctx.commit(grant, move |tx| {
         super::find(tx, &realm, &thing)?.ok_or_else(|| fault::not_found("coreDevice", &thing))?;
         let busy = tx.query_opt(
@@ -104,6 +105,9 @@ pub(crate) async fn delete(_: &Greengrass, ctx: &CallContext, input: Value) -> R
             tx.execute(&sql, params![realm.account, realm.region, thing])?;
         }
         tag::forget(tx, &realm, &format!("coreDevices:{thing}"))?;
+        if let Some(watch) = &watch {
+            watch.on_core_deleted(tx, &realm, &thing, now)?;
+        }
         Ok(json!({}))
     })
     .await

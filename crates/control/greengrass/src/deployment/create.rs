@@ -155,7 +155,11 @@ fn checked(input: &Value) -> Result<Value, ApiError> {
             let faults = if name == marram_deploy::NUCLEUS {
                 marram_deploy::check_nucleus(&merge)
             } else {
-                marram_deploy::check_component(&merge)
+                let reset = entry["configurationUpdate"]["reset"].as_array().into_iter().flatten();
+                // A reset of everything leaves nothing to merge with.
+                let is_whole = reset.into_iter().any(|pointer| pointer == "");
+                let scope = if is_whole { marram_deploy::Scope::Whole } else { marram_deploy::Scope::Update };
+                marram_deploy::check_component(name, &merge, scope)
             };
             if let Some(first) = faults.first() {
                 return Err(fault::field(

@@ -6,15 +6,12 @@ use marram_store::{Tx, params};
 use marram_types::Timestamp;
 use serde_json::{Value, json};
 
+use super::{LAUNCH, text};
 use crate::deployment::{Deployment, find, find_by_configuration};
 use crate::watch::{Report, end, record, texts, word_for};
 
 /// States a component can be in (control-plane-api 7.4).
 const STATES: [&str; 8] = ["NEW", "INSTALLED", "STARTING", "RUNNING", "STOPPING", "ERRORED", "BROKEN", "FINISHED"];
-
-fn text<'a>(value: &'a Value, member: &str) -> &'a str {
-    value[member].as_str().unwrap_or_default()
-}
 
 /// At most `limit` characters: what devices say has a bound here.
 fn short(text: &str, limit: usize) -> String {
@@ -26,7 +23,8 @@ fn short(text: &str, limit: usize) -> String {
 pub(super) enum Standing {
     /// As far as it told.
     Known,
-    /// It told a part, and the whole is not known: a new core, or one that was deleted while it ran. It is not shown until it told all.
+    /// It told a part, and the whole is not known: of a new core, or one that was deleted while it ran, which is not shown until it told
+    /// all; or messages before it are missing, as when this control plane was put back to an earlier state.
     Partial,
 }
 
@@ -50,7 +48,7 @@ pub(super) fn fleet_status(
     let complete = text(status, "messageType") == "COMPLETE"
         || (status["messageType"].is_null() && matches!(text(status, "trigger"), "NUCLEUS_LAUNCH" | "CADENCE"));
     // A nucleus that starts counts from the beginning again.
-    let launched = complete && matches!(text(status, "trigger"), "NUCLEUS_LAUNCH" | "NETWORK_RECONFIGURE" | "");
+    let launched = complete && matches!(text(status, "trigger"), LAUNCH | "NETWORK_RECONFIGURE" | "");
     if last.is_some_and(|last| sequence <= last) && !launched {
         return Ok(Standing::Known);
     }
@@ -61,6 +59,7 @@ pub(super) fn fleet_status(
         }
         return Ok(Standing::Partial);
     }
+    let is_next = complete || last.is_none_or(|last| sequence <= last.saturating_add(1));
     let overall = if text(status, "overallDeviceStatus") == "UNHEALTHY" { "UNHEALTHY" } else { "HEALTHY" };
     let runtime = match text(status, "runtime") {
         "" => "aws_nucleus_classic",
@@ -98,7 +97,7 @@ pub(super) fn fleet_status(
     if information.is_object() {
         from_information(tx, realm, thing, information, now)?;
     }
-    Ok(Standing::Known)
+    Ok(if is_next { Standing::Known } else { Standing::Partial })
 }
 
 fn installed(tx: &mut Tx<'_>, realm: &Realm, thing: &str, component: &Value, at: Timestamp) -> Result<(), CallError> {

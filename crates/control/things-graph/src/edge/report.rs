@@ -13,26 +13,65 @@ use crate::realm::Realm;
 /// Longest reason that is kept, characters.
 const REASON_CHARS: usize = 300;
 
-/// Cores that said that they have the deployment and did not say since that it is gone. One whose thing was deleted is gone for good:
-/// nobody waits for its word.
+/// Cores that said that they have the deployment and did not say since that it is gone. One that is no core of the target any more, or
+/// whose thing was deleted, has nothing to confirm: nobody waits for its word.
 pub(crate) fn holders(
     s: &Snapshot<'_>,
+    port: &dyn GreengrassTarget,
     things: &dyn Things,
     realm: &Realm,
-    urn: &Urn,
+    instance: &Instance,
 ) -> Result<Vec<String>, CallError> {
+    let Some(group) = &instance.group else { return Ok(Vec::new()) };
     let mut found = s.query_all(
         "SELECT thing FROM tg_core_report WHERE account = $1 AND region = $2 AND urn_key = $3 ORDER BY thing",
-        params![realm.account, realm.region, urn.key()],
+        params![realm.account, realm.region, instance.id.key()],
         |row| Ok::<_, CallError>(row.get::<String>(0)?),
     )?;
     let mut there = Vec::new();
     for thing in found.drain(..) {
-        if things.find(s, realm, &thing)?.is_some() {
+        if things.find(s, realm, &thing)?.is_some() && port.includes(s, realm, &group.resource, &thing)? {
             there.push(thing);
         }
     }
     Ok(there)
+}
+
+/// Ends what only waited for the word of cores that are not there any more.
+pub(super) fn release(
+    tx: &mut Tx<'_>,
+    port: &dyn GreengrassTarget,
+    things: &dyn Things,
+    realm: &Realm,
+    keys: &[String],
+    now: Timestamp,
+) -> Result<(), CallError> {
+    for key in keys {
+        let Ok(urn) = Urn::parse(key) else { continue };
+        let Some(found) = instance::find(tx, realm, &urn)? else { continue };
+        if found.status == Status::PendingDelete && holders(tx, port, things, realm, &found)?.is_empty() {
+            set_status(tx, realm, &urn, Status::DeletedInTarget, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keys of the deployments that a core said that it has.
+pub(super) fn told_by(s: &Snapshot<'_>, realm: &Realm, thing: &str) -> Result<Vec<String>, CallError> {
+    s.query_all(
+        "SELECT urn_key FROM tg_core_report WHERE account = $1 AND region = $2 AND thing = $3",
+        params![realm.account, realm.region, thing],
+        |row| Ok::<_, CallError>(row.get::<String>(0)?),
+    )
+}
+
+/// Forgets what a core said.
+pub(super) fn forget(tx: &mut Tx<'_>, realm: &Realm, thing: &str) -> Result<(), CallError> {
+    tx.execute(
+        "DELETE FROM tg_core_report WHERE account = $1 AND region = $2 AND thing = $3",
+        params![realm.account, realm.region, thing],
+    )?;
+    Ok(())
 }
 
 /// The deployment `id` if `thing` is one of its cores.
@@ -76,15 +115,8 @@ pub(super) fn apply(
             own.push((found, entry));
         }
     }
-    let before = tx.query_all(
-        "SELECT urn_key FROM tg_core_report WHERE account = $1 AND region = $2 AND thing = $3",
-        params![realm.account, realm.region, thing],
-        |row| Ok::<_, CallError>(row.get::<String>(0)?),
-    )?;
-    tx.execute(
-        "DELETE FROM tg_core_report WHERE account = $1 AND region = $2 AND thing = $3",
-        params![realm.account, realm.region, thing],
-    )?;
+    let mut before = told_by(tx, realm, thing)?;
+    forget(tx, realm, thing)?;
     for (found, entry) in &own {
         let state = match entry.state {
             ReportedState::Deployed => "DEPLOYED",
@@ -112,17 +144,8 @@ pub(super) fn apply(
             set_status(tx, realm, &found.id, next, now)?;
         }
     }
-    for key in before {
-        if own.iter().any(|(found, _)| found.id.key() == key) {
-            continue;
-        }
-        let Ok(urn) = Urn::parse(&key) else { continue };
-        let pending = instance::find(tx, realm, &urn)?.is_some_and(|found| found.status == Status::PendingDelete);
-        if pending && holders(tx, things, realm, &urn)?.is_empty() {
-            set_status(tx, realm, &urn, Status::DeletedInTarget, now)?;
-        }
-    }
-    Ok(())
+    before.retain(|key| !own.iter().any(|(found, _)| found.id.key() == key));
+    release(tx, port, things, realm, &before, now)
 }
 
 /// The status of a deployment that was just sent: what cores said of this snapshot already counts. A core may have been faster than

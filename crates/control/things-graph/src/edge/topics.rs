@@ -55,7 +55,7 @@ impl Interceptor for CoreTopics {
         let Some(place) = marram_registry::Realm::of_tenant(partition, origin.authority.tenant()) else {
             return Interception::Unknown;
         };
-        let realm = Realm { partition: place.partition, account: place.account, region: place.region };
+        let realm = Realm::from(&place);
         let levels: Vec<&str> = message.topic.split('/').collect();
         let (thing, kind) = match levels.as_slice() {
             ["$aws", "things", thing, "thingsgraph", "history"] => (*thing, Kind::History(origin.reply)),

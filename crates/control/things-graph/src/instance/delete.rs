@@ -22,7 +22,7 @@ pub(crate) async fn delete(service: &ThingsGraph, ctx: &CallContext, input: &Val
     // A redeploy that failed may have left the snapshot before it running.
     let named = instance.map_or_else(|| urn.clone(), |instance| instance.id);
     let is_running = service.is_deployed(&named);
-    let things = Arc::clone(&service.inner.things);
+    let (port, things) = (service.inner.greengrass.get().cloned(), Arc::clone(&service.inner.things));
     ctx.commit(grant, move |tx| {
         let Some(instance) = find(tx, &realm, &urn)? else { return Ok(json!({})) };
         let is_idle = match instance.status {
@@ -31,10 +31,13 @@ pub(crate) async fn delete(service: &ThingsGraph, ctx: &CallContext, input: &Val
             _ => false,
         };
         if instance.status == Status::PendingDelete {
-            let holders = edge::holders(tx, &*things, &realm, &instance.id)?;
+            let holders = match &port {
+                Some(port) => edge::holders(tx, &**port, &*things, &realm, &instance)?,
+                None => Vec::new(),
+            };
             if !holders.is_empty() {
                 let message = format!(
-                    "{urn} is PENDING_DELETE until {} told that it is gone; for a core that does not come back delete its thing",
+                    "{urn} is PENDING_DELETE until {} told that it is gone; for a core that does not come back take its thing out of the group",
                     holders.join(", ")
                 );
                 return Err(ApiError::in_use(message).into());

@@ -153,6 +153,7 @@ impl Bench {
         })
         .await
         .unwrap();
+        registry.watch_memberships(Arc::new(service.clone()));
         Self { clock: control.clock.clone(), service, runtime, store, wire, registry, control }
     }
 
@@ -212,6 +213,17 @@ impl Bench {
     pub async fn create_thing(&self, name: &str, attributes: Value) {
         let input = json!({ "thingName": name, "attributePayload": { "attributes": attributes } });
         self.registry_ok("CreateThing", input).await;
+    }
+
+    /// Greengrass deleted a core device.
+    pub async fn delete_core(&self, thing: &str) {
+        let realm = marram_registry::Realm {
+            partition: marram_types::Partition::aws(),
+            account: ACCOUNT.parse().unwrap(),
+            region: "eu-local-1".parse().unwrap(),
+        };
+        let (service, thing, now) = (self.service.clone(), thing.to_owned(), marram_types::Clock::now(&*self.clock));
+        self.store.write(move |tx| service.on_core_deleted(tx, &realm, &thing, now)).await.unwrap();
     }
 
     /// The answer of a call of the registry that succeeds.

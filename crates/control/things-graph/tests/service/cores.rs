@@ -157,21 +157,76 @@ impl Cores {
     }
 }
 
-/// TG 7.5: nobody waits for the word of a core whose thing was deleted; of others it is told who they are.
+/// TG 7.5: nobody waits for the word of a core that is none of the target any more, whichever way it left and whether it left before the
+/// undeployment or while it waited; of others it is told who they are. What such a core says later changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_core_that_is_gone_holds_nothing() {
+    let member = json!({ "thingGroupName": "floor", "thingName": "core-1" });
+    let ways: [(&str, Vec<(&str, Value)>); 4] = [
+        ("taken out of its group", vec![("RemoveThingFromThingGroup", member.clone())]),
+        ("its thing deleted", vec![("DeleteThing", json!({ "thingName": "core-1" }))]),
+        ("its group deleted", vec![("DeleteThingGroup", json!({ "thingGroupName": "floor" }))]),
+        (
+            "all groups deleted",
+            vec![
+                ("DeleteThingGroup", json!({ "thingGroupName": "floor" })),
+                ("DeleteThingGroup", json!({ "thingGroupName": "building" })),
+            ],
+        ),
+    ];
+    for (way, calls) in ways {
+        for leaves_first in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let cores = Cores::open(dir.path()).await;
+            cores.bench.ok("CreateSystemInstance", Cores::create("Bed")).await;
+            cores.bench.ok("DeploySystemInstance", bed()).await;
+            cores.report("core-1", ReportedState::Deployed).await;
+            let package = cores.sends.packages().remove(0);
+            if !leaves_first {
+                let undeployed = cores.bench.ok("UndeploySystemInstance", bed()).await;
+                assert_eq!(undeployed["summary"]["status"], "PENDING_DELETE", "{way}");
+                let refused = cores.bench.refused("DeleteSystemInstance", bed(), "ResourceInUse").await;
+                assert!(refused.contains("until core-1 told"), "{way}: {refused}");
+            }
+            for (operation, input) in &calls {
+                cores.bench.registry_ok(operation, input.clone()).await;
+            }
+            if leaves_first {
+                assert_eq!(cores.summary().await["status"], "DEPLOYED_IN_TARGET", "{way}");
+                cores.bench.ok("UndeploySystemInstance", bed()).await;
+            }
+            assert_eq!(cores.summary().await["status"], "DELETED_IN_TARGET", "{way}, first {leaves_first}");
+            let still = Reported {
+                id: package["id"].as_str().unwrap().into(),
+                sha256: package::claimed_hash(&package).unwrap().to_owned(),
+                state: ReportedState::Deployed,
+                message: None,
+            };
+            let report = Report { version: VERSION, runtime_version: "1.0.0".to_owned(), deployments: vec![still] };
+            cores.publish("core-1", "deployments", &report).await;
+            assert_eq!(cores.summary().await["status"], "DELETED_IN_TARGET", "{way}");
+            cores.bench.ok("DeleteSystemInstance", bed()).await;
+        }
+    }
+}
+
+/// TG 7.5: a core device that was deleted has nothing to confirm, though its thing is still in the group; a second core has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_core_device_holds_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let cores = Cores::open(dir.path()).await;
+    let member = json!({ "thingGroupName": "floor", "thingName": "core-2" });
+    cores.bench.registry_ok("AddThingToThingGroup", member).await;
     cores.bench.ok("CreateSystemInstance", Cores::create("Bed")).await;
     cores.bench.ok("DeploySystemInstance", bed()).await;
-    cores.report("core-1", ReportedState::Deployed).await;
-    let undeployed = cores.bench.ok("UndeploySystemInstance", bed()).await;
-    assert_eq!(undeployed["summary"]["status"], "PENDING_DELETE");
-    let refused = cores.bench.refused("DeleteSystemInstance", bed(), "ResourceInUse").await;
-    assert!(refused.contains("until core-1 told"), "{refused}");
-    cores.bench.registry_ok("DeleteThing", json!({ "thingName": "core-1" })).await;
-    assert_eq!(cores.bench.ok("UndeploySystemInstance", bed()).await["summary"]["status"], "DELETED_IN_TARGET");
-    cores.bench.ok("DeleteSystemInstance", bed()).await;
+    for core in ["core-1", "core-2"] {
+        cores.report(core, ReportedState::Deployed).await;
+    }
+    assert_eq!(cores.bench.ok("UndeploySystemInstance", bed()).await["summary"]["status"], "PENDING_DELETE");
+    for (core, status) in [("core-1", "PENDING_DELETE"), ("core-2", "DELETED_IN_TARGET")] {
+        cores.bench.delete_core(core).await;
+        assert_eq!(cores.summary().await["status"], status, "{core}");
+    }
 }
 
 /// TG 7.5: NOT_DEPLOYED, DEPLOY_IN_PROGRESS until a core of the group speaks, DEPLOYED_IN_TARGET, FAILED by its word,

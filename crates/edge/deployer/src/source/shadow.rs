@@ -1,11 +1,11 @@
 //! Thing deployments through the named shadow (CR 4.4).
 
-use marram_deploy::DeploymentStatus;
+use marram_deploy::{DeploymentDocument, DeploymentStatus};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{admit, connected, due, is_online, jittered, publish, reconnected, subscribe};
-use crate::record::{Record, Source, Stage};
+use crate::record::{News, Record, Source, Stage};
 use crate::store::sha256_base64;
 use crate::{Inner, local, lock, trust};
 
@@ -35,7 +35,10 @@ pub(crate) async fn run(inner: &Inner) {
             again = Some(Instant::now() + jittered(inner));
         }
         is_done = tokio::select! {
-            () = reconnected(&mut connection) => ask(inner).await,
+            () = reconnected(&mut connection) => {
+                lock(&inner.shadow_version).reconnected();
+                ask(inner).await
+            }
             () = due(again), if again.is_some() => {
                 again = None;
                 ask(inner).await
@@ -69,15 +72,65 @@ pub(crate) async fn ask(inner: &Inner) -> bool {
     asked.is_ok()
 }
 
+/// Versions of the shadow as they came in.
+#[derive(Debug, Default)]
+pub(crate) struct Versions {
+    /// The last one on this line.
+    pub seen: Option<i64>,
+    /// The last one on the line before, until this line's first answer.
+    before: Option<i64>,
+}
+
+/// What a version is against those before it.
+#[derive(Debug, PartialEq, Eq)]
+enum Order {
+    Next,
+    /// Older than what came before it on this line: nothing is done with it.
+    Old,
+    /// Older than what was known before the line went: the control plane's own state is an earlier one, from a backup for example.
+    WentBack,
+}
+
+impl Versions {
+    fn reconnected(&mut self) {
+        self.before = self.seen.take().max(self.before);
+    }
+
+    /// `is_answer`: to our own question.
+    fn take(&mut self, version: i64, is_answer: bool) -> Order {
+        if self.seen.is_some_and(|seen| version < seen) {
+            return Order::Old;
+        }
+        self.seen = Some(version);
+        match if is_answer { self.before.take() } else { None } {
+            Some(before) if version < before => Order::WentBack,
+            _ => Order::Next,
+        }
+    }
+}
+
+/// Whether the core is what this document made of it, as far as its target goes. A document that cannot be read makes nothing.
+fn is_last_of_its_target(inner: &Inner, document: &Value) -> bool {
+    let Ok(document) = DeploymentDocument::from_value(document) else { return true };
+    let Ok(target) = document.group_key() else { return true };
+    let path = ["services", "DeploymentService", "GroupToLastDeployment", &target, "configArn"];
+    inner.ports.nucleus.get(&path).is_some_and(|last| last == document.configuration_arn)
+}
+
 /// False: there is a deployment that could not be kept, so the shadow must be asked for again.
 async fn take(inner: &Inner, payload: &[u8], whole: bool) -> bool {
     let Ok(message) = serde_json::from_slice::<Value>(payload) else { return true };
     if let Some(version) = message.get("version").and_then(Value::as_i64) {
-        let mut seen = lock(&inner.shadow_version);
-        if seen.is_some_and(|seen| version < seen) {
-            return true;
+        let order = lock(&inner.shadow_version).take(version, whole);
+        match order {
+            Order::Old => return true,
+            Order::WentBack => {
+                tracing::warn!(version, "the control plane was put back to an earlier state: it is told all");
+                // Nobody may be listening.
+                let _ = inner.news.send(News::WentBack);
+            }
+            Order::Next => {}
         }
-        *seen = Some(version);
     }
     let empty = Map::new();
     let part = |key: &str| message.pointer(&format!("/state/{key}")).and_then(Value::as_object).unwrap_or(&empty);
@@ -124,8 +177,10 @@ async fn take(inner: &Inner, payload: &[u8], whole: bool) -> bool {
         return true;
     }
     let reported_status = text(reported, "status").and_then(|word| DeploymentStatus::from_word(&word));
-    // What was told of a forged document says nothing of the true one.
-    let over = reported_status.is_some_and(DeploymentStatus::is_terminal) && of_arn.is_empty();
+    // What was told of a forged document says nothing of the true one; and a core that was put back to an earlier state is not what it
+    // told to be.
+    let is_so = reported_status != Some(DeploymentStatus::Succeeded) || is_last_of_its_target(inner, &parsed);
+    let over = reported_status.is_some_and(DeploymentStatus::is_terminal) && of_arn.is_empty() && is_so;
     if over && text(reported, "fleetConfigurationArnForStatus").as_ref() == Some(&arn) {
         return true;
     }

@@ -21,6 +21,10 @@ const DEFAULT_STORE_BYTES: u64 = 10_000_000_000;
 /// Algorithm of digests that are computed here.
 const SHA_256: &str = "SHA-256";
 
+/// What helps with local files.
+pub(crate) const GIVE_AGAIN: &str =
+    "give its files again: `greengrass-cli deployment create` with --recipeDir and --artifactDir";
+
 /// Brings every artifact of a manifest into the store and checks it.
 pub(crate) async fn prepare(inner: &Inner, recipe: &Arc<Recipe>, manifest: &Manifest) -> Result<(), Failure> {
     let version = recipe.version.to_string();
@@ -171,11 +175,23 @@ impl Work<'_> {
                 return Ok((path, found));
             }
             // a local file that was changed after it was taken in is not fetched from anywhere
-            (Some(_), Some(_)) if self.artifact.digest.is_none() => return Err(self.mismatch()),
+            (Some(_), Some(_)) if self.artifact.digest.is_none() => {
+                let cause = format!(
+                    "artifact {} of {} {} has another content than it came with; {GIVE_AGAIN}",
+                    self.file, self.recipe.name, self.version
+                );
+                return Err(Failure::of(
+                    &[ErrorCode::ArtifactDownloadError, ErrorCode::ArtifactChecksumMismatch],
+                    cause,
+                ));
+            }
             _ => {}
         }
         if self.metadata.component_version_arn.is_none() && matches!(self.uri, ArtifactUri::Greengrass { .. }) {
-            let cause = format!("artifact {} of {} {} is not in the store", self.file, self.recipe.name, self.version);
+            let cause = format!(
+                "artifact {} of {} {} is not in the store; {GIVE_AGAIN}",
+                self.file, self.recipe.name, self.version
+            );
             return Err(Failure::of(&[ErrorCode::IoError, ErrorCode::IoReadError], cause));
         }
         let digest = self.download(&path, algorithm, wanted.as_deref()).await?;
@@ -217,7 +233,7 @@ impl Work<'_> {
                     } else {
                         Call::ArtifactDownload
                     };
-                    return Err(fault::data_plane(call, &error));
+                    return Err(self.failed(call, &error, Some(&place)));
                 }
             }
             let found = self.digest(&part, algorithm).await?;
@@ -259,7 +275,7 @@ impl Work<'_> {
                     .inner
                     .retry(&what, call)
                     .await
-                    .map_err(|error| fault::data_plane(Call::ArtifactUrl, &error))?;
+                    .map_err(|error| self.failed(Call::ArtifactUrl, &error, None))?;
                 Ok(ArtifactPlace::Url(url))
             }
             ArtifactUri::Docker(_) => {
@@ -272,7 +288,23 @@ impl Work<'_> {
         let what = format!("size of {} of {}", self.file, self.recipe.name);
         let call = if matches!(place, ArtifactPlace::S3 { .. }) { Call::S3Size } else { Call::ArtifactSize };
         let size = self.inner.retry(&what, || self.inner.ports.data_plane.size(place)).await;
-        size.map_err(|error| fault::data_plane(call, &error))
+        size.map_err(|error| self.failed(call, &error, Some(place)))
+    }
+
+    /// A failure that names the artifact, and who was asked for it. Of a presigned URL only the host: the rest is a key to the object.
+    fn failed(&self, call: Call, error: &DataPlaneError, place: Option<&ArtifactPlace>) -> Failure {
+        let mut failure = fault::data_plane(call, error);
+        let whom = match place {
+            Some(ArtifactPlace::Url(url)) => {
+                let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+                let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+                format!(", from {}", host.rsplit('@').next().unwrap_or_default())
+            }
+            Some(ArtifactPlace::S3 { bucket, key }) => format!(", from s3://{bucket}/{key}"),
+            None => String::new(),
+        };
+        failure.cause = format!("{} of {}{whom}: {}", self.file, self.recipe.name, failure.cause);
+        failure
     }
 
     fn check_space(&self, bytes: u64, folder: &Path) -> Result<(), Failure> {

@@ -11,7 +11,8 @@ use crate::disk::{read_failure, write_failure};
 /// Most recipes of a folder (our limit).
 const MAX_FILES: usize = 1_000;
 
-/// Takes in every recipe of a folder: `*.yaml`, `*.yml`, `*.json` that are not empty. One bad file fails all.
+/// Takes in every recipe of a folder: `*.yaml`, `*.yml`, `*.json` that are not empty. One bad file fails all. Files that are in the
+/// store stay what they were taken in as: only who gives one again changes that.
 pub(crate) async fn recipe_folder(inner: &Inner, folder: &Path) -> Result<(), Failure> {
     for path in entries(folder)? {
         let extension = path.extension().and_then(|text| text.to_str()).unwrap_or_default().to_ascii_lowercase();
@@ -35,14 +36,6 @@ pub(crate) async fn recipe_folder(inner: &Inner, folder: &Path) -> Result<(), Fa
         };
         let _turn = inner.watch.turn(&recipe.name).await;
         recipes::save(inner.disk.as_ref(), &inner.settings.root, recipe, None).await?;
-        // the files may come anew with it
-        let version = recipe.version.to_string();
-        let mut metadata = recipes::metadata(&inner.settings.root, &recipe.name, &version).unwrap_or_default();
-        if !metadata.artifact_digests.is_empty() {
-            metadata.artifact_digests.clear();
-            let disk = inner.ports.disk.as_ref();
-            recipes::save_metadata(disk, &inner.settings.root, &recipe.name, &version, &metadata).await?;
-        }
     }
     Ok(())
 }

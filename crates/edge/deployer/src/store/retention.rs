@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::name_hash;
+use super::{name_hash, unpacked};
+
+/// What the versions of components lie in, below the root.
+const FOLDERS: [&str; 2] = ["packages/artifacts", "packages/artifacts-unarchived"];
 
 /// Component versions to keep: those deployed, and the distinct one each had before.
 pub(crate) fn kept(services: &Value) -> BTreeSet<(String, String)> {
@@ -32,7 +35,7 @@ pub(crate) fn clean(root: &Path, kept: &BTreeSet<(String, String)>) {
             let _ = std::fs::remove_file(&path);
         }
     }
-    for folder in ["packages/artifacts", "packages/artifacts-unarchived"] {
+    for folder in FOLDERS {
         for component in entries(&root.join(folder)) {
             for version in entries(&component) {
                 if !kept.contains(&(name_of(&component), name_of(&version))) {
@@ -41,6 +44,20 @@ pub(crate) fn clean(root: &Path, kept: &BTreeSet<(String, String)>) {
             }
             // goes only when it is empty
             let _ = std::fs::remove_dir(&component);
+        }
+    }
+}
+
+/// Deletes artifacts and unpacked archives of one component's other versions. Their recipes stay: what they name is fetched anew.
+pub(crate) fn clean_component(root: &Path, name: &str, kept: &BTreeSet<(String, String)>) {
+    for folder in FOLDERS {
+        for version in entries(&root.join(folder).join(name)) {
+            let number = name_of(&version);
+            if !kept.contains(&(name.to_owned(), number.clone())) {
+                // First the list of what was unpacked: without it nothing is missed.
+                unpacked::forget(root, name, &number);
+                let _ = std::fs::remove_dir_all(&version);
+            }
         }
     }
 }

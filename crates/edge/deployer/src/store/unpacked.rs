@@ -43,6 +43,11 @@ pub(crate) fn read(root: &Path, component: &str, version: &str) -> Records {
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
+/// Forgets it; an error leaves it, and the archives are unpacked anew.
+pub(crate) fn forget(root: &Path, component: &str, version: &str) {
+    let _ = std::fs::remove_file(path(root, component, version));
+}
+
 pub(crate) async fn write(
     disk: &dyn Disk,
     root: &Path,

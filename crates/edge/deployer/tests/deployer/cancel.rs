@@ -7,7 +7,8 @@ use std::time::Duration;
 use marram_edge_ports::{DeploymentStatus, Deployments as _, KnownDeployment, LocalDeploymentRequest};
 use serde_json::{Value, json};
 
-use crate::world::{self, Crash, FakeMessages, World};
+use crate::fakes::FakeMessages;
+use crate::world::{self, Crash, World};
 
 /// A thing deployment `t1` in the shadow, with these members of its document.
 fn wish(world: &World, members: Value) {

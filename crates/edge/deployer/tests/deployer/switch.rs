@@ -122,18 +122,64 @@ async fn another_way_is_tried_before_it_is_taken() {
 /// CR 7.5, SEC-131: what would break the core or its components later fails the deployment before anything changes.
 #[tokio::test]
 async fn settings_that_cannot_be_are_refused() {
-    for (merge, named) in [
-        (json!({"mqtt": {"port": "abc"}}), "mqtt.port"),
-        (json!({"marram": {"sandbox": {"floor": "strickt"}}}), "marram.sandbox.floor"),
-        (json!({"marram": {"sandbox": {"profile": "off", "floor": "strict"}}}), "the core's floor"),
+    let no_policy =
+        json!({"deviceGroups": {"definitions": {"g": {"selectionRule": "thingName: a", "policyName": "p"}}}});
+    let own_shadow = json!({"synchronize": {"shadowDocuments": [
+        {"thingName": "core", "namedShadows": ["AWSManagedGreengrassV2Deployment"]}]}});
+    for (component, merge, named) in [
+        (NUCLEUS, json!({"mqtt": {"port": "abc"}}), "mqtt.port"),
+        (NUCLEUS, json!({"marram": {"sandbox": {"floor": "strickt"}}}), "marram.sandbox.floor"),
+        (NUCLEUS, json!({"marram": {"sandbox": {"profile": "off", "floor": "strict"}}}), "the core's floor"),
+        ("aws.greengrass.clientdevices.Auth", no_policy, "/deviceGroups/definitions/g/policyName"),
+        ("aws.greengrass.ShadowManager", own_shadow, "/synchronize/shadowDocuments/0/namedShadows/0"),
+        ("aws.greengrass.SecretManager", json!({"cloudSecrets": {}}), "/cloudSecrets"),
     ] {
         let world = World::new();
         world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
-        let document = json!({"components": {NUCLEUS: {"version": "2.17.0", "configurationUpdate": {"merge": merge}}}});
+        let version = marram_deploy::builtin(component).unwrap().version;
+        let document =
+            json!({"components": {component: {"version": version, "configurationUpdate": {"merge": merge}}}});
         world.deploy("a", &[("app", "1.0.0")], document);
         world.run(None).await;
         assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_NO_STATE_CHANGE".to_owned()), "{merge}");
         assert!(world.detail("deployment-failure-cause").contains(named), "{merge}");
         assert_eq!(world.detail("deployment-error-stack"), "[DEPLOYMENT_FAILURE, COMPONENT_CONFIGURATION_NOT_VALID]");
+    }
+}
+
+/// CC 11: a token is tried with the settings it would have, where they change; one that cannot be used changes nothing.
+#[tokio::test]
+async fn a_token_that_cannot_be_used_is_not_taken() {
+    const PROVIDER: &str = "aws.greengrass.crypto.Pkcs11Provider";
+    let world = World::new();
+    world.publish("app", "1.0.0", json!({"run": "fine"}), &[]);
+    let mut right = json!({"name": "hsm", "library": "/lib/hsm.so", "slot": 1, "userPin": "4711"});
+    let mut tried = Vec::new();
+    for (id, merge, refusal) in [
+        ("a", right.clone(), None),
+        ("bb", json!({"name": "other"}), None),
+        ("ccc", json!({"userPin": "0000"}), Some("it is locked".to_owned())),
+        ("dddd", json!({"slot": "2"}), None),
+    ] {
+        world.planes.lock().unwrap().token_refuses = refusal.clone();
+        world.cloud.lock().unwrap().told.clear();
+        let document =
+            json!({"components": {PROVIDER: {"version": "2.0.11", "configurationUpdate": {"merge": merge}}}});
+        world.deploy(id, &[("app", "1.0.0")], document);
+        world.run(None).await;
+        let mut wished = right.clone();
+        wished.as_object_mut().unwrap().extend(merge.as_object().unwrap().clone());
+        if id != "bb" {
+            tried.push(wished.clone());
+        }
+        assert_eq!(world.planes.lock().unwrap().tokens, tried, "{merge}");
+        if refusal.is_some() {
+            assert_eq!(world.told(), ("FAILED".to_owned(), "FAILED_NO_STATE_CHANGE".to_owned()), "{merge}");
+            assert!(world.detail("deployment-failure-cause").ends_with(&format!("of {PROVIDER}: it is locked")));
+        } else {
+            assert_eq!(world.told(), ("SUCCEEDED".to_owned(), "SUCCESSFUL".to_owned()), "{merge}");
+            right = wished;
+        }
+        assert_eq!(world.services()[PROVIDER]["configuration"], right, "{merge}");
     }
 }

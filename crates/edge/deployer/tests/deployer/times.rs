@@ -56,6 +56,16 @@ async fn a_local_deployment_does_not_undo_an_older_one_of_the_cloud() {
             assert_eq!(configuration["k"], Value::from(expected), "{case}, crash {crash_at:?}");
             assert_eq!(configuration["loc"], Value::from("x"), "{case}, crash {crash_at:?}");
             assert_eq!(app["version"], Value::from("2.0.0"), "{case}, crash {crash_at:?}");
+            // What was wished otherwise and stays is told, and not more.
+            let mut known = world.start(Arc::new(Crash::default())).deployer.all().into_iter();
+            let notes = known.rfind(|one| one.job_id.is_some()).unwrap().record.notes;
+            let told =
+                notes.iter().any(|note| note.contains("app these stay as they were set") && note.contains(": k; "));
+            assert_eq!(
+                (told, notes.len()),
+                (expected == "local", usize::from(told)),
+                "{case}, crash {crash_at:?}: {notes:?}"
+            );
         }
     }
 }

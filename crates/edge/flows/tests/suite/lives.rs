@@ -118,6 +118,51 @@ async fn flows_end_with_their_component() {
     core.flows.stop().await;
 }
 
+/// CC 1.1, TG 6.8: a core that dies after a deployment took a flow away and before the flow was told does not take it up in its next life:
+/// what ran ends as undeployed, without a word to its device, and goes up as history.
+#[test]
+fn a_flow_taken_away_before_a_crash_is_not_armed_again() {
+    let life = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    // (what the deployment left, whether the package that was accepted is gone already)
+    for (left, accepted_is_gone) in [(None, false), (Some(json!({})), false), (Some(json!({})), true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, cloud) = (Arc::new(Tree::default()), Cloud::new(true));
+        let reading = flow().step(S { name: "read", action: "sample", ..S::default() });
+        let reading = deployment(reading.flow, vec![on_reading(&format!("{READING}.moisture < 10"), &[])]);
+        tree.set(configuration(&seal(&reading, None).unwrap()));
+        let first = life();
+        first.block_on(async {
+            let mut core = boot(dir.path(), &tree, &cloud, vec![]);
+            core.device.subscribe(&TopicFilter::new("valve-1/sample").unwrap(), QoS::AtLeastOnce).unwrap();
+            armed(&core).await;
+            core.send("valve-1/reading", r#"{"moisture":8}"#).await;
+            core.device.recv().await;
+        });
+        first.shutdown_timeout(Duration::from_secs(5));
+
+        tree.set(left.clone());
+        if accepted_is_gone {
+            std::fs::remove_dir_all(dir.path().join("marram.FlowRuntime/accepted")).unwrap();
+        }
+        let second = life();
+        second.block_on(async {
+            let core = boot(dir.path(), &tree, &cloud, vec![]);
+            core.reported(|report| report.deployments.is_empty()).await;
+            assert!(core.flows.runtime().unwrap().deployments().is_empty());
+            let told = until("the end", || {
+                let stored = cloud.stored.lock().unwrap();
+                stored.last().filter(|(.., event)| *event == "EXECUTION_ABORTED")?;
+                Some(stored.iter().map(|(.., event)| *event).collect::<Vec<_>>())
+            })
+            .await;
+            assert!(!told.iter().any(|event| event.ends_with("_FAILED")), "nothing was taken up: {told:?}");
+            cloud.assert_whole();
+            core.flows.stop().await;
+        });
+        second.shutdown_timeout(Duration::from_secs(5));
+    }
+}
+
 /// TG 7.3, SEC-154: what an earlier core accepted without a signature goes on under one that demands them, also with other
 /// settings; what comes next needs one, and so does the same package once it is gone.
 #[tokio::test]

@@ -57,7 +57,11 @@ fn explained(details: ComponentDetails) -> Value {
 /// A deployment with where it came from and what it waits for.
 fn told(deployment: KnownDeployment) -> Value {
     let waiting = deployment.record.waiting_for.clone();
+    let notes = deployment.record.notes.clone();
     let mut shape = deployment::shape(deployment.record);
+    if !notes.is_empty() {
+        shape["notes"] = json!(notes);
+    }
     shape["source"] = json!(deployment.source.as_str());
     for (member, value) in
         [("configurationArn", deployment.configuration_arn), ("jobId", deployment.job_id), ("waitingFor", waiting)]

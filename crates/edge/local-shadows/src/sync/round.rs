@@ -7,6 +7,7 @@
 //! cloud's, and win over newer ones.
 
 use marram_edge_ports::{CloudShadows, DataPlaneError};
+use marram_parts::{Direction, SyncSettings};
 use marram_shadow::TopicBase;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep_until};
@@ -15,7 +16,6 @@ use crate::answer::Refusal;
 use crate::rows::{Agreed, Intent};
 use crate::shadows::Shadows;
 use crate::sync::merge::{State, merge, patch, rebase, shares, state_of};
-use crate::sync::settings::{Direction, SyncSettings};
 use crate::sync::side::Here;
 
 /// Rounds begun again because somebody else was faster, before others get their turn.

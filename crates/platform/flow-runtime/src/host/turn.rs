@@ -483,6 +483,11 @@ impl Host {
         Ok(())
     }
 
+    /// Undeploys what was recovered and never ran here.
+    pub(crate) fn end(mut self) -> Result<(), JournalError> {
+        self.undeploy()
+    }
+
     fn undeploy(&mut self) -> Result<(), JournalError> {
         self.subscriptions.clear();
         let now = self.shared.clock.now();

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
-use serde_json::Value;
-
-use crate::selection::{SelectionError, SelectionRule};
+use crate::reader::{Place, Reader, Scope};
+use crate::selection::SelectionRule;
 
 /// The variable that a resource may hold.
 const THING_VARIABLE: &str = "${iot:Connection.Thing.ThingName}";
@@ -25,89 +23,57 @@ struct Statement {
     resources: Vec<String>,
 }
 
-/// A configuration that is refused as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    /// A member is missing or of the wrong kind.
-    #[error("deviceGroups: {0}")]
-    Shape(String),
-    /// `formatVersion` is another one.
-    #[error("deviceGroups has format version {0}, known is {FORMAT_VERSION}")]
-    Version(String),
-    /// A group's rule.
-    #[error("group `{0}`: {1}")]
-    Rule(String, SelectionError),
-    /// A group names a policy that is not there.
-    #[error("group `{group}` names the policy `{policy}`, which does not exist")]
-    NoPolicy {
-        /// The group.
-        group: String,
-        /// The policy.
-        policy: String,
-    },
-    /// A resource holds a variable nobody knows.
-    #[error("policy `{0}` has unknown variables")]
-    Variable(String),
-    /// An effect that is neither ALLOW nor DENY.
-    #[error("policy `{0}` has an unknown effect")]
-    Effect(String),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Raw {
-    format_version: Option<String>,
-    #[serde(default)]
-    definitions: HashMap<String, RawGroup>,
-    #[serde(default)]
-    policies: HashMap<String, HashMap<String, RawStatement>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawGroup {
-    selection_rule: String,
-    policy_name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawStatement {
-    effect: Option<String>,
-    #[serde(default)]
-    operations: Vec<String>,
-    #[serde(default)]
-    resources: Vec<String>,
-}
-
 impl DeviceGroups {
-    /// Reads `deviceGroups`; null is no groups, which allow nothing.
-    ///
-    /// # Errors
-    /// [`PolicyError`]: the configuration before stays in force.
-    pub fn read(value: &Value) -> Result<Self, PolicyError> {
-        if value.is_null() {
-            return Ok(Self::default());
+    /// Reads `deviceGroups`. No groups allow nothing.
+    pub(crate) fn read(reader: &mut Reader<'_>, place: &Place<'_>) -> Self {
+        let mut groups = Self::default();
+        if !reader.exact_map(place, &["formatVersion", "definitions", "policies"]) {
+            return groups;
         }
-        let raw = Raw::deserialize(value).map_err(|error| PolicyError::Shape(error.to_string()))?;
-        if let Some(version) = raw.format_version.filter(|version| version != FORMAT_VERSION) {
-            return Err(PolicyError::Version(version));
-        }
+        reader.word(place, "formatVersion", &[FORMAT_VERSION], false);
         let mut policies = HashMap::new();
-        for (name, statements) in raw.policies {
-            let statements: Result<Vec<Statement>, PolicyError> =
-                statements.into_values().map(|statement| Statement::read(&name, statement)).collect();
-            policies.insert(name, statements?);
+        for (name, policy) in reader.named(place, "policies") {
+            if !policy.value.is_object() {
+                reader.wrong(&policy, "is no object; write statements by their names");
+            }
+            let statements = policy.members().filter_map(|(_, statement)| Statement::read(reader, &statement));
+            policies.insert(name, statements.collect::<Vec<_>>());
         }
-        let mut groups = Vec::new();
-        for (name, group) in raw.definitions {
-            let rule = SelectionRule::parse(&group.selection_rule);
-            let rule = rule.map_err(|error| PolicyError::Rule(name.clone(), error))?;
-            let policy = policies.get(&group.policy_name).cloned();
-            let policy = policy.ok_or(PolicyError::NoPolicy { group: name, policy: group.policy_name })?;
-            groups.push((rule, policy));
+        for (_, group) in reader.named(place, "definitions") {
+            if !reader.exact_map(&group, &["selectionRule", "policyName"]) {
+                continue;
+            }
+            let rule = reader.text(&group, "selectionRule");
+            if group.member("selectionRule").is_none() {
+                reader.missing(&group, "selectionRule", "write for example \"thingName: press*\"", true);
+            }
+            let rule = rule.filter(|(text, _)| reader.is_settled(text)).and_then(|(text, place)| {
+                let read = SelectionRule::parse(text);
+                read.map_err(|error| {
+                    reader.wrong(&place, format_args!("is no {error}; write for example \"thingName: press*\""));
+                })
+                .ok()
+            });
+            let policy = reader.text(&group, "policyName");
+            if group.member("policyName").is_none() {
+                reader.missing(&group, "policyName", "name one of the policies", true);
+            }
+            let policy = policy.and_then(|(name, place)| {
+                let found = policies.get(name).cloned();
+                // Another deployment may have brought it.
+                if found.is_none() && reader.scope != Scope::Update && reader.is_settled(name) {
+                    let mut names: Vec<&str> = policies.keys().copied().collect();
+                    names.sort_unstable();
+                    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                    reader.wrong(&place, format_args!("is the name of no policy; there are {names}"));
+                }
+                found
+            });
+            if let (Some(rule), Some(policy)) = (rule, policy) {
+                groups.groups.push((rule, policy));
+            }
         }
-        Ok(Self { groups })
+        groups
     }
 
     /// Whether `thing` may do `operation` (`mqtt:publish`) on `resource` (`mqtt:topic:a/b`). Malformed: no.
@@ -150,20 +116,30 @@ impl DeviceGroups {
 }
 
 impl Statement {
-    fn read(policy: &str, raw: RawStatement) -> Result<Self, PolicyError> {
-        let is_deny = match raw.effect.as_deref() {
-            None | Some("ALLOW") => false,
-            Some("DENY") => true,
-            Some(_) => return Err(PolicyError::Effect(policy.to_owned())),
-        };
-        for resource in &raw.resources {
+    fn read(reader: &mut Reader<'_>, place: &Place<'_>) -> Option<Self> {
+        if !reader.exact_map(place, &["statementDescription", "effect", "operations", "resources"]) {
+            return None;
+        }
+        reader.text(place, "statementDescription");
+        let is_deny = reader.word(place, "effect", &["ALLOW", "DENY"], true) == Some(1);
+        let operations: Vec<String> =
+            reader.texts(place, "operations").into_iter().map(|(text, _)| text.into()).collect();
+        let mut resources = Vec::new();
+        for (resource, place) in reader.texts(place, "resources") {
             let without = resource.replace(THING_VARIABLE, "");
             let without = ["${*}", "${?}", "${$}"].iter().fold(without, |text, escape| text.replace(escape, ""));
             if without.contains("${") {
-                return Err(PolicyError::Variable(policy.to_owned()));
+                reader.wrong(&place, format_args!("has an unknown variable; there is {THING_VARIABLE}"));
+            }
+            resources.push(resource.to_owned());
+        }
+        for key in ["operations", "resources"] {
+            if place.member(key).is_none() {
+                // It allows nothing, which is safe.
+                reader.missing(place, key, "write a list of texts", false);
             }
         }
-        Ok(Self { is_deny, operations: raw.operations, resources: raw.resources })
+        Some(Self { is_deny, operations, resources })
     }
 }
 
@@ -216,9 +192,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{DeviceSettings, Scope};
 
     fn groups() -> DeviceGroups {
-        DeviceGroups::read(&json!({
+        let groups = json!({
             "formatVersion": "2021-03-05",
             "definitions": {
                 "all": {"selectionRule": "thingName: *", "policyName": "own"},
@@ -232,8 +209,8 @@ mod tests {
                     "u": {"effect": "DENY", "operations": ["*"], "resources": ["mqtt:topic:press/secret/temp"]},
                 },
             },
-        }))
-        .unwrap()
+        });
+        DeviceSettings::read(&json!({"deviceGroups": groups}), Scope::Core("core")).usable().unwrap().groups
     }
 
     /// CC 2.5.3: union over groups, deny wins, no match is no; globs, escapes, the one variable, filters as literals.
@@ -260,20 +237,5 @@ mod tests {
         assert!(groups.may_receive("press-1", "in/a") && !groups.may_receive("press-1", "in/a/b"));
         assert!(groups.may_receive("press-1", "all/a/b") && !groups.may_receive("lathe-1", "all/a"));
         assert!(!DeviceGroups::default().allows("press-1", "mqtt:connect", "mqtt:clientId:press-1"));
-    }
-
-    /// CC 2.5.1, 2.5.3: a configuration is refused as a whole.
-    #[test]
-    fn wrong_configurations_are_refused() {
-        let with = |rule: &str, policy: &str, resource: &str| {
-            json!({"definitions": {"g": {"selectionRule": rule, "policyName": policy}},
-                   "policies": {"p": {"s": {"operations": ["*"], "resources": [resource]}}}})
-        };
-        assert!(DeviceGroups::read(&with("thingName: a", "p", "*")).is_ok());
-        assert!(matches!(DeviceGroups::read(&with("thing: a", "p", "*")), Err(PolicyError::Rule(..))));
-        assert!(matches!(DeviceGroups::read(&with("thingName: a", "q", "*")), Err(PolicyError::NoPolicy { .. })));
-        assert!(matches!(DeviceGroups::read(&with("thingName: a", "p", "${x}")), Err(PolicyError::Variable(_))));
-        assert!(matches!(DeviceGroups::read(&json!({"formatVersion": "1"})), Err(PolicyError::Version(_))));
-        assert!(matches!(DeviceGroups::read(&json!({"definitions": {"g": {}}})), Err(PolicyError::Shape(_))));
     }
 }

@@ -21,7 +21,7 @@ struct NamePattern {
 
 /// A rule that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("selection rule, column {column}: expected {expected}")]
+#[error("selection rule: expected {expected} at column {column}")]
 pub struct SelectionError {
     /// From 1.
     pub column: usize,
