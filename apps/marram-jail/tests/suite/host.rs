@@ -108,7 +108,7 @@ pub async fn survivors(pids: &[u32]) -> Vec<u32> {
     let start = Instant::now();
     loop {
         let left: Vec<u32> = pids.iter().copied().filter(|pid| is_alive(*pid)).collect();
-        if left.is_empty() || start.elapsed() > Duration::from_secs(5) {
+        if left.is_empty() || start.elapsed() > Duration::from_secs(30) {
             return left;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

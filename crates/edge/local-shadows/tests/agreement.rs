@@ -384,8 +384,9 @@ async fn nothing_is_asked_in_vain() {
     assert!(site.cloud.asked.lock().unwrap().len() <= 2, "{:?}", site.cloud.asked.lock().unwrap());
     site.kill().await;
 
+    let (every, start) = (Duration::from_millis(300), std::time::Instant::now());
     let mut site = Site::new("betweenDeviceAndCloud", &[]);
-    site.settings.send_modify(|settings| settings.every = Some(Duration::from_millis(300)));
+    site.settings.send_modify(|settings| settings.every = Some(every));
     site.start();
     tokio::time::sleep(Duration::from_millis(50)).await;
     for n in 0..20 {
@@ -394,7 +395,9 @@ async fn nothing_is_asked_in_vain() {
     }
     site.both("", Some(json!({"reported": {"n": 19}})), "gathered").await;
     let updates = site.cloud.asked.lock().unwrap().iter().filter(|what| **what == "update").count();
-    assert!(updates <= 2, "{updates} updates");
+    // On a slow machine the changes themselves take several rounds.
+    let rounds = start.elapsed().as_millis() / every.as_millis();
+    assert!(updates as u128 <= 2 + rounds, "{updates} updates in {rounds} rounds");
     site.kill().await;
 }
 

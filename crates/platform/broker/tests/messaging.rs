@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{BOTH, Setup, eventually, message, start, start_with};
+use common::{BOTH, DEADLINE, Setup, eventually, message, start, start_with};
 use marram_broker::BrokerOptions;
 use marram_mqtt::{
     Connect, Disconnect, Packet, Publish, QoS, ReasonCode, RetainHandling, SubscribeOptions, Topic, Version, Will,
@@ -415,7 +415,7 @@ async fn publishers_wait_for_a_receiver_that_moves() {
     let options = BrokerOptions {
         online_queue_bytes: 64 * 1024,
         offline_queue_bytes: 512 * 1024,
-        patience: Duration::from_secs(2),
+        patience: DEADLINE,
         ..BrokerOptions::default()
     };
     let broker = start_with(Setup { options, ..Setup::default() }).await;

@@ -21,7 +21,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Everything a test waits for happens within this.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Denies what stands in the list: `connect client/x`, `publish t`, `retain t`, `subscribe f`, `receive t`.
 #[derive(Debug, Default)]

@@ -96,8 +96,9 @@ fn units(mut line: File, seen: &Mutex<Seen>) {
         };
         if body[0] == UNIT {
             answer.extend(crc(&answer));
-            line.write_all(&answer).unwrap();
+            // Before the answer leaves: a master that sees it early is never taken for one that hurries.
             answered = Some(Instant::now());
+            line.write_all(&answer).unwrap();
         }
     }
 }
