@@ -213,7 +213,7 @@ async fn certificate_variables_come_from_the_certificate() {
     assert!(!elsewhere.connect("c", attributes(false, true)).is_allow());
 }
 
-/// SEC-39: every kind of change reaches a live session within two seconds; others are not disturbed.
+/// SEC-39: every kind of change reaches a live session; others are not disturbed.
 #[tokio::test]
 async fn changes_reach_live_sessions() {
     let bench = Bench::new();
@@ -230,18 +230,23 @@ async fn changes_reach_live_sessions() {
     bench.ok("CreateThingGroup", json!({"thingGroupName": "root"})).await;
     bench.ok("CreateThingGroup", json!({"thingGroupName": "leaf", "parentGroupName": "root"})).await;
     bench.ok("AttachThingPrincipal", json!({"thingName": "t", "principal": known.arn})).await;
-    let session = authority.session(&known.id, Some("t"), SOURCE).unwrap();
-    let other = authority.session(&bystander.id, Some("b"), SOURCE).unwrap();
-    // Changes from before the sessions began may still be on their way: asked after the first step, which comes after them.
-    let mut quiet = None;
-    let group = "arn:aws:iot:us-east-1:000000000000:thinggroup/root";
-    let in_group = vec![statement("iot:Publish", "topic/group/${iot:Connection.Thing.Attributes[hall]}")];
-    bench.ok("CreatePolicy", json!({"policyName": "g", "policyDocument": document(in_group)})).await;
-    bench.ok("AttachPolicy", json!({"policyName": "g", "target": group})).await;
     let version = |default: bool, topic: &str| {
         let text = document(vec![statement("iot:Connect", "*"), statement("iot:Publish", topic)]);
         json!({"policyName": "own", "policyDocument": text, "setAsDefault": default})
     };
+    // What came before is through once two more changes are: the first may be carried out together with it.
+    let probe = authority.session(&known.id, Some("probe"), SOURCE).unwrap();
+    for topic in ["before", "now"] {
+        bench.ok("CreatePolicyVersion", version(true, &format!("topic/{topic}"))).await;
+        becomes(topic, || probe.publish(topic, false).is_allow()).await;
+    }
+    let session = authority.session(&known.id, Some("t"), SOURCE).unwrap();
+    let other = authority.session(&bystander.id, Some("b"), SOURCE).unwrap();
+    let quiet = other.version();
+    let group = "arn:aws:iot:us-east-1:000000000000:thinggroup/root";
+    let in_group = vec![statement("iot:Publish", "topic/group/${iot:Connection.Thing.Attributes[hall]}")];
+    bench.ok("CreatePolicy", json!({"policyName": "g", "policyDocument": document(in_group)})).await;
+    bench.ok("AttachPolicy", json!({"policyName": "g", "target": group})).await;
     let membership = json!({"thingName": "t", "thingGroupName": "leaf"});
     let hall = |value: &str| json!({"thingName": "t", "attributePayload": {"attributes": {"hall": value}}});
     let attach = json!({"policyName": "own", "target": known.arn});
@@ -264,6 +269,7 @@ async fn changes_reach_live_sessions() {
         ("UpdateCertificate", status("ACTIVE"), &["v1"]),
         ("UpdateCertificate", status("REVOKED"), &[]),
     ];
+    let who = |client: &str| ("000000000000/us-east-1".to_owned(), client.to_owned());
     for (operation, input, wanted) in steps {
         told.0.lock().unwrap().clear();
         let before = session.version();
@@ -275,15 +281,14 @@ async fn changes_reach_live_sessions() {
                 .collect::<Vec<_>>()
         };
         becomes(&format!("{operation} {input}"), || {
-            published() == wanted && session.version() != before && !told.0.lock().unwrap().is_empty()
+            published() == wanted && session.version() != before && told.0.lock().unwrap().contains(&who("t"))
         })
         .await;
         let told = told.0.lock().unwrap();
-        assert!(told.iter().all(|who| *who == ("000000000000/us-east-1".to_owned(), "t".to_owned())), "{told:?}");
+        assert!(told.iter().all(|one| [who("t"), who("probe")].contains(one)), "{told:?}");
         assert_eq!(may_connect(&session, "t"), !wanted.is_empty(), "{operation}");
-        quiet.get_or_insert_with(|| other.version());
     }
-    assert_eq!(Some(other.version()), quiet, "a bystander is left alone");
+    assert_eq!(other.version(), quiet, "a bystander is left alone");
     assert!(may_connect(&other, "b"));
     watcher.abort();
 }

@@ -89,6 +89,24 @@ fn acts(dir: &Path) -> usize {
     std::fs::read_to_string(dir.join("notes")).map_or(0, |notes| notes.lines().count())
 }
 
+fn met_a_restart(history: &History, execution: &str) -> bool {
+    let messages = history.messages("100200300400", "eu-local-1", execution, 0, 1_000).unwrap().unwrap();
+    messages.iter().any(|message| message.payload.contains("TG.RuntimeRestarted"))
+}
+
+/// All executions that history knows.
+fn executions(history: &History) -> Vec<marram_flow_runtime::history::ExecutionSummary> {
+    let search =
+        marram_flow_runtime::history::Search { deployment: DEPLOYMENT, limit: 1_000_000, ..Default::default() };
+    history.search("100200300400", "eu-local-1", &search).unwrap()
+}
+
+/// Whether the children got so little done that no kill can have hit what is looked for.
+fn hardly_ran(dir: &Path) -> bool {
+    let history = history(dir);
+    acts(dir) < ACTS_MIN || !executions(&history).iter().any(|row| met_a_restart(&history, &row.execution))
+}
+
 /// TG 6.8, 6.10: 55 kills at random moments, more on a machine where the children get little done between two of them.
 #[tokio::test]
 async fn kills_neither_lose_nor_repeat() {
@@ -98,7 +116,7 @@ async fn kills_neither_lose_nor_repeat() {
     println!("MARRAM_SEED={seed}");
     let mut state = seed | 1;
     let mut kills = 0;
-    while kills < KILLS || (kills < 10 * KILLS && acts(dir.path()) < ACTS_MIN) {
+    while kills < KILLS || (kills < 10 * KILLS && hardly_ran(dir.path())) {
         kills += 1;
         // xorshift64: any spread of moments will do, as long as the seed repeats it.
         state ^= state << 13;
@@ -131,10 +149,7 @@ async fn kills_neither_lose_nor_repeat() {
     }
     runtime.shutdown().await;
 
-    let (account, region) = ("100200300400", "eu-local-1");
-    let search =
-        marram_flow_runtime::history::Search { deployment: DEPLOYMENT, limit: 1_000_000, ..Default::default() };
-    let rows = history.search(account, region, &search).unwrap();
+    let rows = executions(&history);
     assert!(rows.len() > 100, "only {} executions: the children hardly ran", rows.len());
     let known: BTreeSet<&str> = rows.iter().map(|row| row.execution.as_str()).collect();
     let notes = std::fs::read_to_string(dir.path().join("notes")).unwrap();
@@ -147,7 +162,7 @@ async fn kills_neither_lose_nor_repeat() {
     let mut restarted = 0;
     for row in &rows {
         assert_eq!(row.status, "SUCCEEDED", "{row:?}");
-        let messages = history.messages(account, region, &row.execution, 0, 1_000).unwrap().unwrap();
+        let messages = history.messages("100200300400", "eu-local-1", &row.execution, 0, 1_000).unwrap().unwrap();
         let count = |event: &str| messages.iter().filter(|message| message.event_type == event).count() as u32;
         assert_eq!(
             messages.iter().map(|message| message.seq).collect::<Vec<_>>(),
@@ -155,7 +170,7 @@ async fn kills_neither_lose_nor_repeat() {
         );
         assert_eq!(count("EXECUTION_SUCCEEDED"), 1);
         assert!(messages.last().unwrap().event_type == "EXECUTION_SUCCEEDED");
-        restarted += u32::from(messages.iter().any(|message| message.payload.contains("TG.RuntimeRestarted")));
+        restarted += u32::from(met_a_restart(&history, &row.execution));
         // Every act was an attempt that history tells of, and no attempt acted twice.
         let attempts = |step: &str| {
             let of = |message: &&marram_flow_runtime::history::HistoryMessage| {
