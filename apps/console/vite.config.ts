@@ -33,5 +33,6 @@ export default defineConfig({
     port: 5173,
     proxy: { "/console/api": { target: process.env.MARRAM_CONSOLE_ORIGIN ?? "https://localhost:8443", secure: false } },
   },
-  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"] },
+  // None is judged by the clock: a machine may be slow.
+  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"], testTimeout: 120_000, hookTimeout: 120_000 },
 } as Parameters<typeof defineConfig>[0]);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { axeFindings, paint, settled, shoot, visit } from "./browser.mjs";
-import { ask, call, choose, namespace, openConsole, openFlow, pasteText, SERVERS, step } from "./graph.mjs";
+import { ask, call, choose, namespace, openConsole, openFlow, pasteText, quiet, SERVERS, step } from "./graph.mjs";
 import { coreProgram } from "./real.mjs";
 
 const CAMERA = "urn:tdm:aws/examples:DeviceModel:Camera";
@@ -14,7 +14,6 @@ describe("the designer and a gateway", {
 }, () => {
   let opened, page, home;
   const trigger = (name) => page.locator(".react-flow__node").filter({ hasText: name });
-  const quiet = () => page.waitForFunction(() => document.querySelector('[role="status"][data-busy]') === null);
 
   before(async () => {
     opened = await openConsole({ server: "Marram", core: true });
@@ -51,12 +50,12 @@ describe("the designer and a gateway", {
     await step(page, "look").getByText("check", { exact: false }).first().waitFor();
     await page.getByRole("button", { name: "Retry", exact: true }).click();
     await page.getByText("Try again", { exact: true }).waitFor();
-    await quiet();
+    await quiet(page);
     await clean("errors");
     await page.getByRole("heading", { level: 1, name: "Patrol" }).click();
     for (let left = 0; left < 2; left += 1) {
       await page.keyboard.press("Control+z");
-      await quiet();
+      await quiet(page);
     }
     await page.getByText("Try again", { exact: true }).waitFor({ state: "detached" });
   });
@@ -70,7 +69,7 @@ describe("the designer and a gateway", {
     await trigger("Clock").waitFor();
     await page.getByLabel("Every", { exact: true }).fill("3");
     await page.keyboard.press("Enter");
-    await quiet();
+    await quiet(page);
     await choose(page, "Unit", "seconds");
     await trigger("every 3 seconds").waitFor();
     await clean("stored-trigger");

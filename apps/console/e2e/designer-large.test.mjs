@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { shoot } from "./browser.mjs";
-import { namespace, openConsole, openFlow, pasteText } from "./graph.mjs";
+import { namespace, openConsole, openFlow, pasteText, quiet } from "./graph.mjs";
 
 const STEPS = 500;
 let opened;
@@ -87,10 +87,6 @@ async function drawn(name, act) {
 
 const nodes = () => page.locator(".react-flow__node");
 const seen = () => nodes().count();
-const quiet = () =>
-  page.waitForFunction(() => document.querySelector('[role="status"][data-busy]') === null, undefined, {
-    timeout: 60_000,
-  });
 
 /** The step that stands nearest to the middle of what is seen. */
 async function nearest() {
@@ -145,7 +141,7 @@ test("of 500 steps those in view are in the page, and only what changes is drawn
     for (let turn = 1; turn <= 40; turn += 1) await page.mouse.move(box.x + 40 + turn * 4, box.y + 12 + turn * 2);
     await page.mouse.up();
     await page.getByRole("button", { name: "Undo" }).and(page.locator(":enabled")).waitFor();
-    await quiet();
+    await quiet(page);
   });
   const others = Object.entries(dragged).filter(([step, times]) => step !== name && times > 3);
   assert.deepEqual(others, [], "dragging one step draws no other one");
@@ -156,16 +152,14 @@ test("of 500 steps those in view are in the page, and only what changes is drawn
     await field.fill(`${name} moved`);
     await page.keyboard.press("Enter");
     await page.locator(`.react-flow__node[data-id="${name} moved"]`).waitFor();
-    await quiet();
+    await quiet(page);
   });
   const touched = Object.keys(renamed).filter((step) => !step.startsWith(name));
   assert.deepEqual(touched, [], "the answer of the service draws the renamed step alone");
 
   await measured("whole", async () => {
     await page.getByRole("button", { name: "Zoom to fit" }).click();
-    await page.waitForFunction((wanted) => document.querySelectorAll(".react-flow__node").length === wanted, STEPS, {
-      timeout: 60_000,
-    });
+    await page.waitForFunction((wanted) => document.querySelectorAll(".react-flow__node").length === wanted, STEPS);
   });
   const elements = await page.evaluate(() => document.querySelectorAll(".react-flow__node *").length);
   assert.ok(elements <= STEPS * 2, `from afar a step is a box with a name: ${elements} elements in ${STEPS} steps`);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { axeFindings, paint, settled, shoot, visit } from "./browser.mjs";
-import { call, choose, namespace, openConsole, openFlow, SERVERS, step } from "./graph.mjs";
+import { call, choose, namespace, openConsole, openFlow, quiet, SERVERS, step } from "./graph.mjs";
 
 const FLOW = "Watch";
 /** A deployment and a run on a busy machine. */
@@ -131,7 +131,8 @@ for (const server of SERVERS)
       const entry = page.getByRole("navigation", { name: "Palette" }).getByRole("button", { name: /^Screen/ });
       await entry.dragTo(page.getByTestId("canvas"), { targetPosition: { x: 380, y: 420 } });
       await step(page, "display").waitFor();
-      // Connect the handles.
+      // Connect the handles, which stand still once everything is answered.
+      await quiet(page);
       const from = await step(page, "capture").locator(".react-flow__handle.source").first().boundingBox();
       const to = await step(page, "display").locator(".react-flow__handle.target").boundingBox();
       await page.mouse.move(from.x + from.width / 2, from.y + from.height / 2);
@@ -156,7 +157,7 @@ for (const server of SERVERS)
         .click();
       await page.keyboard.type(".lastClickedImage}");
       await page.keyboard.press("Enter");
-      await page.waitForFunction(() => document.querySelector('[role="status"][data-busy]') === null);
+      await quiet(page);
       // Undo the argument, redo it.
       await page.getByRole("heading", { level: 1, name: FLOW }).click();
       await page.keyboard.press("Control+z");

@@ -23,18 +23,11 @@ export const denied = (action) => new Fault(403, "AccessDeniedException", `not a
  * Starts listening on loopback. `extra` holds further POST routes below /console/api: `{"tdm/check": (input, person) => answer}`,
  * `more` further operations, which win, `executions` the stream of that name. See graph/plant.mjs.
  */
-export async function startMock({
-  port = 0,
-  things = 100_000,
-  extra = {},
-  more = {},
-  executions,
-  slowMillis = 0,
-} = {}) {
+export async function startMock({ port = 0, things = 100_000, extra = {}, more = {}, executions } = {}) {
   const world = makeWorld({ things });
   const sessions = new Sessions(world);
   const streams = new Set();
-  const mock = { world, sessions, slowMillis, fail: new Map(), requests: [] };
+  const mock = { world, sessions, held: null, fail: new Map(), requests: [] };
 
   const posts = {
     "sign-in/link": (input, seat) => sessions.openLink(input, seat),
@@ -66,7 +59,10 @@ export async function startMock({
     "my/password-begin": fresh((input, person) => sessions.beginPassword(input, person)),
     "my/password-set": (input, person) => sessions.setPassword(input, person),
     "my/password-remove": fresh((input, person) => sessions.removePassword(input, person)),
-    call: (input, person) => callOperation(input, person),
+    call: async (input, person) => {
+      await mock.held;
+      return callOperation(input, person);
+    },
     may: ({ checks }, person) => ({ allowed: checks.map((check) => allows(person, check.action, check.resource)) }),
     "who-can": (input, person) => whoCan(world, input, person),
     can: (input, person) => can(world, input, person),
@@ -93,7 +89,6 @@ export async function startMock({
     if (!url.pathname.startsWith("/console/api/")) return serveStatic(url.pathname, request, response);
     const route = url.pathname.slice("/console/api/".length);
     const seat = sessions.seat(request, response);
-    if (mock.slowMillis) await new Promise((done) => setTimeout(done, mock.slowMillis));
     if (request.method === "GET" && route === "session") return json(response, 200, sessions.describe(seat));
     if (request.method === "GET" && route.startsWith("live/")) {
       if (!seat.person) throw new Fault(401, "ExpiredTokenException", "the session has ended");
