@@ -52,7 +52,7 @@ class Browser:
 
     def send(self, method, path, body=None, headers=None):
         """One request. Headers whose value is None are left out."""
-        connection = http.client.HTTPSConnection(self.host, context=self.context, timeout=20)
+        connection = http.client.HTTPSConnection(self.host, context=self.context, timeout=60)
         given = {"cookie": self.cookie and f"{COOKIE}={self.cookie}", **(headers or {})}
         connection.request(method, path, body, {name: value for name, value in given.items() if value is not None})
         answer = Answer(connection.getresponse())

@@ -5,7 +5,8 @@ import http.client
 import json
 import ssl
 
-SECONDS = 20
+from driver import SECONDS
+
 
 
 class DebugConsole:

@@ -7,7 +7,7 @@ import time
 
 import paho.mqtt.client as mqtt
 
-WAIT_SECONDS = 15
+WAIT_SECONDS = 60
 
 
 class Device:

@@ -9,18 +9,25 @@ import queue
 import signal
 import socket
 import threading
+import time
 
+from awsiot import greengrasscoreipc
 from awsiot.greengrasscoreipc import client as operations
 from awsiot.greengrasscoreipc import clientv2, model
 
-SECONDS = 20
+SECONDS = 60
+#: The core kills what does not end by itself soon after it was asked to, seconds.
+FAREWELL = 3
 SOCKET = "driver.socket"
+#: Calls under way; each is answered before the component ends.
+calls = set()
 
 
 class Driver:
     def __init__(self):
         # The SDK's own pool has several threads, which may swap two events.
-        self.client = clientv2.GreengrassCoreIPCClientV2(executor=concurrent.futures.ThreadPoolExecutor(max_workers=1))
+        self.client = clientv2.GreengrassCoreIPCClientV2(
+            client=greengrasscoreipc.connect(timeout=SECONDS), executor=concurrent.futures.ThreadPoolExecutor(max_workers=1))
         self.streams = []
 
     def pid(self, *_):
@@ -86,6 +93,8 @@ class Driver:
 def answer(driver, connection):
     with connection:
         kind, operation, arguments = pickle.load(connection.makefile("rb"))
+        if kind == "call":
+            calls.add(connection)
         try:
             result = True, getattr(driver, kind)(operation, arguments)
         except Exception as error:  # whatever it is, the test judges it
@@ -98,12 +107,20 @@ def answer(driver, connection):
             connection.sendall(text)
         except OSError:
             pass
+        calls.discard(connection)
+
+
+def leave():
+    """Who ends the component by an order still hears that it was carried out."""
+    began = time.monotonic()
+    while calls and time.monotonic() - began < FAREWELL:
+        time.sleep(0.01)
+    os._exit(0)
 
 
 def main():
     driver = Driver()
-    # Who ends the component by an order still hears that it was carried out.
-    signal.signal(signal.SIGTERM, lambda *_: threading.Timer(0.5, os._exit, [0]).start())
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=leave).start())
     if os.path.exists(SOCKET):
         os.unlink(SOCKET)
     listener = socket.socket(socket.AF_UNIX)

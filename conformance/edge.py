@@ -12,7 +12,7 @@ import time
 from waiting import LOGS, free_port, until
 
 ROOT = pathlib.Path(__file__).parent.parent
-READY_SECONDS = 30
+READY_SECONDS = 120
 
 
 def carry(one, other):

@@ -10,13 +10,12 @@ import time
 import boto3
 from botocore.config import Config
 
-from waiting import LOGS, free_port, until
+from waiting import LOGS, PATIENCE, free_port, until
 
 ROOT = pathlib.Path(__file__).parent.parent
 MARRAM = os.environ.get("MARRAM_BIN", str(ROOT / "target/debug/marram"))
 MARRAM_CORE = os.environ.get("MARRAM_CORE_BIN", str(ROOT / "target/debug/marram-core"))
-READY_SECONDS = 30
-STOP_SECONDS = 30
+STOP_SECONDS = 120
 #: Environment variable that tells a component's processes from all others: ROOT|component|version.
 MARK = "PROOF_MARK"
 
@@ -63,10 +62,10 @@ class Plane:
             service, endpoint_url=self.env["AWS_ENDPOINT_URL"], verify=self.env["AWS_CA_BUNDLE"],
             region_name=self.env["AWS_DEFAULT_REGION"], aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"max_attempts": 1}, connect_timeout=2, read_timeout=10, max_pool_connections=20))
+            config=Config(retries={"max_attempts": 1}, connect_timeout=60, read_timeout=60, max_pool_connections=20))
 
     def run(self, *arguments):
-        return subprocess.run([MARRAM, *arguments, "--data", str(self.data)], capture_output=True, text=True, timeout=60)
+        return subprocess.run([MARRAM, *arguments, "--data", str(self.data)], capture_output=True, text=True, timeout=PATIENCE)
 
 
 class Core:
@@ -131,7 +130,7 @@ class Core:
     def cli(self, *arguments):
         """`greengrass-cli` of this core."""
         return subprocess.run([str(self.root / "bin/greengrass-cli"), "--ggcRootPath", str(self.root), *arguments],
-                              capture_output=True, text=True, timeout=30)
+                              capture_output=True, text=True, timeout=PATIENCE)
 
     def processes(self):
         """Processes of components that bear a mark: {pid: (component, version)}."""
@@ -174,7 +173,7 @@ class Site:
     def end(self, deployment):
         """Waits for it; answers its status and the core's last words."""
         over = lambda: self.gg.get_deployment(deploymentId=deployment)["deploymentStatus"]
-        return until("the end of the deployment", lambda: over() != "ACTIVE" and over(), 90), self.told(deployment)
+        return until("the end of the deployment", lambda: over() != "ACTIVE" and over()), self.told(deployment)
 
     def installed(self, name):
         """Versions and states of a component, as the control plane knows them."""
@@ -183,7 +182,7 @@ class Site:
 
     def ask(self, *verb):
         """A verb of `marram-core` to the running core."""
-        return subprocess.run([MARRAM_CORE, *verb, "--root", str(self.core.root)], capture_output=True, text=True, timeout=30)
+        return subprocess.run([MARRAM_CORE, *verb, "--root", str(self.core.root)], capture_output=True, text=True, timeout=PATIENCE)
 
     def stop(self):
         assert self.core.stop() == 0

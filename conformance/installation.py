@@ -14,9 +14,11 @@ import time
 import botocore.config
 import botocore.session
 
+from waiting import PATIENCE
+
 ROOT = pathlib.Path(__file__).parent.parent
-READY_SECONDS = 30
-STOP_SECONDS = 15
+READY_SECONDS = 120
+STOP_SECONDS = 120
 
 #: What a client got back: HTTP status and error code (None: success).
 Answer = collections.namedtuple("Answer", "status code")
@@ -81,7 +83,7 @@ class Installation:
 
     def run(self, *arguments, check=True):
         """A verb of the program, to its end."""
-        return subprocess.run([self.program, *arguments], check=check, capture_output=True, text=True, timeout=60)
+        return subprocess.run([self.program, *arguments], check=check, capture_output=True, text=True, timeout=PATIENCE)
 
     @property
     def account(self):
@@ -107,7 +109,7 @@ class Installation:
             aws_secret_access_key=keys.secret_key,
             aws_session_token=keys.token,
             config=botocore.config.Config(
-                retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20, parameter_validation=False, **config
+                retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=60, parameter_validation=False, **config
             ),
         )
         if record:

@@ -97,8 +97,8 @@ class Lite:
                 ["bash", "-c", f'{join}{spaces} -- bash -c "$0" boot "$1"', BOOT, str(self.folder)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        self.first = until("systemd", lambda: children.read_text().split(), 20)[0]
-        until("the system", lambda: self.sh("systemctl is-active basic.target", check=False).strip() == "active", 30)
+        self.first = until("systemd", lambda: children.read_text().split())[0]
+        until("the system", lambda: self.sh("systemctl is-active basic.target", check=False).strip() == "active")
         # Following begins with a journal that is there.
         self.sh("systemctl start systemd-journald && journalctl --sync")
         with open(self.log_file, "ab") as log:

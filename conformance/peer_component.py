@@ -26,6 +26,6 @@ def on_event(event):
 
 ipc.subscribe_to_topic(topic="local/words", on_stream_event=on_event)
 ipc.publish_to_topic(topic="local/words", publish_message=PublishMessage(json_message=JsonMessage(message={"said": word})))
-assert arrived.wait(20), "nothing came back from the local bus"
+assert arrived.wait(60), "nothing came back from the local bus"
 tell("role", {"arn": boto3.client("sts").get_caller_identity()["Arn"]})
 threading.Event().wait()

@@ -18,7 +18,7 @@ def aws(marram, tmp_path):
 
     def run(*arguments, check=True):
         done = subprocess.run(
-            [sys.executable, AWS, *arguments, "--output", "json"], env=environment, capture_output=True, text=True, timeout=60
+            [sys.executable, AWS, *arguments, "--output", "json"], env=environment, capture_output=True, text=True, timeout=180
         )
         if check:
             assert done.returncode == 0, done.stderr

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 
 def lookup(client, key, value, **parameters):

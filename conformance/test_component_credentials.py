@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from edge_core import Site, recipe
-from waiting import until
+from waiting import PATIENCE, until
 
 ROLE, ALIAS, POLICY = "MarramCoreTokenExchange", "MarramCoreTokenExchangeAlias", "core"
 BUCKET = "of-components"
@@ -213,7 +213,7 @@ def test_no_way_leads_to_an_unmarked_session(site, told):
 
 def fetch(site, link):
     place = urllib.parse.urlsplit(link)
-    line = http.client.HTTPSConnection(place.netloc, timeout=10, context=ssl.create_default_context(cafile=site.plane.env["AWS_CA_BUNDLE"]))
+    line = http.client.HTTPSConnection(place.netloc, timeout=PATIENCE, context=ssl.create_default_context(cafile=site.plane.env["AWS_CA_BUNDLE"]))
     line.request("GET", f"{place.path}?{place.query}")
     answer = line.getresponse()
     return answer.status, answer.read().decode()
@@ -226,7 +226,7 @@ def provider(site, headers, certificate=True):
         folder = site.core.config.parent
         context.load_cert_chain(folder / "device.pem.crt", folder / "private.pem.key")
     host, port = site.plane.env["MARRAM_DEVICE_ENDPOINT"].rsplit(":", 1)
-    line = http.client.HTTPSConnection(host, int(port), timeout=10, context=context)
+    line = http.client.HTTPSConnection(host, int(port), timeout=PATIENCE, context=context)
     line.putrequest("GET", f"/role-aliases/{ALIAS}/credentials")
     for name, value in headers:
         line.putheader(name, value)

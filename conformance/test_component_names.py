@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from edge_core import Site, recipe
-from waiting import until
+from waiting import PATIENCE, until
 
 NAMES = ["..", ".", "...", ".hidden", "-x", "main", "MAIN", "system", "DeploymentService", "fleetstatusservice", "TelemetryAgent",
          "UpdateSystemPolicyService", "_private", "marram.FlowRuntime", "aws.greengrass.Cli", "Aws.greengrass.Nucleus", "a/b", "a" * 129]
@@ -58,7 +58,7 @@ def test_a_local_recipe_gets_no_folder_above_its_own(site):
     for name in ("..", "main"):
         (folder / "one.json").write_text(recipe(name, {"run": "sleep 86400"}))
         done = subprocess.run([*cli, "deployment", "create", "--recipeDir", str(folder), "--merge", f"{name}=1.0.0"],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode != 0 and name in done.stdout + done.stderr, done
     assert owners() == before
 
@@ -67,12 +67,12 @@ def test_a_deployment_is_taken_back_while_a_component_installs(site):
     site.gg.create_component_version(inlineRecipe=recipe("proof.Slow", {"install": {"Script": "exec sleep 600", "Timeout": 900}, "run": "sleep 86400"}))
     deployment = site.deploy({"proof.Slow": "1.0.0"})
     says = lambda one: (site.told(one) or {}).get("coreDeviceExecutionStatus")
-    until("the step", lambda: says(deployment) == "IN_PROGRESS" and (site.core.root / "work/proof.Slow").is_dir(), 30)
+    until("the step", lambda: says(deployment) == "IN_PROGRESS" and (site.core.root / "work/proof.Slow").is_dir())
     site.gg.cancel_deployment(deploymentId=deployment)
-    until("the end", lambda: says(deployment) == "CANCELED", 60)
+    until("the end", lambda: says(deployment) == "CANCELED")
     installed = site.gg.list_installed_components(coreDeviceThingName=site.core.thing, topologyFilter="ALL")["installedComponents"]
     assert [one for one in installed if one["componentName"] == "proof.Slow"] == []
     # and the next one is not kept waiting
     site.gg.create_component_version(inlineRecipe=recipe("proof.Quick", {"run": "true"}))
     following = site.deploy({"proof.Quick": "1.0.0"})
-    until("the next one", lambda: says(following) == "COMPLETED", 60)
+    until("the next one", lambda: says(following) == "COMPLETED")

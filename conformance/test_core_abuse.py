@@ -22,7 +22,7 @@ import zipfile
 import pytest
 
 from edge_core import MARK, Site, recipe
-from waiting import until
+from waiting import PATIENCE, until
 
 VICTIM, THIEF, LATER, DISK = "proof.Victim", "proof.Thief", "proof.Later", "proof.Disk"
 #: Tries all of it from inside a component's sandbox; one JSON line each.
@@ -41,13 +41,13 @@ def told(what, call):
 
 def credentials(token):
     place = os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
-    return urllib.request.urlopen(urllib.request.Request(place, headers={"Authorization": token}), timeout=30).read()
+    return urllib.request.urlopen(urllib.request.Request(place, headers={"Authorization": token}), timeout=60).read()
 
 stolen, ipc = os.environ["STOLEN"], clientv2.GreengrassCoreIPCClientV2()
 socket = os.environ["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"]
 message = model.PublishMessage(binary_message=model.BinaryMessage(message=b"x"))
 told("own credentials", lambda: credentials(os.environ["SVCUID"]))
-told("token at the socket", lambda: greengrasscoreipc.connect(ipc_socket=socket, authtoken=stolen, timeout=10))
+told("token at the socket", lambda: greengrasscoreipc.connect(ipc_socket=socket, authtoken=stolen, timeout=60))
 told("token for credentials", lambda: credentials(stolen))
 told("topic: publish", lambda: ipc.publish_to_topic(topic="victim/a", publish_message=message))
 told("topic: subscribe", lambda: ipc.subscribe_to_topic(topic="victim/a", on_stream_event=print, on_stream_error=print, on_stream_closed=print))
@@ -195,7 +195,7 @@ class Between(http.server.ThreadingHTTPServer):
         class Handler(http.server.BaseHTTPRequestHandler):
             def forward(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                line = http.client.HTTPSConnection(host, int(port), timeout=10, context=inward)
+                line = http.client.HTTPSConnection(host, int(port), timeout=PATIENCE, context=inward)
                 line.request(self.command, self.path, body, {name: value for name, value in self.headers.items() if name.lower() != "host"})
                 answer = line.getresponse()
                 content = alter(self.path, answer.read())
@@ -386,9 +386,9 @@ def test_the_doctor_tells_what_runs(site):
         ("standard", [], []), ("off", [f"warning: proof.Held runs in its sandbox{later}, then without one"], [without]), ("standard", [without + later], []),
     ):
         assert site.end(site.deploy(wish(profile)))[0] == "COMPLETED"
-        until(f"the doctor's word on {profile}", lambda: told() == at_once, 20)
+        until(f"the doctor's word on {profile}", lambda: told() == at_once)
         assert site.core.cli("component", "restart", "-n", "proof.Held").returncode == 0
-        until(f"its word after the restart with {profile}", lambda: told() == restarted, 20)
+        until(f"its word after the restart with {profile}", lambda: told() == restarted)
 
 
 def test_the_doctor_tells_of_a_denied_secret(site):
@@ -400,7 +400,7 @@ def test_the_doctor_tells_of_a_denied_secret(site):
     told = lambda: f"warning: the control plane denies this core the secret {arn}: " in site.ask("doctor").stdout
     until("the doctor's word", told)
     secrets.tag_resource(SecretId=arn, Tags=[{"Key": "marram:for-cores", "Value": "true"}])
-    until("its silence", lambda: not told(), 60)
+    until("its silence", lambda: not told())
     assert "with the whole network: marram" not in site.ask("doctor").stdout
 
 
@@ -419,7 +419,7 @@ def clock(site):
     """A way to start programs with another clock, and the file that tells how many seconds it is off."""
     folder = site.folder
     (folder / "clock.c").write_text(CLOCK)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "clock.so", folder / "clock.c", "-ldl"], check=True, timeout=60)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "clock.so", folder / "clock.c", "-ldl"], check=True, timeout=PATIENCE)
     (folder / "offset").write_text("0")
     return {"LD_PRELOAD": str(folder / "clock.so"), "CLOCK_FILE": str(folder / "offset")}
 
@@ -444,7 +444,7 @@ def test_a_wrong_clock(site, told, clock):
             deployment = local.stdout.rsplit(maxsplit=1)[-1]
             until("a local deployment", lambda: "SUCCEEDED" in site.core.cli("deployment", "status", "-i", deployment).stdout)
             offset.write_text("0")
-            until("the line", lambda: is_connected(site) is True, 120)
+            until("the line", lambda: is_connected(site) is True)
     finally:
         for name in clock:
             del os.environ[name]
@@ -458,8 +458,8 @@ def test_an_expired_certificate(site, told, clock, tmp_path):
     pathlib.Path(clock["CLOCK_FILE"]).write_text(str(-400 * 86400))
     expired = tmp_path / "expired.pem"
     subprocess.run(["openssl", "req", "-x509", "-new", "-key", folder / "private.pem.key", "-days", "30", "-subj", "/CN=core", "-out", expired],
-                   check=True, capture_output=True, timeout=60, env=os.environ | clock)
-    over = subprocess.run(["openssl", "x509", "-in", expired, "-noout", "-checkend", "0"], capture_output=True, timeout=60)
+                   check=True, capture_output=True, timeout=PATIENCE, env=os.environ | clock)
+    over = subprocess.run(["openssl", "x509", "-in", expired, "-noout", "-checkend", "0"], capture_output=True, timeout=PATIENCE)
     assert over.returncode == 1, "it is expired"
     iot = site.plane.client("iot")
     try:
@@ -495,7 +495,7 @@ def test_a_revoked_certificate(site, told):
     iot.update_certificate(certificateId=certificate, newStatus="INACTIVE")
     until("the cut", gone)
     iot.update_certificate(certificateId=certificate, newStatus="ACTIVE")
-    until("the line again", lambda: is_connected(site) is True, 120)
+    until("the line again", lambda: is_connected(site) is True)
     iot.update_certificate(certificateId=certificate, newStatus="REVOKED")
     until("the cut", gone)
     before = site.core.processes()

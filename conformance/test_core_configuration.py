@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from edge_core import MARRAM_CORE
-from waiting import LOGS, until
+from waiting import LOGS, PATIENCE, until
 
 NAME = "proof.Bound"
 
@@ -25,7 +25,7 @@ class Plain:
 
     def run(self, *flags):
         """To its end, which is near."""
-        return subprocess.run(self.command(flags), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        return subprocess.run(self.command(flags), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
 
     def command(self, flags):
         return [MARRAM_CORE, "run", "--root", str(self.root), "--init-config", str(self.file), *flags]
@@ -37,11 +37,11 @@ class Plain:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(60) == 0
+        assert self.process.wait(PATIENCE) == 0
         self.process.stdout.close()
 
     def ask(self, *verb):
-        return subprocess.run([MARRAM_CORE, *verb, "--root", str(self.root)], capture_output=True, text=True, timeout=30)
+        return subprocess.run([MARRAM_CORE, *verb, "--root", str(self.root)], capture_output=True, text=True, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("text, words", [

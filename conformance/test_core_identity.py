@@ -13,7 +13,7 @@ import pytest
 from device import Device
 from edge import Proxy
 from test_provisioning import claim_statements
-from waiting import until
+from waiting import PATIENCE, until
 
 ROOT = pathlib.Path(__file__).parent.parent
 SECONDS = 60
@@ -52,7 +52,7 @@ class Core:
 
     def ask(self, *arguments):
         """Our own command line: JSON."""
-        done = subprocess.run([self.program, *arguments, "--json", "--root", str(self.root)], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([self.program, *arguments, "--json", "--root", str(self.root)], capture_output=True, text=True, timeout=PATIENCE)
         return json.loads(done.stdout)
 
 

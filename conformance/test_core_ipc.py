@@ -11,7 +11,7 @@ import pytest
 from awsiot import eventstreamrpc, greengrasscoreipc
 
 ROOT = pathlib.Path(__file__).parent.parent
-SECONDS = 30
+SECONDS = 60
 NAME = "com.example.Echo"
 #: Reads its configuration, hears its own message, tells its token, and stays.
 SCRIPT = """
@@ -23,7 +23,7 @@ client.subscribe_to_topic(topic="echo/1", on_stream_event=heard.put)
 rate = client.get_configuration(key_path=["rate"]).value["rate"]
 message = model.PublishMessage(json_message=model.JsonMessage(message={"rate": rate}))
 client.publish_to_topic(topic="echo/1", publish_message=message)
-event = heard.get(timeout=20).json_message
+event = heard.get(timeout=60).json_message
 try:
     client.publish_to_topic(topic="other", publish_message=message)
 except model.UnauthorizedError:

@@ -67,7 +67,7 @@ def test_the_broker_goes_with_its_deployment(site):
     until("what is left", lambda: installed(site) == installed(site, "ROOT") == named)
 
     site.core.kill()
-    until("the next life", lambda: parts(site) == set(), 60)
+    until("the next life", lambda: parts(site) == set())
     until("the same", lambda: installed(site) == named)
     # It would open within a look at the configuration.
     with pytest.raises(AssertionError):

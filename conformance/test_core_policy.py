@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from edge_core import MARRAM_CORE, Core, Plane
-from waiting import until
+from waiting import PATIENCE, until
 
 POLICY = "MarramCorePolicy"
 OWN = "${iot:Connection.Thing.ThingName}"
@@ -79,7 +79,7 @@ def test_an_older_policy_becomes_the_present_one(plane, tmp_path):
             "merge": json.dumps({"synchronize": {"coreThing": {"classic": True}}})}}}
         arn = iot.describe_thing(thingName="lonely")["thingArn"]
         plane.client("greengrassv2").create_deployment(targetArn=arn, components=shadows)
-        told = lambda: subprocess.run([MARRAM_CORE, "doctor", "--root", core.root], capture_output=True, text=True, timeout=30).stdout
+        told = lambda: subprocess.run([MARRAM_CORE, "doctor", "--root", core.root], capture_output=True, text=True, timeout=PATIENCE).stdout
         until("the doctor's word", lambda: "denies this core `GET /things/lonely/shadow`" in told())
     finally:
         core.stop()

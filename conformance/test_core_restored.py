@@ -56,7 +56,7 @@ def test_a_core_with_another_disk(site, disk):
 
     def deploy(version):
         deployment = site.gg.create_deployment(targetArn=group, components={OTHER: {"componentVersion": version}})["deploymentId"]
-        until("the group's deployment", lambda: effective().get(deployment) == "SUCCEEDED", 90)
+        until("the group's deployment", lambda: effective().get(deployment) == "SUCCEEDED")
         assert done(site, version) == "COMPLETED"
         return deployment
 
@@ -73,9 +73,9 @@ def test_a_core_with_another_disk(site, disk):
     site.core.start()
     job = site.gg.get_deployment(deploymentId=deployment)["iotJobId"]
     given = lambda: iot.describe_job_execution(jobId=job, thingName=thing)["execution"]["executionNumber"]
-    until("the deployment once more", lambda: given() == 2 and effective().get(deployment) == "SUCCEEDED", 90)
+    until("the deployment once more", lambda: given() == 2 and effective().get(deployment) == "SUCCEEDED")
     for name in (APP, OTHER):
-        until(name, lambda: site.installed(name) == [("3.0.0", "RUNNING")], 90)
+        until(name, lambda: site.installed(name) == [("3.0.0", "RUNNING")])
     # What stands is left alone by another start.
     site.core.stop()
     site.core.start()

@@ -1,4 +1,5 @@
 """CC 3: shadows of a core: local requests and notifications over the unmodified IPC client, agreement with the control plane."""
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -33,10 +34,11 @@ def operator(marram):
     """The IPC client of who commands the core."""
     root = pathlib.Path(marram.environment["MARRAM_CORE_ROOT"])
     known = json.loads((root / "cli_ipc_info" / f"user-{os.geteuid()}").read_text())
-    connection = greengrasscoreipc.connect(ipc_socket=known["domain_socket_path"], authtoken=known["cli_auth_token"], timeout=20)
-    client = clientv2.GreengrassCoreIPCClientV2(client=connection)
+    connection = greengrasscoreipc.connect(ipc_socket=known["domain_socket_path"], authtoken=known["cli_auth_token"], timeout=SECONDS)
+    # The SDK's own pool has several threads, which may swap two events.
+    client = clientv2.GreengrassCoreIPCClientV2(client=connection, executor=concurrent.futures.ThreadPoolExecutor(max_workers=1))
     yield client
-    client.close().result(20)
+    client.close().result(SECONDS)
 
 
 def test_local_requests_reach_the_cloud_and_back(client, shadows, operator):

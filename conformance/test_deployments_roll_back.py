@@ -54,7 +54,7 @@ class Site:
     def end(self, deployment):
         """How it ended: status and error codes."""
         over = lambda: self.gg.get_deployment(deploymentId=deployment)["deploymentStatus"]
-        status = until("the end of the deployment", lambda: over() != "ACTIVE" and over(), 90)
+        status = until("the end of the deployment", lambda: over() != "ACTIVE" and over())
         pages = self.gg.get_paginator("list_effective_deployments").paginate(coreDeviceThingName=self.core.thing)
         told = next(one for page in pages for one in page["effectiveDeployments"] if one["deploymentId"] == deployment)
         return status, told.get("statusDetails", {}).get("errorStack", [])
@@ -67,8 +67,8 @@ class Site:
         return [one["componentVersion"] for one in shown if one["componentName"] == NAME and one["lifecycleState"] == "RUNNING"]
 
     def expect(self, version):
-        until(f"one process of {version}", lambda: self.running() == [version], 30)
-        until(f"the truth about {version}", lambda: self.told() == [version], 30)
+        until(f"one process of {version}", lambda: self.running() == [version])
+        until(f"the truth about {version}", lambda: self.told() == [version])
 
 
 @pytest.fixture(scope="module")

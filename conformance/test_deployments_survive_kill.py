@@ -21,7 +21,7 @@ from edge_core import MARK, Core, Plane, until
 
 CORES = int(os.environ.get("MARRAM_CORES", "5"))
 KILLS = int(os.environ.get("MARRAM_KILLS", "20"))
-SECONDS = 150
+SECONDS = 300
 #: How long a kill may be after the deployment was asked for, at most.
 WINDOW = 2.5
 #: Two processes a component: its own and one that it started.
@@ -133,9 +133,9 @@ class Site:
             assert status in ("ACTIVE", "COMPLETED" if self.succeeds else "FAILED"), (what, status)
         if not self.succeeds:
             assert shown["statusDetails"]["errorStack"], (what, shown)
-        until(f"{what}: processes of {self.state}", self.running, 30)
-        until(f"{what}: the truth about {self.state}", lambda: self.told() == (self.state, len(self.state)), 30)
-        until(f"{what}: health", lambda: self.gg.get_core_device(coreDeviceThingName=self.thing)["status"] == "HEALTHY", 30)
+        until(f"{what}: processes of {self.state}", self.running)
+        until(f"{what}: the truth about {self.state}", lambda: self.told() == (self.state, len(self.state)))
+        until(f"{what}: health", lambda: self.gg.get_core_device(coreDeviceThingName=self.thing)["status"] == "HEALTHY")
 
     def kill(self, start):
         """Kills what the dice say at the instant they say."""

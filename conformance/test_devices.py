@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-WAIT_SECONDS = 15
+WAIT_SECONDS = 60
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from device import Device
 from edge import Core, SerialUnit, until
 from test_things_graph import document, upload
 
+SECONDS = 60
 DEMO = pathlib.Path(__file__).parent.parent / "apps/marram/demo/motion"
 
 
@@ -294,7 +295,7 @@ def test_serial_lines_and_web_services(marram, client, graph, core):
     ns = f"urn:tdm:{marram.region}/{marram.account}/default:"
     iot, gg = client("iot"), client("greengrassv2")
     group = iot.describe_thing_group(thingGroupName="floor")["thingGroupArn"]
-    settings = {"modbus": {"default": f"rtu:{unit.path}?baud=115200&parity=even"}, "http": {"allow": ["127.0.0.1"]}}
+    settings = {"modbus": {"default": f"rtu:{unit.path}?baud=115200&parity=even&timeout=30000"}, "http": {"allow": ["127.0.0.1"]}}
     update = {"merge": json.dumps(settings)}
     gg.create_deployment(targetArn=group, components={"marram.FlowRuntime": {"componentVersion": "1.0.0", "configurationUpdate": update}})
     url = f"https://127.0.0.1:{marram.environment['AWS_ENDPOINT_URL'].rsplit(':', 1)[1]}"
@@ -339,7 +340,7 @@ def discover(marram, device):
         bootstrap, crt.SocketOptions(), crt.ClientTlsContext(tls), marram.region, gg_server_name=host)
     # It knows no other ports than 443 and 8443.
     discovery.port = int(port)
-    return discovery.discover(device.name).result(20)
+    return discovery.discover(device.name).result(SECONDS)
 
 
 def test_a_device_discovers_its_core(marram, client, core, tmp_path):
@@ -393,16 +394,16 @@ def test_a_device_discovers_its_core(marram, client, core, tmp_path):
 
     heard, topic = threading.Event(), f"{device.name}/echo"
     line = connection()
-    line.connect().result(20)
+    line.connect().result(SECONDS)
     subscribed, _ = line.subscribe(topic, mqtt.QoS.AT_LEAST_ONCE, lambda topic, payload, **_: heard.set())
-    assert subscribed.result(20)["qos"] == mqtt.QoS.AT_LEAST_ONCE
-    line.publish(topic, b"turning", mqtt.QoS.AT_LEAST_ONCE)[0].result(20)
-    assert heard.wait(20)
-    line.disconnect().result(20)
+    assert subscribed.result(SECONDS)["qos"] == mqtt.QoS.AT_LEAST_ONCE
+    line.publish(topic, b"turning", mqtt.QoS.AT_LEAST_ONCE)[0].result(SECONDS)
+    assert heard.wait(SECONDS)
+    line.disconnect().result(SECONDS)
 
     gg.batch_disassociate_client_device_from_core_device(coreDeviceThingName=core.thing, entries=entry)
     with pytest.raises(AwsCrtError):
-        connection().connect().result(20)
+        connection().connect().result(SECONDS)
     stranger = Device(marram, iot, tmp_path, "floor-stranger", may_discover)
     with pytest.raises(AssertionError, match="Not authorized"):
         Around(stranger, core).connect()

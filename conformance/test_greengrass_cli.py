@@ -8,7 +8,6 @@ import queue
 import re
 import subprocess
 import threading
-import time
 
 import pytest
 from awsiot.greengrasscoreipc import model
@@ -278,8 +277,6 @@ def test_without_a_core(core):
         core.close()
         code, told = heard.end()
         assert code == 1 and "the connection to the core broke" in told
-    began = time.monotonic()
     bad(core, 1, "cannot reach the core", "component", "list")
     bad(core, 1, "no token for this user", "--ggcRootPath", core.folder / "none", "component", "list")
-    assert time.monotonic() - began < SECONDS
     assert ONE in good(core, "logs", "list-log-files")

@@ -112,6 +112,6 @@ def test_command_line(marram, client, name):
     environment = {**os.environ, **marram.environment, "AWS_EC2_METADATA_DISABLED": "true"}
     for arguments in (["logs", "filter-log-events", "--log-group-name", name], ["logs", "describe-log-groups"],
                       ["cloudwatch", "list-metrics"]):
-        done = subprocess.run([sys.executable, "-m", "awscli", *arguments], env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run([sys.executable, "-m", "awscli", *arguments], env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert isinstance(json.loads(done.stdout), dict)

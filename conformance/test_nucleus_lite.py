@@ -320,6 +320,6 @@ def test_fleet_provisioning_by_claim(site):
         site.thing = "gg_a2_b9_d2_5a_fd_f9"
         told = lambda: [one["coreDeviceThingName"] for one in site.gg.list_core_devices()["coreDevices"]]
         until("the new core", lambda: site.thing in told())
-        until("its component", lambda: site.installed().get("com.example.Fleet") == ("1.0.0", "RUNNING"), 120)
+        until("its component", lambda: site.installed().get("com.example.Fleet") == ("1.0.0", "RUNNING"))
     finally:
         lite.close()

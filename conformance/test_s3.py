@@ -44,7 +44,7 @@ def http(marram):
 def cli(marram, *arguments, check=True):
     environment = {**os.environ, **marram.environment, "AWS_EC2_METADATA_DISABLED": "true"}
     command = [sys.executable, "-m", "awscli", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert not check or done.returncode == 0, done.stderr
     return done
 

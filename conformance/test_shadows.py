@@ -5,6 +5,7 @@ import botocore.exceptions
 import pytest
 
 from device import WAIT_SECONDS, Device, everything
+from waiting import until
 
 OVER = "x" * 8193
 
@@ -199,10 +200,9 @@ def test_credentials_provider(marram, client, tmp_path, name):
     iam.update_assume_role_policy(RoleName=f"tes-{name}", PolicyDocument=json.dumps(
         json.loads(json.dumps(trust).replace("credentials.iot", "greengrass"))))
     assert device.https("GET", path)[0] == 403
-    found = []
-    for _ in range(50):
+
+    def audited():
         events = client("cloudtrail").lookup_events(LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "AssumeRole"}])
-        found = [event for event in events["Events"] if device.certificate_id in event["CloudTrailEvent"]]
-        if found:
-            break
-    assert found, "the exchange is audited with its certificate"
+        return any(device.certificate_id in event["CloudTrailEvent"] for event in events["Events"])
+
+    until("the exchange in the audit log, with its certificate", audited)

@@ -6,7 +6,7 @@ import pytest
 
 from pages import all_pages
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")

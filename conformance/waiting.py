@@ -7,6 +7,8 @@ import time
 TAIL = 6000
 #: Logs of the cores that tests started, and of their control planes, by name: what did not happen is explained there.
 LOGS = {}
+#: How long what must happen may take, seconds: nobody is told that a machine is slow, and what is right is over long before.
+PATIENCE = 180
 #: Linux hands out ports from here on (`net.ipv4.ip_local_port_range`).
 LOWEST_HANDED_OUT = 32_768
 
@@ -20,7 +22,7 @@ def tails():
     return "\n".join(shown)
 
 
-def until(what, look, seconds=60, every=0.1):
+def until(what, look, seconds=PATIENCE, every=0.1):
     """Waits for a condition; names it when it does not come true, with what the processes had to say."""
     deadline = time.monotonic() + seconds
     while True:
