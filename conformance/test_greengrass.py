@@ -419,6 +419,29 @@ def test_a_part_is_no_core(gg, core):
             assert not known()
 
 
+def test_the_end_of_a_deployment_may_overtake_its_beginning(gg, core):
+    """CP 7.3, 7.4: shadow and fleet status tell of the same deployment, in any order; how it ended stands."""
+    made = gg.create_deployment(targetArn=core.arn, components={})["deploymentId"]
+    shadow = f"$aws/things/{core.name}/shadow/name/AWSManagedGreengrassV2Deployment"
+    told = lambda: [
+        (one["coreDeviceExecutionStatus"], one["statusDetails"]["errorStack"])
+        for one in gg.list_effective_deployments(coreDeviceThingName=core.name)["effectiveDeployments"] if one["deploymentId"] == made]
+    with core.connect() as line:
+        line.subscribe(f"{shadow}/get/accepted", f"{shadow}/update/accepted")
+        line.publish(f"{shadow}/get", "")
+        arn = line.until(f"{shadow}/get/accepted")["state"]["desired"]["fleetConfigurationArn"]
+        details = {"detailedStatus": "FAILED_NO_STATE_CHANGE", "failureCause": "so", "errorStack": ["DEPLOYMENT_FAILURE"], "errorTypes": []}
+        end = {"fleetConfigurationArnForStatus": arn, "status": "FAILED", "statusDetails": details}
+        line.publish(f"$aws/things/{core.name}/greengrassv2/health/json",
+                     status_message(core, 1, "COMPLETE", [component_status("a")], deploymentInformation={**end, "deploymentId": made}))
+        eventually(lambda: gg.get_deployment(deploymentId=made)["deploymentStatus"], "FAILED")
+        line.publish(f"{shadow}/update", {"state": {"reported": {"fleetConfigurationArnForStatus": arn, "status": "IN_PROGRESS"}}})
+        line.until(f"{shadow}/update/accepted")
+        assert told() == [("FAILED", ["DEPLOYMENT_FAILURE"])]
+        line.publish(f"{shadow}/update", {"state": {"reported": {**end, "status": "SUCCEEDED"}}})
+        eventually(lambda: [status for status, _ in told()], ["COMPLETED"])
+
+
 def test_client_devices_and_discovery(marram, client, gg, core, tmp_path, name):
     """CP 6.5, 7.4: association, connectivity, core certificates, and the document a client device gets."""
     iot = client("iot")
@@ -494,6 +517,6 @@ def test_command_line(marram, gg, name):
     environment = {**os.environ, **marram.environment, "AWS_EC2_METADATA_DISABLED": "true"}
     for arguments in (["list-components"], ["list-deployments"], ["list-core-devices"]):
         command = [sys.executable, "-m", "awscli", "greengrassv2", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert isinstance(json.loads(done.stdout), dict)

@@ -183,6 +183,17 @@ pub(super) fn shadow_report(
     settle(tx, realm, thing, &deployment, reported, now)
 }
 
+/// Whether a core said how a deployment ended. It tells that in two ways, shadow and fleet status, of which one may overtake the other: what
+/// arrives of its beginning after that is old.
+fn is_over(tx: &mut Tx<'_>, realm: &Realm, thing: &str, deployment: &Deployment) -> Result<bool, CallError> {
+    let status = tx.query_opt(
+        "SELECT status FROM gg_effective WHERE account = $1 AND region = $2 AND thing = $3 AND deployment = $4",
+        params![realm.account, realm.region, thing, deployment.id],
+        |row| Ok::<_, CallError>(row.get::<String>(0)?),
+    )?;
+    Ok(status.is_some_and(|status| !matches!(status.as_str(), "IN_PROGRESS" | "QUEUED")))
+}
+
 /// What a core says of a deployment. One to a thing ends with it: that is the word of the device (design, deployment status).
 fn settle(
     tx: &mut Tx<'_>,
@@ -196,6 +207,9 @@ fn settle(
     let known = ["IN_PROGRESS", "QUEUED", "SUCCEEDED", "FAILED", "CANCELED", "REJECTED", "TIMED_OUT", "COMPLETED"]
         .contains(&status);
     if !known {
+        return Ok(());
+    }
+    if matches!(status, "IN_PROGRESS" | "QUEUED") && is_over(tx, realm, thing, deployment)? {
         return Ok(());
     }
     let status = word_for(deployment, status);
