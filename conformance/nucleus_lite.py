@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from waiting import LOGS, until
+from waiting import LOGS, PATIENCE, until
 
 #: Where the peer was installed: `bin` and `lib/systemd/system` below it.
 PREFIX = pathlib.Path(os.environ.get("MARRAM_NUCLEUS_LITE", "build/peers/lite"))
@@ -116,14 +116,14 @@ class Lite:
     def _inside(self):
         return ["nsenter", "-t", self.first, "--pid", "--mount", "--cgroup", "--ipc", "--uts"]
 
-    def sh(self, command, check=True, seconds=60):
+    def sh(self, command, check=True, seconds=PATIENCE):
         """A command line within the core's system; its output."""
         done = subprocess.run([*self._inside(), "bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=seconds)
         assert not check or done.returncode == 0, f"{command}: {done.returncode}: {done.stdout}"
         return done.stdout
 
-    def program(self, name, *arguments, seconds=120):
+    def program(self, name, *arguments, seconds=PATIENCE):
         """One of the peer's programs, in its root folder."""
         return self.sh(" ".join(["cd /var/lib/greengrass &&", str(PREFIX.resolve() / "bin" / name), *arguments]), seconds=seconds)
 

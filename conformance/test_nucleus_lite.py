@@ -120,9 +120,9 @@ class Site:
         """The state of the core's part of the job."""
         return self.iot.describe_job_execution(jobId=deployment["iotJobId"], thingName=self.thing)["execution"]["status"]
 
-    def ended(self, deployment, seconds=120):
+    def ended(self, deployment):
         return until("the end of the deployment", lambda: self.effective(deployment) not in (None, "QUEUED", "IN_PROGRESS")
-                     and self.effective(deployment), seconds)
+                     and self.effective(deployment))
 
     def installed(self):
         """{component: (version, state)} as the control plane knows it."""
