@@ -13,6 +13,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import ssl
 import subprocess
 import sys
@@ -478,6 +479,11 @@ def test_an_expired_certificate(site, told, clock, tmp_path):
         until("its complaint", lambda: "CertificateExpired" in site.core.tail())
         doctor = site.ask("doctor")
         assert doctor.returncode == 1 and "error: the core's certificate is over since " in doctor.stdout, doctor
+        assert "does not take the certificate of this core (" in doctor.stdout, doctor
+        told = site.ask("status").stdout
+        assert re.search(r"^control plane: not connected yet, tried since \S+Z: \S+:\d+ does not take the certificate of this core\n  look in the "
+                         r"control plane .+\n  meanwhile: components run, ", told, re.MULTILINE), told
+        assert json.loads(site.ask("status", "--json").stdout)["outage"]["kind"] == "denied"
     finally:
         own.write_bytes(good)
     site.core.kill()
@@ -494,6 +500,8 @@ def test_a_revoked_certificate(site, told):
     until("the component", lambda: lives(site))
     iot.update_certificate(certificateId=certificate, newStatus="INACTIVE")
     until("the cut", gone)
+    outage = until("the reason", lambda: (found := json.loads(site.ask("status", "--json").stdout)["outage"]) and found.get("kind") == "denied" and found)
+    assert outage["wasConnected"] and "does not let this core in: not authorized" in outage["reason"], outage
     iot.update_certificate(certificateId=certificate, newStatus="ACTIVE")
     until("the line again", lambda: is_connected(site) is True)
     iot.update_certificate(certificateId=certificate, newStatus="REVOKED")

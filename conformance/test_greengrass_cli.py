@@ -139,7 +139,11 @@ def test_local_messages(core):
 
 
 def test_cloud_messages(core):
-    """This core has no control plane: what need not arrive is refused, what must is kept."""
+    """This core has no control plane, and nothing is wrong with that: what need not arrive is refused, what must is kept."""
+    asked = lambda *verb: subprocess.run([core.program, *verb, "--root", core.root], capture_output=True, text=True, timeout=SECONDS).stdout
+    assert asked("status").startswith("control plane: not configured\n") and json.loads(asked("status", "--json"))["outage"] is None
+    found = json.loads(asked("doctor", "--json"))["findings"]
+    assert "no control plane is configured" in [one["finding"] for one in found if one["severity"] == "note"] and "the line to" not in str(found), found
     good(core, "iotcore", "pub", "-t", "cli/a", "-m", "x", "-q", "1")
     bad(core, 1, "ServiceError", "iotcore", "pub", "-t", "cli/a", "-m", "x")
     bad(core, 1, "InvalidArgumentsError", "iotcore", "pub", "-t", "cli/#", "-m", "x", "-q", "1")

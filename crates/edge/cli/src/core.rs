@@ -116,12 +116,31 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn line(connected: &Value) -> &'static str {
-    match connected {
-        Value::Bool(true) => "connected",
-        Value::Bool(false) => "not connected",
-        _ => "not configured",
+/// The line to the control plane in one sentence, and what more there is to say of one that is down.
+fn line(answer: &Value) -> (String, Vec<String>) {
+    let outage = &answer["outage"];
+    match &answer["connected"] {
+        Value::Bool(true) => return ("connected".to_owned(), Vec::new()),
+        Value::Bool(false) if outage.is_object() => {}
+        Value::Bool(false) => return ("not connected".to_owned(), Vec::new()),
+        _ => return ("not configured".to_owned(), Vec::new()),
     }
+    let since = text(&outage["since"]);
+    let state = match outage["wasConnected"] {
+        Value::Bool(true) => format!("not connected since {since}"),
+        _ => format!("not connected yet, tried since {since}"),
+    };
+    let reason = outage["reason"].as_str().unwrap_or("it is being tried");
+    let mut more: Vec<_> = outage["advice"].as_str().map(str::to_owned).into_iter().collect();
+    let waiting = match (outage["waitingMessages"].as_u64(), &outage["waitingBytes"]) {
+        (Some(1), bytes) => format!("1 message ({bytes} bytes) waits for it"),
+        (Some(count), bytes) if count > 0 => format!("{count} messages ({bytes} bytes) wait for it"),
+        _ => "what is published to it with QoS 1 is kept".to_owned(),
+    };
+    more.push(format!(
+        "meanwhile: components run, local deployments and local messages go on; {waiting}, its deployments come when it is back"
+    ));
+    (format!("{state}: {reason}"), more)
 }
 
 fn component(details: &Value) {
@@ -156,7 +175,11 @@ fn status(client: &mut Client, json: bool) -> Result<(), CliError> {
         outln!("{status}");
         return Ok(());
     }
-    outln!("control plane: {}", line(&status["connected"]));
+    let (control_plane, more) = line(&status);
+    outln!("control plane: {control_plane}");
+    for words in more {
+        outln!("  {words}");
+    }
     outln!("deployments under way: {}", status["deploymentsUnderWay"]);
     for deployment in status["deployments"].as_array().into_iter().flatten() {
         outln!("  {}", short(deployment));
@@ -214,7 +237,7 @@ fn why(client: &mut Client, id: Option<String>, json: bool) -> Result<(), CliErr
     if let Some(waiting) = why["waitingFor"].as_str() {
         outln!("    Waiting for: {waiting}");
     }
-    outln!("    Control plane: {}", line(&why["connected"]));
+    outln!("    Control plane: {}", line(&why).0);
     why["troubledComponents"].as_array().into_iter().flatten().for_each(component);
     Ok(())
 }
@@ -250,4 +273,39 @@ pub(crate) fn debug_password(client: &mut Client) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CR 7.1, 9.6: whoever asks how the core is hears of a line that is down since when, why, what to look at and what goes on.
+    #[test]
+    fn a_line_is_told_with_its_reason() {
+        let down = |was_up: bool, count: u64| {
+            json!({"connected": false, "outage": {"since": "2026-03-02T08:14:02Z", "wasConnected": was_up, "kind": "refused",
+                "reason": "nobody listens at h:8883", "detail": "Connection refused (os error 111)", "advice": "look there",
+                "waitingMessages": count, "waitingBytes": 96}})
+        };
+        let goes_on = |waiting: &str| {
+            format!(
+                "meanwhile: components run, local deployments and local messages go on; {waiting}, its deployments come when it is back"
+            )
+        };
+        let trying = json!({"connected": false, "outage": {"since": "2026-03-02T08:14:02Z", "wasConnected": false, "waitingMessages": 0}});
+        let look = "look there".to_owned();
+        #[rustfmt::skip]
+        let table = [
+            (json!({"connected": true, "outage": null}), "connected", vec![]),
+            (json!({"connected": null}), "not configured", vec![]),
+            // an older core
+            (json!({"connected": false}), "not connected", vec![]),
+            (down(true, 1), "not connected since 2026-03-02T08:14:02Z: nobody listens at h:8883", vec![look.clone(), goes_on("1 message (96 bytes) waits for it")]),
+            (down(false, 7), "not connected yet, tried since 2026-03-02T08:14:02Z: nobody listens at h:8883", vec![look, goes_on("7 messages (96 bytes) wait for it")]),
+            (trying, "not connected yet, tried since 2026-03-02T08:14:02Z: it is being tried", vec![goes_on("what is published to it with QoS 1 is kept")]),
+        ];
+        for (answer, sentence, more) in table {
+            assert_eq!(line(&answer), (sentence.to_owned(), more));
+        }
+    }
 }

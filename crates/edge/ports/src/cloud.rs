@@ -7,7 +7,7 @@ use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::{mpsc, watch};
 
-use crate::Later;
+use crate::{Later, Outage};
 
 /// A message for the control plane's broker.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -54,8 +54,12 @@ pub trait CloudMessages: Send + Sync {
     fn subscribe<'a>(&'a self, owner: &'a str, filter: &'a str, qos: u8) -> Later<'a, CloudSubscription>;
     /// Whether the line is up.
     fn connection(&self) -> watch::Receiver<bool>;
-    /// Why it is down, if that is known: shown to operators.
-    fn trouble(&self) -> Option<String> {
+    /// Whether there is a control plane at all: without settings for one the core runs by itself.
+    fn is_configured(&self) -> bool {
+        true
+    }
+    /// Since when and why it is down: shown to operators. None while it is up, and when none is configured.
+    fn outage(&self) -> Option<Outage> {
         None
     }
 }

@@ -12,6 +12,7 @@ mod field;
 mod files;
 mod local;
 mod nucleus;
+mod outage;
 mod room;
 
 pub use checks::{Checks, Finding, Sandboxes, Severity};
@@ -36,6 +37,7 @@ pub use local::{
     MqttCredential, SecretAnswer, SecretPayload, SecretQuery, Secrets, ShadowOperation, ShadowPage, ShadowRequest,
 };
 pub use nucleus::{ApplyMode, BootstrapOutcome, Nucleus, Provenance, StateChange};
+pub use outage::{Hurdle, Outage, Trouble};
 pub use room::{Endless, Room};
 
 /// A future that a port answers with.

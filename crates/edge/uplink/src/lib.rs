@@ -11,6 +11,8 @@ mod road;
 mod shadows;
 mod spool;
 mod standalone;
+mod standing;
+mod trouble;
 
 pub use data_plane::{DataPlaneSettings, Greengrass};
 pub use line::LineSettings;

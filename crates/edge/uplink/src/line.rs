@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use marram_edge_ports::{CloudMessage, CloudPublish, PortError};
+use marram_edge_ports::{CloudMessage, CloudPublish, PortError, Trouble};
 use marram_mqtt::session::{ClientEvent, ClientSession, SendError};
 use marram_mqtt::{
     ConnAck, Connect, DecodeError, Disconnect, Filter, Packet, PacketId, Publish, PublishProperties, QoS, ReasonCode,
@@ -24,9 +24,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::breaker::Breaker;
 use crate::messages::Shared;
 use crate::road::{Purpose, Road};
+use crate::trouble;
 
 /// Time for TCP, proxy, TLS and CONNACK together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest packet from the control plane, bytes.
 pub(crate) const PACKET_MAX: usize = 4 * 1024 * 1024;
 /// Most requests unanswered at a time, subscriptions included.
@@ -107,7 +108,7 @@ enum Waiting {
 
 /// Why a connection is over.
 enum Over {
-    Lost,
+    Lost(Trouble),
     Settings,
     Stopped,
 }
@@ -144,8 +145,8 @@ impl Line {
             match connect(&settings, self.fresh).await {
                 Ok((wire, connack)) => {
                     tracing::info!(host = %settings.host, resumed = connack.session_present, "connected to the control plane");
-                    self.shared.set_trouble(None);
                     let over = self.converse(&settings, wire, &connack).await;
+                    self.shared.standing().down(None);
                     self.shared.connected.send_replace(false);
                     self.shared.spool.put_all_back();
                     match over {
@@ -161,16 +162,21 @@ impl Line {
                             pause = Duration::ZERO;
                             continue;
                         }
-                        Over::Lost => tracing::info!("the line to the control plane is down"),
+                        Over::Lost(trouble) => {
+                            let Trouble { reason, detail, .. } = &trouble;
+                            tracing::info!(%reason, %detail, "the line to the control plane is down");
+                            self.shared.standing().down(Some(trouble));
+                        }
                     }
                     if started.elapsed() > STABLE {
                         pause = Duration::ZERO;
                     }
                 }
                 Err(error) => {
-                    let error = causes(&error);
-                    tracing::info!(error, host = %settings.host, "cannot connect to the control plane");
-                    self.shared.set_trouble(Some(format!("{}:{}: {error}", settings.host, settings.port)));
+                    let trouble = trouble::of_connect(&error, &settings, self.shared.time());
+                    let Trouble { reason, detail, .. } = &trouble;
+                    tracing::info!(%reason, error = %detail, host = %settings.host, "cannot connect to the control plane");
+                    self.shared.standing().down(Some(trouble));
                 }
             }
             let (shortest, longest) = settings.backoff;
@@ -218,8 +224,8 @@ impl Line {
             .map_or(settings.keep_alive, |seconds| Duration::from_secs(seconds.max(1).into()));
         let mut session = ClientSession::new(settings.version(), WINDOW);
         let mut out = BytesMut::new();
-        if session.connected(connack, &mut out).is_err() {
-            return Over::Lost;
+        if let Err(error) = session.connected(connack, &mut out) {
+            return Over::Lost(trouble::of_protocol(&error, settings));
         }
         self.fresh = false;
         let mut talk = Talk {
@@ -237,9 +243,10 @@ impl Line {
                 tracing::warn!(%error, filter = %filter, "cannot subscribe again");
             }
         }
+        self.shared.standing().up();
         self.shared.connected.send_replace(true);
         let over = self.talk(&mut talk).await;
-        if matches!(over, Over::Lost) {
+        if matches!(over, Over::Lost(_)) {
             let now = Instant::now();
             let unanswered: Vec<(SmolStr, Instant)> = talk
                 .waiting
@@ -275,8 +282,8 @@ impl Line {
         loop {
             self.fill(talk);
             if !talk.out.is_empty() {
-                if std::future::poll_fn(|cx| talk.wire.poll_write(cx, &mut talk.out)).await.is_err() {
-                    return Over::Lost;
+                if let Err(error) = std::future::poll_fn(|cx| talk.wire.poll_write(cx, &mut talk.out)).await {
+                    return Over::Lost(trouble::of_break(Some(&error), talk.settings));
                 }
                 last_sent = Instant::now();
             }
@@ -311,25 +318,18 @@ impl Line {
                     loop {
                         match decode(talk.session.version(), &mut read.bytes, PACKET_MAX) {
                             Ok(Some(packet)) => {
-                                if let Err(error) = self.receive(talk, packet) {
-                                    tracing::debug!(%error, "the connection is given up");
-                                    return Over::Lost;
+                                if let Err(trouble) = self.receive(talk, packet) {
+                                    return Over::Lost(trouble);
                                 }
                             }
                             Ok(None) => break,
-                            Err(error) => {
-                                tracing::warn!(%error, "the control plane broke the protocol");
-                                return Over::Lost;
-                            }
+                            Err(error) => return Over::Lost(trouble::of_protocol(&error, talk.settings)),
                         }
                     }
                     read.release();
                 }
-                Event::Received(_) => return Over::Lost,
-                Event::Quiet if ping_due.is_some() => {
-                    tracing::info!("no answer to a ping");
-                    return Over::Lost;
-                }
+                Event::Received(end) => return Over::Lost(trouble::of_break(end.err().as_ref(), talk.settings)),
+                Event::Quiet if ping_due.is_some() => return Over::Lost(trouble::of_silence(talk.settings)),
                 Event::Quiet => {
                     talk.out.extend_from_slice(&[0xc0, 0]);
                     ping_due = Some(Instant::now() + talk.settings.ping_timeout);
@@ -452,8 +452,9 @@ impl Line {
         None
     }
 
-    fn receive(&mut self, talk: &mut Talk<'_>, packet: Packet) -> Result<(), DecodeError> {
-        match talk.session.receive(packet)? {
+    /// What a packet means; why the connection is over with it, where it is.
+    fn receive(&mut self, talk: &mut Talk<'_>, packet: Packet) -> Result<(), Trouble> {
+        match talk.session.receive(packet).map_err(|error| trouble::of_protocol(&error, talk.settings))? {
             Some(ClientEvent::Message(publish)) => {
                 if let Some(id) = publish.packet_id {
                     encode_puback(&mut talk.out, id);
@@ -504,8 +505,7 @@ impl Line {
             }
             Some(ClientEvent::Unsubscribed(id, _)) => drop(talk.waiting.remove(&id)),
             Some(ClientEvent::Closed(disconnect)) => {
-                tracing::info!(reason = %disconnect.reason, "the control plane disconnected");
-                return Err(DecodeError::Protocol("closed by the server"));
+                return Err(trouble::of_disconnect(disconnect.reason, talk.settings));
             }
             Some(ClientEvent::Pong) | None => {}
         }
@@ -637,20 +637,6 @@ fn message_of(publish: Publish) -> Option<CloudMessage> {
         payload_is_text: properties.payload_is_utf8,
         content_type: properties.content_type.map(|kind| kind.to_string()),
     })
-}
-
-/// An error with what is behind it: whose certificate is not valid, and since when, stands there.
-fn causes(error: &ConnectError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
-        }
-        next = cause.source();
-    }
-    text
 }
 
 pub(crate) async fn connect(settings: &LineSettings, fresh: bool) -> Result<(Wire, ConnAck), ConnectError> {

@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use marram_edge_ports::{CloudMessage, CloudMessages, CloudPublish, CloudSubscription, Later, PortError};
+use marram_edge_ports::{
+    CloudMessage, CloudMessages, CloudPublish, CloudSubscription, Hurdle, Later, Outage, PortError, Trouble,
+};
 use marram_mqtt::{Topic, TopicFilter};
-use marram_types::SharedClock;
+use marram_types::{SharedClock, Timestamp};
 use smol_str::SmolStr;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::line::{Command, Line, LineSettings};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
+use crate::standing::Standing;
 
 /// Commands queued between handle and line.
 const COMMANDS: usize = 256;
@@ -39,14 +42,7 @@ pub(crate) struct Shared {
     /// Reserved topics that the control plane may speak to this core on without a subscription.
     unasked: Mutex<Vec<(SmolStr, mpsc::Sender<CloudMessage>)>>,
     limits: Mutex<PublishLimits>,
-    trouble: Mutex<Option<String>>,
-}
-
-impl Shared {
-    /// Notes why the line is down; `None` while it is up.
-    pub(crate) fn set_trouble(&self, why: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why;
-    }
+    standing: Mutex<Standing>,
 }
 
 /// What may be published.
@@ -67,6 +63,15 @@ impl Default for PublishLimits {
 impl Shared {
     pub(crate) fn now(&self) -> i64 {
         self.clock.now().as_millis()
+    }
+
+    /// What the device's clock shows.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> MutexGuard<'_, (u64, HashMap<SmolStr, Subscription>)> {
@@ -128,7 +133,7 @@ impl Uplink {
             subscriptions: Mutex::default(),
             unasked: Mutex::default(),
             limits: Mutex::default(),
-            trouble: Mutex::default(),
+            standing: Mutex::new(Standing::new(settings.is_some())),
         });
         let (commands, receiver) = mpsc::channel(COMMANDS);
         tokio::spawn(Line::new(Arc::clone(&shared), receiver, settings.map(Arc::new)).run());
@@ -137,13 +142,15 @@ impl Uplink {
 
     /// Reconnects with other settings; none: goes offline.
     pub async fn reconfigure(&self, settings: Option<LineSettings>) {
+        self.shared.standing().settings(settings.is_some());
         // A stopped line has no use for settings.
         let _ = self.commands.send(Command::Settings(settings.map(Arc::new))).await;
     }
 
-    /// Why there are no settings that could be used: told by [`CloudMessages::trouble`] until the line is tried.
+    /// Why there are no settings that could be used: told by [`CloudMessages::outage`] until the line is tried.
     pub fn set_trouble(&self, why: String) {
-        self.shared.set_trouble(Some(why));
+        let trouble = Trouble { hurdle: Hurdle::Settings, reason: why, detail: String::new() };
+        self.shared.standing().unusable(trouble);
     }
 
     /// Changes what may be published from now on.
@@ -252,8 +259,13 @@ impl CloudMessages for Uplink {
         self.shared.connected.subscribe()
     }
 
-    fn trouble(&self) -> Option<String> {
-        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn is_configured(&self) -> bool {
+        self.shared.standing().is_configured()
+    }
+
+    fn outage(&self) -> Option<Outage> {
+        let spooled = self.spooled();
+        self.shared.standing().outage(self.shared.time(), spooled)
     }
 }
 

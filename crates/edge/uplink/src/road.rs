@@ -10,7 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use marram_http::{Dial, Dialling, Origin, Stream};
 use marram_tls::{ClientIdentity, ClientOptions, Connector, RemoteIdentity, TlsError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+
+use crate::trouble::{RoadError, address};
 
 /// Port on which MQTT and HTTPS are told apart by ALPN (CR 5.1).
 const SHARED_PORT: u16 = 443;
@@ -202,41 +204,63 @@ impl Road {
             (Purpose::PlainHttps, _) => &self.inner.bare,
         };
         let road = self.reach(host, port).await?;
-        Ok(Box::new(tls.connect(host, road).await.map_err(io::Error::other)?))
+        Ok(Box::new(tls.connect(host, road).await.map_err(RoadError::Tls)?))
     }
 
-    async fn reach(&self, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
+    /// The proxy on the way to `host`, as `host:port`.
+    pub(crate) fn proxy_for(&self, host: &str) -> Option<String> {
+        let proxy = self.inner.proxy.as_ref().filter(|proxy| proxy.serves(host))?;
+        Some(address(&proxy.host, proxy.port))
+    }
+
+    async fn reach(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, RoadError> {
         let proxy = match &self.inner.proxy {
             Some(proxy) if proxy.serves(host) => proxy,
-            _ => {
-                let socket = TcpStream::connect((host, port)).await?;
-                socket.set_nodelay(true)?;
-                return Ok(Box::new(socket));
-            }
+            _ => return Ok(Box::new(socket(host, port).await?)),
         };
-        let socket = TcpStream::connect((proxy.host.as_str(), proxy.port)).await?;
-        socket.set_nodelay(true)?;
-        let mut stream: Box<dyn Stream> = if proxy.tls {
-            Box::new(self.inner.bare.connect(&proxy.host, socket).await.map_err(io::Error::other)?)
-        } else {
-            Box::new(socket)
-        };
-        let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let name = address(&proxy.host, proxy.port);
+        let mut stream = self.enter(proxy).await.map_err(|cause| RoadError::proxy(&name, cause))?;
+        let authority = address(host, port);
         let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
         if let Some((user, password)) = &proxy.login {
             request
                 .push_str(&format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{password}"))));
         }
         request.push_str("\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        stream.flush().await?;
-        proxy_agrees(&mut stream).await?;
-        Ok(stream)
+        let answer = async {
+            stream.write_all(request.as_bytes()).await?;
+            stream.flush().await?;
+            proxy_answer(&mut stream).await
+        };
+        match answer.await {
+            Ok(status) if status.starts_with('2') => Ok(stream),
+            Ok(status) => Err(RoadError::ProxyAnswered { proxy: name, status }),
+            Err(cause) => Err(RoadError::proxy(&name, RoadError::Socket { address: name.clone(), cause })),
+        }
+    }
+
+    /// A stream to the proxy itself.
+    async fn enter(&self, proxy: &Proxy) -> Result<Box<dyn Stream>, RoadError> {
+        let socket = socket(&proxy.host, proxy.port).await?;
+        Ok(match proxy.tls {
+            true => Box::new(self.inner.bare.connect(&proxy.host, socket).await?),
+            false => Box::new(socket),
+        })
     }
 }
 
-/// Reads a proxy's answer to CONNECT. Byte by byte: what follows the head belongs to the handshake.
-async fn proxy_agrees(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+/// A connection in the clear, to the first address of the name that answers.
+async fn socket(host: &str, port: u16) -> Result<TcpStream, RoadError> {
+    let found = lookup_host((host, port)).await;
+    let found: Vec<_> = found.map_err(|cause| RoadError::Name { name: host.to_owned(), cause })?.collect();
+    let failed = |cause| RoadError::Socket { address: address(host, port), cause };
+    let socket = TcpStream::connect(&found[..]).await.map_err(failed)?;
+    socket.set_nodelay(true).map_err(failed)?;
+    Ok(socket)
+}
+
+/// Reads a proxy's answer to CONNECT, down to its status. Byte by byte: what follows the head belongs to the handshake.
+async fn proxy_answer(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() >= PROXY_HEAD_MAX {
@@ -245,19 +269,15 @@ async fn proxy_agrees(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
         head.push(stream.read_u8().await?);
     }
     let status = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-    if status.first() != Some(&b'2') {
-        let status = String::from_utf8_lossy(status).into_owned();
-        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, format!("the proxy answered {status}")));
-    }
-    Ok(())
+    Ok(String::from_utf8_lossy(status).into_owned())
 }
 
 /// Entry of the fuzz target: a proxy's answer. What follows an answer that agrees is left for the handshake.
 pub fn fuzz_proxy_answer(data: &[u8]) {
     let mut rest = data;
     // Bytes in memory are never waited for.
-    let answered = pin!(proxy_agrees(&mut rest)).poll(&mut Context::from_waker(Waker::noop()));
-    if let Poll::Ready(Ok(())) = answered {
+    let answered = pin!(proxy_answer(&mut rest)).poll(&mut Context::from_waker(Waker::noop()));
+    if let Poll::Ready(Ok(_)) = answered {
         let head = &data[..data.len() - rest.len()];
         assert!(head.ends_with(b"\r\n\r\n") && head.len() <= PROXY_HEAD_MAX);
     }

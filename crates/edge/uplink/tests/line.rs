@@ -6,10 +6,12 @@ mod site;
 use std::path::Path;
 
 use marram_broker::{LocalClient, Tenant};
-use marram_edge_ports::{CloudMessages, CloudPublish, PortError};
+use marram_edge_ports::{CloudMessages, CloudPublish, Hurdle, Outage, PortError};
 use marram_types::SystemClock;
 use marram_uplink::{LineSettings, SpoolOptions, Uplink};
-use site::{DEADLINE, Site, message, network};
+use site::{DEADLINE, Flaws, Site, day, message, network};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -166,4 +168,113 @@ async fn topics_are_checked_at_home() {
     }
     let large = CloudPublish { payload: vec![0; 131_073].into(), ..message("t", 0) };
     assert!(matches!(uplink.publish("c", large).await, Err(PortError::InvalidArguments(_))));
+}
+
+/// Waits until the line is down for a reason, and answers how it stands.
+async fn down(uplink: &Uplink) -> Outage {
+    let told = async {
+        loop {
+            match uplink.outage() {
+                Some(outage) if outage.trouble.is_some() => return outage,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    timeout(DEADLINE, told).await.unwrap()
+}
+
+/// A host that answers whatever comes with these bytes and hangs up.
+async fn answering(bytes: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(bytes).await;
+            });
+        }
+    });
+    port
+}
+
+/// CR 9.6: why there is no line is told in words that lead to the cause, each kind of it with its own.
+#[tokio::test]
+async fn an_outage_says_why() {
+    let site = Site::start().await;
+    let port = site.address.port();
+    let closed = TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let shut = closed.local_addr().unwrap().port();
+    let (_cut, down_there) = watch::channel(false);
+    let cut = network(site.address, down_there).await;
+    let no_tls = answering(b"SSH-2.0-hello\r\n").await;
+    let wall = answering(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await;
+    let nowhere = format!("{}.invalid", "x".repeat(70));
+    let flawed = async |flaws: Flaws| {
+        let flawed = Site::with(flaws).await;
+        flawed.settings(flawed.address.port())
+    };
+    let is_over = flawed(Flaws { server: day(-9), ..Flaws::default() }).await;
+    let not_yet = flawed(Flaws { server: day(9), ..Flaws::default() }).await;
+    let other = flawed(Flaws { name: "other.example", ..Flaws::default() }).await;
+    let refused = flawed(Flaws { device: day(-9), ..Flaws::default() }).await;
+    let denied = flawed(Flaws { lets_in: false, ..Flaws::default() }).await;
+    let stranger = LineSettings { port, ..is_over.clone() };
+    let to = |host: &str, port| LineSettings { host: host.to_owned(), ..site.settings(port) };
+    let by =
+        |proxy: u16| LineSettings { road: site.through(&format!("http://localhost:{proxy}")), ..site.settings(port) };
+    #[rustfmt::skip]
+    let table = [
+        (to(&nowhere, port), Hurdle::Name, format!("the name {nowhere} was not found")),
+        (to("127.0.0.1", shut), Hurdle::Refused, format!("nobody listens at 127.0.0.1:{shut}")),
+        (site.settings(cut), Hurdle::Unreachable, format!("the connection to localhost:{cut} was cut during the TLS handshake")),
+        (site.settings(no_tls), Hurdle::Protocol, format!("localhost:{no_tls} does not speak TLS")),
+        (by(wall), Hurdle::Proxy, format!("the proxy localhost:{wall} answered 407: it wants a user and a password, or others than these")),
+        (by(shut), Hurdle::Proxy, format!("the proxy: nobody listens at localhost:{shut}")),
+        (stranger, Hurdle::Trust, format!("the certificate of localhost:{port} is not from an authority in `rootCaPath`")),
+        (other.clone(), Hurdle::Trust, format!("the certificate of localhost:{} is for another name", other.port)),
+        (is_over.clone(), Hurdle::Clock, format!("the certificate of localhost:{} is over by this device's clock, which shows ", is_over.port)),
+        (not_yet.clone(), Hurdle::Clock, format!("the certificate of localhost:{} is not valid yet by this device's clock, which shows ", not_yet.port)),
+        (refused.clone(), Hurdle::Denied, format!("localhost:{} does not take the certificate of this core", refused.port)),
+        (denied.clone(), Hurdle::Denied, format!("localhost:{} does not let this core in: not authorized", denied.port)),
+    ];
+    for (settings, hurdle, reason) in table {
+        let dir = tempfile::tempdir().unwrap();
+        let uplink = start(Some(settings), dir.path());
+        let outage = down(&uplink).await;
+        let trouble = outage.trouble.unwrap();
+        assert_eq!((trouble.hurdle, outage.was_up), (hurdle, false), "{}: {}", trouble.reason, trouble.detail);
+        assert!(trouble.reason.starts_with(&reason), "{} instead of {reason}", trouble.reason);
+        uplink.stop().await;
+    }
+}
+
+/// CR 9.6: an outage is there while the line is down, with what waits for its end; a core without a control plane has none.
+#[tokio::test]
+async fn an_outage_begins_and_ends_with_the_line() {
+    let site = Site::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let uplink = start(None, dir.path());
+    assert_eq!((uplink.is_configured(), uplink.outage()), (false, None));
+    uplink.set_trouble("the certificate is not there".to_owned());
+    let trouble = down(&uplink).await.trouble.unwrap();
+    assert_eq!((trouble.hurdle, trouble.reason.as_str()), (Hurdle::Settings, "the certificate is not there"));
+    let (switch, up) = watch::channel(false);
+    let port = network(site.address, up).await;
+    uplink.reconfigure(Some(site.settings(port))).await;
+    uplink.publish("c", message("t", 7)).await.unwrap();
+    let outage = down(&uplink).await;
+    assert!(uplink.is_configured() && !outage.was_up);
+    assert_eq!(outage.waiting_messages, 1);
+    let mut connection = uplink.connection();
+    switch.send_replace(true);
+    timeout(DEADLINE, connection.wait_for(|up| *up)).await.unwrap().unwrap();
+    assert_eq!(uplink.outage(), None);
+    switch.send_replace(false);
+    let outage = down(&uplink).await;
+    assert!(outage.was_up && !*uplink.connection().borrow());
+    uplink.reconfigure(None).await;
+    assert_eq!((uplink.is_configured(), uplink.outage()), (false, None));
 }

@@ -6,6 +6,7 @@
 //! * [`ServerCertificate`] is swapped while connections live (SEC-35).
 //! * [`Connector`] is the client side: pinned roots, optional client certificate, ALPN. Its key may be in a hardware token
 //!   ([`RemoteKey`]).
+//! * [`Fault`] tells whose certificate a failed connection blames.
 //! * [`HandshakeLimits`] bound what a stranger costs (SEC 12.2).
 //!
 //! TLS 1.2 and 1.3 with the nine suites of SEC-23 and nothing else; aws-lc-rs is named explicitly
@@ -17,6 +18,7 @@
 mod accept;
 mod client;
 mod error;
+mod fault;
 mod lean;
 mod limit;
 mod peer;
@@ -28,6 +30,7 @@ mod verifier;
 pub use accept::{Accepted, Acceptor, AcceptorOptions, LeanAccepted, ServerStream};
 pub use client::{ClientIdentity, ClientOptions, ClientStream, Connector, public_key_of};
 pub use error::{AcceptError, TlsError};
+pub use fault::Fault;
 pub use lean::LeanStream;
 pub use limit::{HandshakeGate, HandshakeLimits, UnauthenticatedPermit};
 pub use peer::{ClientCertificate, PeerInfo};

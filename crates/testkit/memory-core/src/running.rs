@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use marram_edge_ports::{
     ChangedPath, CloudMessage, CloudMessages, CloudPublish, CloudSubscription, ComponentDetails, ComponentState,
-    ComponentUpdate, Components, Configuration, DeploymentRecord, DeploymentStatus, Deployments, Later,
-    LocalDeploymentRequest, PortError, ReportedState, ValidationRequest,
+    ComponentUpdate, Components, Configuration, DeploymentRecord, DeploymentStatus, Deployments, Hurdle, Later,
+    LocalDeploymentRequest, Outage, PortError, ReportedState, Trouble, ValidationRequest,
 };
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -243,5 +243,15 @@ impl CloudMessages for MemoryCore {
 
     fn connection(&self) -> watch::Receiver<bool> {
         self.connected.subscribe()
+    }
+
+    fn outage(&self) -> Option<Outage> {
+        let trouble = Trouble {
+            hurdle: Hurdle::Refused,
+            reason: "nobody listens at plane:8883".to_owned(),
+            detail: "Connection refused".to_owned(),
+        };
+        let outage = Outage { since: 0, was_up: true, trouble: Some(trouble), waiting_messages: 2, waiting_bytes: 96 };
+        (!*self.connected.borrow()).then_some(outage)
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use marram_edge_ports::{
-    ComponentDetails, ComponentState, DeploymentRecord, DeploymentStatus, KnownDeployment, PortError,
+    ComponentDetails, ComponentState, DeploymentRecord, DeploymentStatus, KnownDeployment, Outage, PortError,
 };
+use marram_types::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
@@ -22,6 +23,7 @@ pub(super) fn status(call: &mut Call<'_>) -> Handled {
     let counters = &call.door.counters;
     let response = json!({
         "connected": connected(call),
+        "outage": outage(call),
         "components": components.into_iter().map(explained).collect::<Vec<_>>(),
         "deploymentsUnderWay": under_way.len(),
         "deployments": under_way,
@@ -37,9 +39,43 @@ pub(super) fn status(call: &mut Call<'_>) -> Handled {
     call.respond(&response)
 }
 
-/// Whether the line to the control plane is up; null without a line.
+/// Whether the line to the control plane is up; null without a control plane.
 fn connected(call: &Call<'_>) -> Option<bool> {
-    call.door.ports.cloud.as_ref().map(|port| *port.connection().borrow())
+    call.door.ports.cloud.as_ref().filter(|port| port.is_configured()).map(|port| *port.connection().borrow())
+}
+
+/// Since when and why the line is down; null while it is up, and without a control plane.
+fn outage(call: &Call<'_>) -> Option<Value> {
+    let Outage { since, was_up, trouble, waiting_messages, waiting_bytes } =
+        call.door.ports.cloud.as_ref()?.outage()?;
+    let mut shape = json!({
+        "since": Timestamp::from_millis(since).rfc3339(),
+        "wasConnected": was_up,
+        "waitingMessages": waiting_messages,
+        "waitingBytes": waiting_bytes,
+    });
+    if let Some(trouble) = trouble {
+        shape["kind"] = json!(trouble.hurdle.as_str());
+        shape["reason"] = json!(trouble.reason);
+        shape["detail"] = json!(trouble.detail);
+        shape["advice"] = json!(trouble.hurdle.advice());
+    }
+    Some(shape)
+}
+
+/// A line that is down, as a finding: what, and what to look at.
+fn line_down(outage: Option<Outage>) -> (String, &'static str) {
+    let Some(outage) = outage else {
+        return ("the line to the control plane is down".to_owned(), "it comes up by itself; ask again");
+    };
+    let since = Timestamp::from_millis(outage.since).rfc3339();
+    let since = if outage.was_up { format!("since {since}") } else { format!("and was not up since {since}") };
+    let what = format!("the line to the control plane is down {since}");
+    match outage.trouble {
+        None => (format!("{what}: it is being tried"), "ask again"),
+        Some(trouble) if trouble.detail.is_empty() => (format!("{what}: {}", trouble.reason), trouble.hurdle.advice()),
+        Some(trouble) => (format!("{what}: {} ({})", trouble.reason, trouble.detail), trouble.hurdle.advice()),
+    }
 }
 
 /// A component with the codes and the sentence that explain its state (CR 2.12).
@@ -135,6 +171,7 @@ pub(super) fn why(call: &mut Call<'_>) -> Handled {
         "waitingFor": waiting,
         "troubledComponents": troubled,
         "connected": connected(call),
+        "outage": outage(call),
     });
     call.respond(&response)
 }
@@ -170,14 +207,10 @@ pub(super) fn diagnose(call: &mut Call<'_>) -> Handled {
         findings.push(json!({"severity": severity, "finding": what, "advice": advice}));
     };
     match connected(call) {
-        Some(false) => find(
-            "error",
-            match call.door.ports.cloud.as_ref().and_then(|port| port.trouble()) {
-                Some(why) => format!("the line to the control plane is down: {why}"),
-                None => "the line to the control plane is down".to_owned(),
-            },
-            "check the endpoints, the certificate and the network",
-        ),
+        Some(false) => {
+            let (what, advice) = line_down(ports.cloud.as_ref().and_then(|port| port.outage()));
+            find("error", what, advice);
+        }
         None => find("note", "no control plane is configured".to_owned(), "local deployments work without one"),
         Some(true) => {}
     }

@@ -171,6 +171,7 @@ async fn the_core_explains_itself_to_operators_only() {
     operator.call("CreateLocalDeployment", json!({})).await.unwrap();
     let status = operator.call("marram#Status", json!({})).await.unwrap();
     assert_eq!((&status["connected"], &status["deploymentsUnderWay"]), (&json!(true), &json!(1)));
+    assert_eq!(status["outage"], Value::Null);
     let why = operator.call("marram#WhyDeployment", json!({})).await.unwrap();
     assert_eq!((&why["deployment"]["deploymentId"], &why["waitingFor"]), (&json!(UUID_1), &json!("its turn")));
     let place = json!({"componentName": "one", "keyPath": ["deep"]});
@@ -179,7 +180,22 @@ async fn the_core_explains_itself_to_operators_only() {
     door.core.set_connected(false);
     door.core.set_access_control("two", json!({"aws.greengrass.ipc.pubsub": {"p": {"operations": 7}}}));
     let findings = operator.call("marram#Diagnose", json!({})).await.unwrap();
+    let told = |at: usize| findings["findings"][at]["finding"].as_str().unwrap();
+    assert_eq!(
+        told(0),
+        "the line to the control plane is down since 1970-01-01T00:00:00Z: nobody listens at plane:8883 (Connection refused)"
+    );
+    assert!(findings["findings"][0]["advice"].as_str().unwrap().contains("`mqtt.port`"));
     assert_eq!(findings["findings"].as_array().unwrap().len(), 2);
+    // Who asks how the core is, or why a deployment waits, hears the same.
+    for question in ["marram#Status", "marram#WhyDeployment"] {
+        let answer = operator.call(question, json!({})).await.unwrap();
+        let outage = json!({
+            "since": "1970-01-01T00:00:00Z", "wasConnected": true, "kind": "refused", "reason": "nobody listens at plane:8883",
+            "detail": "Connection refused", "advice": findings["findings"][0]["advice"], "waitingMessages": 2, "waitingBytes": 96,
+        });
+        assert_eq!((&answer["connected"], &answer["outage"]), (&json!(false), &outage), "{question}");
+    }
     let mut component = door.component("one").await;
     let (shape, body) = component.call("marram#Status", json!({})).await.unwrap_err();
     assert_eq!((shape.as_str(), &body["error"]), ("", &json!("Unsupported Operation")));

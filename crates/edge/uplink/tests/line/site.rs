@@ -5,30 +5,52 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use marram_broker::{
-    Authenticating, Authenticator, Broker, BrokerOptions, ConnectAttributes, Decision, FullAuthority, LocalClient,
-    PeerInfo, Ports, SessionAuthority, Tenant,
+    Authenticating, Authenticator, Broker, BrokerOptions, ConnectAttributes, Decision, Denied, FullAuthority,
+    LocalClient, PeerInfo, Ports, SessionAuthority, Tenant,
 };
 use marram_edge_ports::CloudPublish;
 use marram_mqtt::{Connect, QoS, TopicFilter};
 use marram_mqtt_net::listen_tls;
 use marram_pki::{CertificateAuthority, DeviceKeyPair, Validity, pem};
 use marram_tls::{Acceptor, AcceptorOptions, HandshakeGate, HandshakeLimits, Listener, ServerCertificate};
-use marram_uplink::{DeviceTls, LineSettings, Road};
+use marram_uplink::{DeviceTls, LineSettings, Proxy, Road};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-fn day() -> Validity {
+/// A day that begins so many days from now.
+pub fn day(from_now: i64) -> Validity {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
-    Validity::starting(now, 86_400)
+    Validity::starting(now + from_now * 86_400, 86_400)
 }
 
-struct Everybody;
+/// What is wrong with a site, if anything.
+pub struct Flaws {
+    /// The name its certificate is for.
+    pub name: &'static str,
+    /// When the certificate of the control plane holds.
+    pub server: Validity,
+    /// When that of the core holds.
+    pub device: Validity,
+    /// Whom the control plane lets in; the others it denies.
+    pub lets_in: bool,
+}
+
+impl Default for Flaws {
+    fn default() -> Self {
+        Self { name: "localhost", server: day(0), device: day(0), lets_in: true }
+    }
+}
+
+struct Everybody(bool);
 
 impl Authenticator for Everybody {
     fn authenticate<'a>(&'a self, _: &'a PeerInfo, _: &'a Connect) -> Authenticating<'a> {
         Box::pin(async {
+            if !self.0 {
+                return Err(Denied::NotAuthorized);
+            }
             Ok(Arc::new(Guarded(FullAuthority::new(Tenant::new("a"), "core"))) as Arc<dyn SessionAuthority>)
         })
     }
@@ -69,14 +91,19 @@ pub struct Site {
     pub broker: Broker,
     pub address: SocketAddr,
     road: Road,
+    tls: DeviceTls,
 }
 
 impl Site {
     pub async fn start() -> Self {
-        let authority = CertificateAuthority::create("site", day()).unwrap();
-        let server = authority.issue_server(&["localhost".to_owned()], day()).unwrap();
+        Self::with(Flaws::default()).await
+    }
+
+    pub async fn with(flaws: Flaws) -> Self {
+        let authority = CertificateAuthority::create("site", day(0)).unwrap();
+        let server = authority.issue_server(&[flaws.name.to_owned()], flaws.server).unwrap();
         let certificate = ServerCertificate::from_pem(&server.chain_pem, &server.key_pem).unwrap();
-        let ports = Ports { authenticator: Arc::new(Everybody), interceptor: None, store: None };
+        let ports = Ports { authenticator: Arc::new(Everybody(flaws.lets_in)), interceptor: None, store: None };
         let broker = Broker::start(BrokerOptions::default(), ports).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -84,13 +111,18 @@ impl Site {
         let acceptor = Acceptor::new(Listener::DeviceMqtt, &certificate, AcceptorOptions::default(), gate);
         tokio::spawn(listen_tls(listener, acceptor, broker.clone(), std::future::pending()));
         let key = DeviceKeyPair::generate().unwrap();
-        let device = authority.issue_device(key.public_key(), day()).unwrap();
+        let device = authority.issue_device(key.public_key(), flaws.device).unwrap();
         let tls = DeviceTls {
             roots_pem: authority.certificate_pem(),
             chain_pem: pem::encode_certificate(device.der()),
             key_pem: key.private_pem().to_owned(),
         };
-        Site { broker, address, road: Road::new(&tls, None).unwrap() }
+        Site { broker, address, road: Road::new(&tls, None).unwrap(), tls }
+    }
+
+    /// The road through a proxy.
+    pub fn through(&self, url: &str) -> Road {
+        Road::new(&self.tls, Some(Proxy::parse(url, None, None, "").unwrap())).unwrap()
     }
 
     pub fn settings(&self, port: u16) -> LineSettings {
