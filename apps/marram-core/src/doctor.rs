@@ -270,9 +270,11 @@ impl Rounds {
                 all.push(Finding::new(Severity::Error, what, "deploy it anew"));
             }
         }
-        for key in initial::unknown_settings(&nucleus) {
-            let advice = "take it away, or correct it, by a deployment of aws.greengrass.Nucleus";
-            all.push(Finding::new(Severity::Warning, initial::told(&key), advice));
+        for part in marram_deploy::BUILTINS {
+            for key in marram_deploy::unknown_settings(part.name, &get(&["services", part.name, "configuration"])) {
+                let advice = format!("take it away, or correct it, by a deployment of {}", part.name);
+                all.push(Finding::new(Severity::Warning, key.told(part.name), advice));
+            }
         }
         if let Some(why) = self.unclaimed.get() {
             let what = format!("this core has no identity yet, its claim ends with: {why}");

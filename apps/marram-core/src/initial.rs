@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use marram_deploy::{Known, Scope, known};
+use marram_deploy::{Known, Scope, known, unknown_settings};
 use marram_edge_ports::{Finding, Severity};
 use marram_nucleus::configuration::{ImportFileError, read_file};
 use serde_json::Value;
@@ -109,43 +109,27 @@ fn judge(text: &str, value: &Value) -> (Vec<String>, Vec<String>) {
             mistakes.push(format!("{}{name}: {fault}", at(&keys)));
         }
     }
-    for key in unknown_settings(nucleus) {
-        let keys = ["services", NUCLEUS, "configuration"].into_iter().chain(key.0.split('.'));
-        let place = at(&keys.collect::<Vec<_>>());
-        match key.1 {
-            // At the top stand those of other versions and of other cores as well; within a part every key is known.
-            Some(right) if key.0.contains('.') => {
-                mistakes.push(format!("{place}there is no `{}` of {NUCLEUS}; write `{right}`", key.0));
+    for (name, service) in services {
+        let Some(own) = part(service, "configuration") else { continue };
+        // Names have no case here.
+        let name = marram_deploy::BUILTINS
+            .iter()
+            .find(|part| part.name.eq_ignore_ascii_case(name))
+            .map_or("", |part| part.name);
+        for key in unknown_settings(name, own) {
+            let keys = ["services", name, "configuration"].into_iter().chain(key.path.split(['/', '.']));
+            let keys: Vec<&str> = keys.filter(|key| !key.is_empty() && key.parse::<usize>().is_err()).collect();
+            let place = at(&keys);
+            match key.near {
+                // At the top stand those of other versions and of other cores as well; within a part every key is known.
+                Some(right) if name == NUCLEUS && key.path.contains('.') => {
+                    mistakes.push(format!("{place}there is no `{}` of {NUCLEUS}; write `{right}`", key.path));
+                }
+                _ => oddities.push(format!("{place}{}", key.told(name))),
             }
-            _ => oddities.push(format!("{place}{}", told(&key))),
         }
     }
     (mistakes, oddities)
-}
-
-/// Keys of the nucleus' configuration that are not known, those below the top with the keys before them, and the nearest that is.
-pub(crate) fn unknown_settings(nucleus: &Value) -> Vec<(String, Option<&'static str>)> {
-    let keys = marram_deploy::nucleus_keys();
-    let all = nucleus.as_object().into_iter().flatten();
-    let top = all.filter_map(|(key, _)| match known(&keys, key) {
-        Known::Yes => None,
-        Known::Nearly(right) => Some((key.clone(), Some(right))),
-        Known::No => Some((key.clone(), None)),
-    });
-    let below = marram_deploy::unknown_keys(nucleus).into_iter().map(|key| {
-        let near = match known(&key.known, key.path.last().map_or("", String::as_str)) {
-            Known::Nearly(right) => Some(right),
-            _ => None,
-        };
-        (key.path.join("."), near)
-    });
-    top.chain(below).collect()
-}
-
-/// A sentence about one of [`unknown_settings`].
-pub(crate) fn told((key, near): &(String, Option<&'static str>)) -> String {
-    let right = near.map(|right| format!("; did you mean `{right}`?")).unwrap_or_default();
-    format!("the setting `{key}` of {NUCLEUS} is not known and passed over{right}")
 }
 
 /// What is missing of the settings that lead to a control plane, where some of those that serve nothing else are given.
@@ -249,7 +233,9 @@ mod tests {
             (nucleus(json!({"mqtt": {"KEEPALIVETIMEOUTMS": 5, "spooler": {"pluginName": "a"}}, "platformOverride": {"protocol": "a"}})), None, None),
             (nucleus(json!({"mqtt": {"keepAliveTimoutMs": 5}})), Some("there is no `mqtt.keepAliveTimoutMs` of aws.greengrass.Nucleus; write `keepAliveTimeoutMs`"), None),
             (nucleus(json!({"Mqtt": {"spooler": {"storageTyp": "Disk"}}})), Some("there is no `Mqtt.spooler.storageTyp` of aws.greengrass.Nucleus; write `storageType`"), None),
-            (nucleus(json!({"logging": {"colour": true}})), None, Some("the setting `logging.colour` of aws.greengrass.Nucleus is not known and passed over")),
+            (nucleus(json!({"logging": {"colour": true}})), None, Some("the setting `logging.colour` of aws.greengrass.Nucleus is not known and passed over; there are level, format, outputType, fileSizeKB, totalLogsSizeKB, outputDirectory")),
+            (json!({"services": {"aws.greengrass.ShadowManager": {"configuration": {"theme": {}}}, "com.example.A": {"configuration": {"theme": 1}}}}), None,
+                Some("the setting `/theme` of aws.greengrass.ShadowManager is not known and passed over; there are strategy, synchronize, rateLimits, shadowDocumentSizeLimitBytes")),
             (json!({"comment": 1}), None, Some("`comment` is not known and passed over; there are system, services, setenv")),
         ];
         for (value, mistake, oddity) in table {

@@ -37,12 +37,12 @@ pub use document::{
     is_group_name,
 };
 pub use failure::{ErrorCode, ErrorType, Failure, FailureReport};
-pub use marram_parts::{Known, Scope, SettingFault, known};
+pub use marram_parts::{Known, Scope, SettingFault, UnknownKey, known};
 pub use plan::{CycleError, Plan, PlanInput, hard_dependencies, order};
 pub use resolve::{Ask, Local, Resolution, Resolved, Resolver, Wanted};
 pub use roots::{GroupRoot, Groups, LOCAL_GROUP, Staleness};
 pub use service::{Paths, ServiceInput, Unsafe, service_tree, unsafe_interpolations};
 pub use session::{SESSION_POLICY_MAX_CHARS, SessionPolicyError, session_policy};
-pub use settings::{UnknownKey, check_component, check_limits, check_nucleus, nucleus_keys, setting, unknown_keys};
+pub use settings::{check_component, check_limits, check_nucleus, setting, unknown_settings};
 pub use signature::{DOCUMENT_TYPE, RECIPE_TYPE, SIGNATURE_MEMBER, canonical, pre_authentication, recipe_statement};
 pub use status::{DeploymentStatus, DetailedStatus, StatusDetails, status_details};

@@ -4,7 +4,7 @@
 //! here are passed over, as the original does; below `marram`, which is ours, an unknown key is a mistake. Keys are compared without
 //! case, numbers and truths may be texts.
 
-use marram_parts::{Scope, SettingFault};
+use marram_parts::{Known, Scope, SettingFault, UnknownKey, known};
 use marram_reach::ReachError;
 use serde_json::Value;
 
@@ -178,48 +178,44 @@ pub fn check_nucleus(configuration: &Value) -> Vec<SettingFault> {
 /// Keys of the original that mean nothing here, and are no mistakes.
 const PASSED_OVER: [&str; 4] = ["jvmOptions", "cloudStage", "logManagement", "accessControl"];
 
-/// Keys that may stand at the top of the nucleus' configuration.
-pub fn nucleus_keys() -> Vec<&'static str> {
-    let known = if let Part(keys) = NUCLEUS { keys } else { &[] };
-    known.iter().map(|(key, _)| *key).chain(PASSED_OVER).collect()
-}
-
 /// The same below the top, by the part that they stand in.
 const PASSED_OVER_BELOW: [(&str, &str); 2] = [("runWithDefault", "windowsUser"), ("mqtt.spooler", "pluginName")];
 
-/// A key below the top of the nucleus' configuration, in a part whose keys are known, that is not one of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownKey {
-    /// Keys from the configuration's root.
-    pub path: Vec<String>,
-    /// Those that there are beside it.
-    pub known: Vec<&'static str>,
-}
-
-/// Keys below the top of the nucleus' configuration that nobody reads.
-pub fn unknown_keys(configuration: &Value) -> Vec<UnknownKey> {
-    fn look(value: &Value, kind: Kind, path: &mut Vec<String>, found: &mut Vec<UnknownKey>) {
-        let (Part(keys), Some(map)) = (kind, value.as_object()) else { return };
-        for (name, value) in map {
-            let part = path.join(".");
-            let is_passed_over = PASSED_OVER_BELOW
-                .iter()
-                .any(|(at, key)| at.eq_ignore_ascii_case(&part) && key.eq_ignore_ascii_case(name));
-            path.push(name.clone());
-            match keys.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)) {
-                Some((_, kind)) => look(value, *kind, path, found),
-                None if path.len() < 2 || is_passed_over => {}
-                None => {
-                    let known = keys.iter().map(|(key, _)| *key).collect();
-                    found.push(UnknownKey { path: path.clone(), known });
-                }
-            }
-            path.pop();
-        }
+/// Keys of the configuration of a part of the core that nobody reads; of the nucleus they have dots between. None for a component of one's
+/// own: it may have any.
+pub fn unknown_settings(name: &str, configuration: &Value) -> Vec<UnknownKey> {
+    if name != crate::NUCLEUS {
+        return marram_parts::unknown(name, configuration);
     }
     let mut found = Vec::new();
     look(configuration, NUCLEUS, &mut Vec::new(), &mut found);
     found
+}
+
+fn look(value: &Value, kind: Kind, path: &mut Vec<String>, found: &mut Vec<UnknownKey>) {
+    let (Part(keys), Some(map)) = (kind, value.as_object()) else { return };
+    let part = path.join(".");
+    let others = PASSED_OVER_BELOW.iter().filter(|(at, _)| at.eq_ignore_ascii_case(&part)).map(|(_, key)| *key);
+    let others: Vec<&str> = if path.is_empty() { PASSED_OVER.to_vec() } else { others.collect() };
+    let all: Vec<&'static str> = keys.iter().map(|(key, _)| *key).chain(others).collect();
+    for (name, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+        path.push(name.clone());
+        let near = match known(&all, name) {
+            Known::Yes => {
+                if let Some((_, kind)) = keys.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)) {
+                    look(value, *kind, path, found);
+                }
+                path.pop();
+                continue;
+            }
+            Known::Nearly(right) => Some(right),
+            Known::No => None,
+        };
+        // At the top there are too many to name.
+        let known = if path.len() > 1 { all.clone() } else { Vec::new() };
+        found.push(UnknownKey { path: path.join("."), near, known });
+        path.pop();
+    }
 }
 
 /// What is wrong with what the core reads of a component's configuration; all of it, where the component is a part of the core.

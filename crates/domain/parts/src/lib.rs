@@ -7,7 +7,8 @@
 //! ```
 //!
 //! One reader for both, so that nothing is taken that the part then refuses. Keys have no case; numbers and truths may be texts. A key that
-//! nobody knows is passed over, as the original does, unless it is nearly one that is known; in `deviceGroups` there are no others.
+//! nobody knows is passed over, as the original does, and told ([`unknown`]), unless it is nearly one that is known; in `deviceGroups` there
+//! are no others.
 //!
 //! * `reader`: places and faults. `near`: misspelt words.
 //! * `devices`, `policy`, `selection`: `aws.greengrass.clientdevices.Auth`. `shadows`, `synchronize`: `aws.greengrass.ShadowManager`.
@@ -29,7 +30,7 @@ pub use debug_console::{DEBUG_CONSOLE, DebugConsoleSettings};
 pub use devices::{AUTH, DeviceSettings};
 pub use near::{Known, known};
 pub use policy::DeviceGroups;
-pub use reader::{Faults, Reading, Scope, SettingFault};
+pub use reader::{Faults, Reading, Scope, SettingFault, UnknownKey};
 pub use secrets::{CURRENT, SECRET_MANAGER, SecretEntry, SecretSettings, is_suffix};
 pub use selection::{MAX_RULE_BYTES, SelectionError, SelectionRule};
 pub use shadows::{RateLimits, SHADOW_MANAGER, ShadowSettings};
@@ -37,11 +38,39 @@ pub use synchronize::{Direction, RESERVED, SHADOWS_MAX, SyncSettings, SyncedShad
 
 /// What is wrong with the configuration of the component `name`; nothing for one that is not read here.
 pub fn check(name: &str, configuration: &Value, scope: Scope<'_>) -> Vec<SettingFault> {
-    match name {
-        AUTH => DeviceSettings::read(configuration, scope).faults,
-        SHADOW_MANAGER => SyncSettings::read(configuration, scope).faults,
-        DEBUG_CONSOLE => DebugConsoleSettings::read(configuration, scope).faults,
-        SECRET_MANAGER => SecretSettings::read(configuration, scope).faults,
-        _ => Vec::new(),
-    }
+    read(name, configuration, scope).map(|read| read.0).unwrap_or_default()
 }
+
+/// Keys of the configuration of the component `name` that nobody reads. None where it is not known which there are: a component may have
+/// any, and of the brokers' there are more than these cores know.
+pub fn unknown(name: &str, configuration: &Value) -> Vec<UnknownKey> {
+    if let Some((_, keys)) = OTHERS.iter().find(|(part, _)| *part == name) {
+        return reader::unknown(configuration, keys);
+    }
+    read(name, configuration, Scope::Update).map(|read| read.1).unwrap_or_default()
+}
+
+fn read(name: &str, configuration: &Value, scope: Scope<'_>) -> Option<(Vec<SettingFault>, Vec<UnknownKey>)> {
+    fn both<T>(read: Reading<T>) -> (Vec<SettingFault>, Vec<UnknownKey>) {
+        (read.faults, read.unknown)
+    }
+    Some(match name {
+        AUTH => both(DeviceSettings::read(configuration, scope)),
+        SHADOW_MANAGER => both(SyncSettings::read(configuration, scope)),
+        DEBUG_CONSOLE => both(DebugConsoleSettings::read(configuration, scope)),
+        SECRET_MANAGER => both(SecretSettings::read(configuration, scope)),
+        _ => return None,
+    })
+}
+
+/// Keys of built-in components that are read elsewhere, or of the original alone.
+const OTHERS: [(&str, &[&str]); 5] = [
+    ("aws.greengrass.Cli", &["AuthorizedPosixGroups", "AuthorizedWindowsGroups"]),
+    ("aws.greengrass.DiskSpooler", &[]),
+    ("aws.greengrass.TokenExchangeService", &["port", "activePort", "credentialRetryInSec"]),
+    (
+        "aws.greengrass.clientdevices.IPDetector",
+        &["defaultPort", "includeIPv4Addrs", "includeIPv4LoopbackAddrs", "includeIPv4LinkLocalAddrs"],
+    ),
+    ("aws.greengrass.crypto.Pkcs11Provider", &["name", "library", "slot", "userPin"]),
+];

@@ -25,6 +25,29 @@ impl fmt::Display for SettingFault {
     }
 }
 
+/// A key that nobody reads, in a map whose keys are known. No mistake: the original passes over keys as well, and other versions have others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownKey {
+    /// Where: as in [`SettingFault`].
+    pub path: String,
+    /// What it most likely is, misspelt.
+    pub near: Option<&'static str>,
+    /// Those that there are beside it; empty where they are too many to name.
+    pub known: Vec<&'static str>,
+}
+
+impl UnknownKey {
+    /// A sentence about this key of `component`.
+    pub fn told(&self, component: &str) -> String {
+        let right = match self.near {
+            Some(right) => format!("; did you mean `{right}`?"),
+            None if self.known.is_empty() => String::new(),
+            None => format!("; there are {}", self.known.join(", ")),
+        };
+        format!("the setting `{}` of {component} is not known and passed over{right}", self.path)
+    }
+}
+
 /// Settings that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -55,6 +78,8 @@ pub struct Reading<T> {
     pub settings: T,
     /// Everything that is wrong.
     pub faults: Vec<SettingFault>,
+    /// Keys that are passed over.
+    pub unknown: Vec<UnknownKey>,
     /// A part can go by the settings all the same.
     pub is_usable: bool,
 }
@@ -109,6 +134,7 @@ impl<'a> Place<'a> {
 pub(crate) struct Reader<'s> {
     pub(crate) scope: Scope<'s>,
     faults: Vec<SettingFault>,
+    unknown: Vec<UnknownKey>,
     is_usable: bool,
     /// What is wrong now does not make the whole unusable.
     pub(crate) is_lenient: bool,
@@ -116,11 +142,11 @@ pub(crate) struct Reader<'s> {
 
 impl<'s> Reader<'s> {
     pub(crate) fn new(scope: Scope<'s>) -> Self {
-        Self { scope, faults: Vec::new(), is_usable: true, is_lenient: false }
+        Self { scope, faults: Vec::new(), unknown: Vec::new(), is_usable: true, is_lenient: false }
     }
 
     pub(crate) fn end<T>(self, settings: T) -> Reading<T> {
-        Reading { settings, faults: self.faults, is_usable: self.is_usable }
+        Reading { settings, faults: self.faults, unknown: self.unknown, is_usable: self.is_usable }
     }
 
     /// Something is wrong with the value itself.
@@ -147,7 +173,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Whether this is a map; misspelt keys are faults.
+    /// Whether this is a map; misspelt keys are faults, others that are not known are passed over and told.
     pub(crate) fn map(&mut self, place: &Place<'_>, keys: &[&'static str]) -> bool {
         self.keys(place, keys, false)
     }
@@ -170,7 +196,10 @@ impl<'s> Reader<'s> {
                 Known::Yes => continue,
                 Known::Nearly(right) => format!("there is no such setting; write {right}"),
                 Known::No if is_exact => format!("there is no such setting; there are {}", keys.join(", ")),
-                Known::No => continue,
+                Known::No => {
+                    self.unknown.push(UnknownKey { path: member.pointer, near: None, known: keys.to_vec() });
+                    continue;
+                }
             };
             self.fault(&member, problem);
         }
@@ -282,6 +311,21 @@ impl<'s> Reader<'s> {
         }
         found
     }
+}
+
+/// Keys at the top of a configuration that are none of these.
+pub(crate) fn unknown(configuration: &Value, keys: &[&'static str]) -> Vec<UnknownKey> {
+    let root = Place::root(configuration);
+    let all = root.members().filter(|(name, _)| known(EVERYWHERE, name) != Known::Yes);
+    let told = all.filter_map(|(name, member)| {
+        let near = match known(keys, name) {
+            Known::Yes => return None,
+            Known::Nearly(right) => Some(right),
+            Known::No => None,
+        };
+        Some(UnknownKey { path: member.pointer, near, known: keys.to_vec() })
+    });
+    told.collect()
 }
 
 /// Numbers may come as text, as in every component configuration.

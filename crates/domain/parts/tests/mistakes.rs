@@ -1,6 +1,6 @@
 //! CC 1.1, 2.5.1, 2.5.2, 3.1, 5.1: mistakes in the configuration of built-in components, each with its exact place; and what is none.
 
-use marram_parts::{AUTH, SECRET_MANAGER, SHADOW_MANAGER, Scope, check};
+use marram_parts::{AUTH, DEBUG_CONSOLE, SECRET_MANAGER, SHADOW_MANAGER, Scope, check, unknown};
 use serde_json::{Value, json};
 
 const CORE: Scope<'_> = Scope::Core("core");
@@ -169,5 +169,36 @@ fn what_the_original_accepts_passes() {
         for scope in [CORE, Scope::Whole, Scope::Update] {
             assert_eq!(told(name, &configuration, scope), Vec::<String>::new(), "{scope:?} {configuration}");
         }
+    }
+}
+
+/// CC 1.1: a key that nobody reads is told with its place, wherever the keys are known; a component of one's own, and what any may have, is
+/// left alone. A misspelt one that is a mistake is not told twice.
+#[test]
+fn keys_that_nobody_reads_are_told() {
+    #[rustfmt::skip]
+    let table: Vec<(&str, Value, &[&str])> = vec![
+        (SHADOW_MANAGER, json!({"theme": "dark", "synchronize": {"coreThing": {"priority": 1}, "shadowDocuments": [{"thingName": "a", "x/y": 1}]}}), &[
+            "the setting `/theme` of aws.greengrass.ShadowManager is not known and passed over; there are strategy, synchronize, rateLimits, shadowDocumentSizeLimitBytes",
+            "the setting `/synchronize/coreThing/priority` of aws.greengrass.ShadowManager is not known and passed over; there are thingName, classic, namedShadows",
+            "the setting `/synchronize/shadowDocuments/0/x~1y` of aws.greengrass.ShadowManager is not known and passed over; there are thingName, classic, namedShadows"]),
+        (SHADOW_MANAGER, json!({"syncronize": {}, "gone": null, "marram": {"own": 1}, "accessControl": {"a": 1}}), &[]),
+        (AUTH, json!({"deviceGroups": {"groups": {}}, "security": {"level": 3}}), &[
+            "the setting `/security/level` of aws.greengrass.clientdevices.Auth is not known and passed over; there are clientDeviceTrustDurationMinutes, requireAssociation, revocation, clientIdMustEqualThingName"]),
+        (SECRET_MANAGER, json!({"cloudSecrets": [{"arn": "arn:aws:secretsmanager:us-west-2:012345678901:secret:plain", "as": "x"}]}), &[
+            "the setting `/cloudSecrets/0/as` of aws.greengrass.SecretManager is not known and passed over; there are arn, labels"]),
+        (DEBUG_CONSOLE, json!({"colour": "red"}), &[
+            "the setting `/colour` of aws.greengrass.LocalDebugConsole is not known and passed over; there are httpsEnabled, bindHostname, port, websocketPort"]),
+        ("aws.greengrass.Cli", json!({"AuthorizedPosixGroup": "a", "authorizedposixgroups": "b"}), &[
+            "the setting `/AuthorizedPosixGroup` of aws.greengrass.Cli is not known and passed over; did you mean `AuthorizedPosixGroups`?"]),
+        ("aws.greengrass.DiskSpooler", json!({"size": 1, "logging": {}}), &["the setting `/size` of aws.greengrass.DiskSpooler is not known and passed over"]),
+        ("aws.greengrass.clientdevices.mqtt.EMQX", json!({"emqx": {}, "anything": 1}), &[]),
+        ("com.example.Own", json!({"anything": 1, "synchronise": {}}), &[]),
+        (SHADOW_MANAGER, json!([]), &[]),
+        (SHADOW_MANAGER, Value::Null, &[]),
+    ];
+    for (name, configuration, expected) in table {
+        let told: Vec<String> = unknown(name, &configuration).iter().map(|key| key.told(name)).collect();
+        assert_eq!(told, expected, "{configuration}");
     }
 }

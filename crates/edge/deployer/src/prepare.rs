@@ -169,9 +169,11 @@ pub(crate) async fn prepare(inner: &Inner, record: &Record) -> Result<Activation
     let left = altered.left_alone(&plan, &trees);
     token::attempt(inner, &trees).await?;
     let switch = endpoints::attempt(inner, &record.id, &now, &trees).await?;
+    let passed_over = check::unknown(&now, &trees);
     let mut activation = activation(inner, record, document, &groups, &set, trees, &now, &plan);
     activation.tracked.retain(|name| !left.contains(name.as_str()));
     activation.notes = altered.notes();
+    activation.notes.extend(passed_over);
     Ok(Activation { restarts, update, switch, ..activation })
 }
 
