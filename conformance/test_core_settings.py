@@ -1,5 +1,6 @@
 """CC 1.1, 2.5.1, 2.5.2, 3.1, 5.1: mistakes in the settings of a core's own parts are refused where they are made, and change nothing."""
 import json
+import subprocess
 
 import pytest
 from botocore.exceptions import ClientError
@@ -101,6 +102,25 @@ def connects(device):
             return True
     except (OSError, AssertionError):
         return False
+
+
+def test_a_setting_that_nobody_reads_is_told(core, lathe):
+    """CC 1.1: it is passed over and the deployment succeeds; log and `why` tell it once, `doctor` as long as it stands there."""
+    words = f"the setting `/theme` of {SHADOWS} is not known and passed over; there are strategy, synchronize, rateLimits, shadowDocumentSizeLimitBytes"
+
+    def deploy(update):
+        made = core.greengrass_cli("deployment", "create", "--update-config", json.dumps({SHADOWS: update}))
+        deployment = made.stdout.rsplit(maxsplit=1)[-1]
+        until("the end", lambda: "SUCCEEDED" in core.greengrass_cli("deployment", "status", "-i", deployment).stdout)
+        return core.cli("why", deployment)
+
+    # It ends with 1 where something else is wrong.
+    told = lambda: subprocess.run([core.program, "doctor", "--root", core.root], capture_output=True, text=True, timeout=60).stdout
+    assert words not in told()
+    assert words in deploy({"MERGE": {"theme": "dark"}}) and words in told()
+    assert words not in deploy({"MERGE": {"theme": "light"}}) and words in told()
+    deploy({"RESET": ["/theme"]})
+    assert words not in told()
 
 
 #: What only the core can judge.
