@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import queue
+import subprocess
 import time
 
 import pytest
@@ -102,3 +103,25 @@ def test_the_classic_shadow_comes_down(client, shadows, operator):
             return False
 
     until("the shadow on the core", local)
+
+
+def test_a_shadow_that_is_too_large_to_agree_is_told(marram, client, shadows, operator):
+    """CC 3.5: the core may be allowed more than the control plane takes: then each side keeps its own, and the core's doctor says which shadow it
+    is, until something is taken out of it."""
+    gg, iot, data = client("greengrassv2"), client("iot"), client("iot-data")
+    limit = {"componentVersion": "2.3.14", "configurationUpdate": {"merge": json.dumps({"shadowDocumentSizeLimitBytes": 30720})}}
+    made = gg.create_deployment(targetArn=iot.describe_thing(thingName=THING)["thingArn"], components={"aws.greengrass.ShadowManager": limit})
+    until("the deployment", lambda: gg.get_deployment(deploymentId=made["deploymentId"])["deploymentStatus"] == "COMPLETED")
+    program = os.environ.get("MARRAM_CORE_BIN", str(pathlib.Path(__file__).parent.parent / "target/debug/marram-core"))
+    doctor = lambda: subprocess.run([program, "doctor", "--root", marram.environment["MARRAM_CORE_ROOT"]], capture_output=True, text=True, timeout=60)
+    update = lambda text: operator.publish_to_topic(topic=f"$aws/things/{THING}/shadow/name/tank/update", publish_message=model.PublishMessage(
+        json_message=model.JsonMessage(message={"state": {"reported": {"text": text}}})))
+    words = f"error: the shadow {THING}/tank is not synchronised since "
+    assert words not in doctor().stdout
+    # The limit is taken up a moment after the deployment; nobody hears of a refusal here.
+    found = until("the doctor's word", lambda: update("a" * 9000) and words in (done := doctor()).stdout and done, 60)
+    assert found.returncode == 1 and "hold 9011 bytes (9011 on this core, " in found.stdout, found
+    update("b")
+    until("the agreement", lambda: words not in doctor().stdout)
+    cloud = json.loads(data.get_thing_shadow(thingName=THING, shadowName="tank")["payload"].read())["state"]
+    assert cloud["reported"] == {"text": "b"}, cloud

@@ -107,7 +107,8 @@ impl Core {
             let line =
                 ShadowLine { cloud: Arc::clone(&cloud.data_plane) as Arc<_>, messages: Arc::new(cloud.uplink.clone()) };
             let shadows = work("aws.greengrass.ShadowManager");
-            ports.shadows = Some(LateShadows::new(&nucleus, shadows, clock(), Arc::clone(&topics), line));
+            let shadows = LateShadows::new(&nucleus, shadows, clock(), Arc::clone(&topics), line);
+            ports.shadows = Some(Arc::clone(&shadows) as Arc<_>);
             let secrets = LateSecrets::new(
                 &nucleus,
                 work("aws.greengrass.SecretManager"),
@@ -116,7 +117,8 @@ impl Core {
                 cloud.api.clone(),
                 identity.clone(),
             );
-            ports.checks = Some(Arc::new(doctor.of(&nucleus, &cloud, &deployer, &reserve, Arc::clone(&secrets))));
+            ports.checks =
+                Some(Arc::new(doctor.of(&nucleus, &cloud, &deployer, &reserve, shadows, Arc::clone(&secrets))));
             ports.deployments = Some(Arc::new(deployer));
             ports.secrets = Some(secrets);
         })?;

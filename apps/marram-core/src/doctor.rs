@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::claim::Obstacle;
 use crate::cloud::Cloud;
 use crate::initial;
-use crate::local::LateSecrets;
+use crate::local::{LateSecrets, LateShadows};
 use crate::token::path_of;
 
 /// Looks at the parts that other doctors do not see.
@@ -43,6 +43,7 @@ impl Doctor {
         cloud: &Cloud,
         deployer: &Deployer,
         reserve: &Reserve,
+        shadows: Arc<LateShadows>,
         secrets: Arc<LateSecrets>,
     ) -> Rounds {
         Rounds {
@@ -54,6 +55,7 @@ impl Doctor {
             nucleus: nucleus.clone(),
             data_plane: Arc::clone(&cloud.data_plane),
             line: cloud.uplink.connection(),
+            shadows,
             secrets,
             deployer: deployer.clone(),
             reserve: reserve.clone(),
@@ -75,6 +77,7 @@ pub(crate) struct Rounds {
     nucleus: NucleusHandle,
     data_plane: Arc<Greengrass>,
     line: watch::Receiver<bool>,
+    shadows: Arc<LateShadows>,
     secrets: Arc<LateSecrets>,
     deployer: Deployer,
     reserve: Reserve,
@@ -95,6 +98,7 @@ impl Checks for Rounds {
         self.certificate(&mut all);
         self.control_plane(&mut all);
         self.files(&mut all);
+        self.apart(&mut all);
         self.settings(&mut all);
         all
     }
@@ -293,6 +297,31 @@ impl Rounds {
             let what = format!("files of {component} were changed on this device: {words}");
             let advice = "it does not start until they are mended; look at what writes there and at the storage medium";
             all.push(Finding::new(Severity::Error, what, advice));
+        }
+    }
+
+    /// Shadows that this core and the control plane hold otherwise, for good.
+    fn apart(&self, all: &mut Vec<Finding>) {
+        /// Shadows that are named; of more, how many.
+        const NAMED: usize = 5;
+        let apart = self.shadows.apart();
+        for one in apart.iter().take(NAMED) {
+            let since = one.since.rfc3339();
+            let what = format!("the shadow {} is not synchronised since {since}: {}", one.shadow, one.why);
+            let advice = match one.is_too_large {
+                true => {
+                    "delete what is not needed of it, here or in the control plane, or spread it over several named shadows; \
+                     each side keeps its own until then, and a change of either is tried at once"
+                }
+                false => {
+                    "see to what it names; each side keeps its own meanwhile, and it is tried again every two minutes"
+                }
+            };
+            all.push(Finding::new(Severity::Error, what, advice));
+        }
+        if let Some(more @ 1..) = apart.len().checked_sub(NAMED) {
+            let what = format!("{more} more shadows are not synchronised");
+            all.push(Finding::new(Severity::Error, what, "the core's log names each"));
         }
     }
 

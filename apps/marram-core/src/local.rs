@@ -11,7 +11,7 @@ use marram_edge_ports::{
     CloudMessages, CloudShadows, Configuration, Credentials, Later, LocalShadows, Nucleus, PortError, SecretAnswer,
     SecretQuery, Secrets, ShadowPage, ShadowRequest,
 };
-use marram_local_shadows::{ShadowEvents, Shadows, synchronize};
+use marram_local_shadows::{Apart, ShadowEvents, Shadows, synchronize};
 use marram_nucleus::NucleusHandle;
 use marram_parts::{SECRET_MANAGER, SHADOW_MANAGER, Scope, SecretSettings, ShadowSettings, SyncSettings};
 use marram_secret_store::{SecretStore, Source, SourceSettings, Wherefrom};
@@ -119,6 +119,12 @@ impl LateShadows {
         Ok(opened.insert(shadows).clone())
     }
 
+    /// Shadows that are to be synchronised and will not be until a person changes something.
+    pub(crate) fn apart(&self) -> Vec<Apart> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.as_ref().map(Shadows::apart).unwrap_or_default()
+    }
+
     /// Synchronises what the configuration lists, while the shadow manager is deployed.
     async fn keep_in_agreement(self: Arc<Self>, line: ShadowLine) {
         let mut running: Option<(watch::Sender<SyncSettings>, JoinHandle<()>)> = None;
@@ -132,6 +138,9 @@ impl LateShadows {
                     (Some((_, task)), None) => {
                         task.abort();
                         running = None;
+                        if let Some(shadows) = &*self.opened.lock().unwrap_or_else(PoisonError::into_inner) {
+                            shadows.forget_apart();
+                        }
                     }
                     (None, None) => {}
                     (None, Some(settings)) => match self.shadows() {

@@ -23,4 +23,4 @@ mod sync;
 pub use answer::Refusal;
 pub use rows::MIGRATIONS;
 pub use shadows::{ShadowEvents, Shadows};
-pub use sync::synchronize;
+pub use sync::{Apart, synchronize};

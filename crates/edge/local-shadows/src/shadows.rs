@@ -17,6 +17,7 @@ use crate::answer::Refusal;
 use crate::page::Pages;
 use crate::rate::Rates;
 use crate::rows;
+use crate::sync::{Apart, Ledger};
 
 /// Names on a page when the request does not say (core-components.md section 3.2).
 const PAGE_DEFAULT: u32 = 25;
@@ -54,6 +55,8 @@ struct Inner {
     telling: Mutex<()>,
     /// What was changed here and not by the synchronisation.
     changed: Arc<Changed>,
+    /// What the synchronisation could not bring together.
+    apart: Ledger,
 }
 
 /// Shadows that were changed since somebody looked.
@@ -129,6 +132,7 @@ impl Shadows {
                 untold: Arc::default(),
                 telling: Mutex::default(),
                 changed: Arc::default(),
+                apart: Ledger::default(),
             }),
         }
     }
@@ -136,6 +140,20 @@ impl Shadows {
     /// Other settings from the next request on.
     pub fn configure(&self, settings: ShadowSettings) {
         *self.inner.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// Shadows that the synchronisation cannot bring together until a person changes something, by name.
+    pub fn apart(&self) -> Vec<Apart> {
+        self.inner.apart.all()
+    }
+
+    /// Nothing is synchronised any more.
+    pub fn forget_apart(&self) {
+        self.inner.apart.retain(|_| false);
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.inner.apart
     }
 
     /// Commits what is queued and closes the file.

@@ -11,6 +11,7 @@
 //!
 //! What is pending need not survive: a shadow whose version is not the one that was agreed is pending again at the next start.
 
+mod apart;
 mod merge;
 mod round;
 mod side;
@@ -29,6 +30,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::shadows::Shadows;
+pub use apart::Apart;
+pub(crate) use apart::Ledger;
 use round::{Gate, Reason, Round, RoundError};
 
 /// In whose name the line is used.
@@ -96,6 +99,8 @@ struct Due {
     reason: Reason,
     at: Instant,
     failures: u32,
+    /// Refused for what the shadow holds: a change may help, from then on.
+    change_helps: Option<Instant>,
 }
 
 /// Keeps shadows in agreement until dropped; `settings` may change at any time.
@@ -133,6 +138,7 @@ impl Sync {
     async fn run(&mut self, settings: &SyncSettings, connection: &mut watch::Receiver<bool>) {
         let wanted = Wanted::of(settings);
         self.pending.retain(|task, _| wanted.holds_task(task));
+        self.shadows.ledger().retain(|id| wanted.holds(id));
         self.began = Instant::now();
         let (sender, mut heard) = mpsc::channel(QUEUE);
         // They end with this set.
@@ -221,14 +227,16 @@ impl Sync {
     }
 
     fn add(&mut self, task: Task, reason: Reason) {
-        let new = Due { reason, at: Instant::now(), failures: 0 };
+        let new = Due { reason, at: Instant::now(), failures: 0, change_helps: None };
         self.pending
             .entry(task)
             .and_modify(|due| {
                 due.reason = due.reason.max(reason);
-                // A new change is a reason to try what failed before; trouble of the network is not over by it.
+                // Trouble of the network is not over by a change, nor is a right given by it.
                 if due.failures == 0 {
                     due.at = new.at;
+                } else if let Some(from) = due.change_helps {
+                    due.at = due.at.min(from.max(new.at));
                 }
             })
             .or_insert(new);
@@ -266,24 +274,33 @@ impl Sync {
             Task::Names(thing) => self.find_names(thing, settings).await,
         };
         match outcome {
-            Ok(()) => drop(self.pending.remove(task)),
+            Ok(()) => {
+                if let Task::Agree(id) = task {
+                    self.shadows.ledger().agreed(id);
+                }
+                self.pending.remove(task);
+            }
             Err(error) => {
                 let failures = due.failures + 1;
                 let pause = match &error {
                     RoundError::Busy => Duration::ZERO,
+                    RoundError::TooLarge { .. } => REFUSED,
                     RoundError::Cloud(DataPlaneError::Answered { .. }) if !is_passing(&error) => REFUSED,
                     _ => (TROUBLE.0 * 2_u32.saturating_pow(failures.min(8) - 1)).min(TROUBLE.1),
                 };
                 let again_in_secs = pause.as_secs();
                 match task {
                     Task::Agree(id) => {
+                        self.shadows.ledger().refused(id, &error, self.shadows.clock().now());
                         tracing::warn!(%error, shadow = %id, again_in_secs, "a shadow is not synchronised");
                     }
                     Task::Names(thing) => {
                         tracing::warn!(%error, %thing, again_in_secs, "the cloud's named shadows cannot be listed");
                     }
                 }
-                let due = Due { reason: Reason::Full, at: Instant::now() + pause, failures };
+                let now = Instant::now();
+                let change_helps = matches!(error, RoundError::TooLarge { .. }).then_some(now + TROUBLE.0);
+                let due = Due { reason: Reason::Full, at: now + pause, failures, change_helps };
                 self.pending.insert(task.clone(), due);
             }
         }

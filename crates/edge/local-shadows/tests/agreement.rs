@@ -360,6 +360,59 @@ async fn a_direction_makes_one_side_the_truth() {
     }
 }
 
+async fn nobody_apart(site: &Site) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !site.here().apart().is_empty() {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", site.here().apart());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// CC 3.5: sides that are too large together stay as they are and are told, until somebody takes something out; what is not synchronised any
+/// more is not told either.
+#[tokio::test]
+async fn sides_that_are_too_large_together_are_told() {
+    let mut site = Site::new("betweenDeviceAndCloud", &["big", "small"]);
+    let (ours, theirs) = ("a".repeat(5000), "b".repeat(4000));
+    site.update("big", json!({"reported": {"ours": ours}})).await;
+    site.cloud.apply("big", &json!({"state": {"desired": {"theirs": theirs}}})).unwrap();
+    site.update("small", json!({"reported": {"n": 1}})).await;
+    assert_eq!(site.here().apart(), []);
+    site.start();
+    let told = async |site: &Site| {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            match site.here().apart().pop() {
+                Some(apart) => return apart,
+                None => assert!(tokio::time::Instant::now() < deadline, "nothing is told"),
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let apart = told(&site).await;
+    assert_eq!((apart.shadow.as_str(), apart.is_too_large), ("core/big", true));
+    // `{"ours":"..."}` has 11 bytes beside the text, `{"theirs":"..."}` 13.
+    let words =
+        "both sides together hold 9024 bytes (5011 on this core, 4013 in the control plane), which is more than";
+    assert!(apart.why.starts_with(words), "{}", apart.why);
+    site.both("small", Some(json!({"reported": {"n": 1}})), "others go on").await;
+    assert_eq!(site.state("big").await, Some(json!({"reported": {"ours": ours}})));
+    assert_eq!(site.cloud.state("big"), Some(json!({"desired": {"theirs": theirs}})));
+
+    site.cloud.apply("big", &json!({"state": {"desired": {"theirs": "c"}}})).unwrap();
+    site.both("big", Some(json!({"reported": {"ours": ours}, "desired": {"theirs": "c"}})), "small enough").await;
+    nobody_apart(&site).await;
+
+    site.cloud.up.send_replace(false);
+    site.update("small", json!({"reported": {"ours": ours}})).await;
+    site.cloud.apply("small", &json!({"state": {"desired": {"theirs": theirs}}})).unwrap();
+    site.cloud.up.send_replace(true);
+    assert_eq!(told(&site).await.shadow, "core/small");
+    site.settings.send_replace(settings("betweenDeviceAndCloud", &["big"]));
+    nobody_apart(&site).await;
+    site.kill().await;
+}
+
 /// CC 3.1, 3.5: `periodic` gathers; our own updates that come back ask for nothing; a refusal is not tried in a loop.
 #[tokio::test]
 async fn nothing_is_asked_in_vain() {

@@ -8,7 +8,7 @@
 
 use marram_edge_ports::{CloudShadows, DataPlaneError};
 use marram_parts::{Direction, SyncSettings};
-use marram_shadow::TopicBase;
+use marram_shadow::{MAX_DOCUMENT_BYTES, TopicBase};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -39,6 +39,12 @@ pub(crate) enum RoundError {
     Here(#[from] Refusal),
     #[error("it was changed again and again meanwhile")]
     Busy,
+    /// Each side may be small enough; what both hold together is not. Bytes of compact JSON, as the limit counts them.
+    #[error(
+        "both sides together hold {together} bytes ({here} on this core, {there} in the control plane), which is more than the control \
+         plane takes ({MAX_DOCUMENT_BYTES} unless it was raised there)"
+    )]
+    TooLarge { here: usize, there: usize, together: usize },
     #[error("the control plane's answer has no version")]
     Answer,
 }
@@ -282,6 +288,10 @@ impl Round<'_> {
                 self.shadows.intend(self.id, None).await?;
                 Ok(None)
             }
+            Err(DataPlaneError::Answered { status: 413, .. }) => {
+                self.shadows.intend(self.id, None).await?;
+                Err(RoundError::TooLarge { here: size(local), there: size(cloud), together: size(target) })
+            }
             // What was answered was not taken; without an answer nobody knows.
             Err(error @ DataPlaneError::Answered { status: 400..500, .. }) => {
                 self.shadows.intend(self.id, None).await?;
@@ -294,4 +304,9 @@ impl Round<'_> {
     fn names(&self) -> (String, String) {
         (self.id.thing.to_string(), self.id.name.as_ref().map(ToString::to_string).unwrap_or_default())
     }
+}
+
+/// What the limit of documents counts: the sections, without metadata.
+fn size(state: &State) -> usize {
+    state.values().map(|section| section.to_string().len()).sum()
 }
