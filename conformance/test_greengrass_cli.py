@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import re
+import socket
 import subprocess
 import threading
 
@@ -268,6 +269,11 @@ def test_the_debug_console(core):
     told = dict(line.split(": ", 1) for line in good(core, "get-debug-password").splitlines())
     assert told["Username"] == "debug" and (told["SHA-256"], told["SHA-1"]) == console.fingerprints()
     assert console.states(told["Password"])[LOCAL] == "RUNNING"
+    # A process that opens one connection after the other, and says nothing on any, keeps nobody out.
+    crowd = [socket.create_connection(("127.0.0.1", console.port)) for _ in range(200)]
+    assert console.states(told["Password"])[LOCAL] == "RUNNING"
+    for line in crowd:
+        line.close()
     assert ended(core, created(core, "--remove", f"{CONSOLE},{LOCAL}"))[0] == "SUCCEEDED"
     assert console.is_closed()
     bad(core, 1, "ServiceError", "get-debug-password")

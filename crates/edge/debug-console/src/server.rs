@@ -1,6 +1,7 @@
 //! The listener: TLS with a certificate of its own, one page, one user.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,23 +12,50 @@ use marram_http::{Handler, Head, HeaderValue, Method, Refusal, Response, ServerL
 use marram_pki::{CertificateAuthority, Validity, pem};
 use marram_tls::{Acceptor, AcceptorOptions, HandshakeGate, HandshakeLimits, Listener, ServerCertificate};
 use marram_types::SharedClock;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::attempts::{Attempts, Verdict};
 use crate::page;
 use crate::passwords::{LIFE, Moment, Passwords};
+use crate::room::{Proof, Room, User};
 
 /// Life of the certificate, seconds: longer than processes live, and no longer than browsers take.
 const CERTIFICATE_SECONDS: i64 = 90 * 86_400;
-/// Connections served at a time (our limit).
-const CONNECTIONS_MAX: usize = 16;
-/// How long a client may take to send a request, pauses between requests included.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the system refused a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Time between two complaints about a room that is full.
+const COMPLAIN: Duration = Duration::from_secs(60);
+
+/// What one connection, and all of them, may hold (our limits).
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Connections served at a time.
+    pub(crate) places: usize,
+    /// Pause after one had to give way: with the places it makes the least time that one of them is there.
+    pub(crate) pause: Duration,
+    /// Longest TLS handshake.
+    pub(crate) handshake: Duration,
+    /// How long a client may take to send a request, pauses between requests included.
+    pub(crate) header: Duration,
+    /// How long a connection lives that shows no good password.
+    pub(crate) unproven: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            places: 32,
+            pause: Duration::from_millis(20),
+            handshake: Duration::from_secs(5),
+            header: Duration::from_secs(10),
+            unproven: Duration::from_secs(30),
+        }
+    }
+}
 
 /// Why the console does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +110,16 @@ impl Console {
         components: Arc<dyn Components>,
         clock: SharedClock,
     ) -> Result<Self, ConsoleError> {
+        Ok(Self::with(Limits::default(), address, components, clock).await?.0)
+    }
+
+    /// As [`Console::start`]; also answers the root of its certificate, PEM.
+    pub(crate) async fn with(
+        limits: Limits,
+        address: SocketAddr,
+        components: Arc<dyn Components>,
+        clock: SharedClock,
+    ) -> Result<(Self, String), ConsoleError> {
         if !address.ip().is_loopback() {
             return Err(ConsoleError::NotLoopback(address.ip()));
         }
@@ -94,7 +132,8 @@ impl Console {
         let issued = authority.issue_server(&names, validity)?;
         let leaf = pem::certificates(&issued.chain_pem)?.into_iter().next().map(|der| der.to_vec()).unwrap_or_default();
         let certificate = ServerCertificate::from_pem(&issued.chain_pem, &issued.key_pem)?;
-        let gate = HandshakeGate::new(HandshakeLimits::default());
+        let gate =
+            HandshakeGate::new(HandshakeLimits { handshake_timeout: limits.handshake, ..HandshakeLimits::default() });
         let acceptor = Acceptor::new(Listener::Api, &certificate, AcceptorOptions::default(), gate);
         let door = Arc::new(Door {
             components,
@@ -104,16 +143,10 @@ impl Console {
             attempts: Attempts::new(),
         });
         let (ends, end) = watch::channel(Instant::now() + LIFE);
-        let task = tokio::spawn(listen(listener, acceptor, Arc::clone(&door), end));
+        let task = tokio::spawn(listen(listener, acceptor, Arc::clone(&door), limits, end));
         tracing::info!(%address, "the debug console listens");
-        Ok(Self {
-            address,
-            sha256: fingerprint(&SHA256, &leaf),
-            sha1: fingerprint(&SHA1_FOR_LEGACY_USE_ONLY, &leaf),
-            door,
-            ends,
-            task,
-        })
+        let (sha256, sha1) = (fingerprint(&SHA256, &leaf), fingerprint(&SHA1_FOR_LEGACY_USE_ONLY, &leaf));
+        Ok((Self { address, sha256, sha1, door, ends, task }, authority.certificate_pem()))
     }
 
     /// A fresh password, as long as the console listens; none when it does not any more, or the system has no random numbers.
@@ -151,35 +184,88 @@ impl Drop for Console {
 }
 
 /// Serves until the last password has ended. Connections are part of this future: whoever drops it closes them.
-async fn listen(listener: TcpListener, acceptor: Acceptor, door: Arc<Door>, mut end: watch::Receiver<Instant>) {
+async fn listen(
+    listener: TcpListener,
+    acceptor: Acceptor,
+    door: Arc<Door>,
+    limits: Limits,
+    mut end: watch::Receiver<Instant>,
+) {
+    let Ok(own) = listener.local_addr() else { return };
     let mut connections = JoinSet::new();
+    let mut room = Room::new(limits.places, own);
+    let mut complaints = Complaints::default();
+    let mut next = Instant::now();
     loop {
         let until = *end.borrow_and_update();
         if until <= Instant::now() {
             return;
         }
+        let newcomer = async {
+            sleep_until(next).await;
+            listener.accept().await
+        };
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((socket, _)) => {
-                    let (acceptor, door) = (acceptor.clone(), Arc::clone(&door));
-                    connections.spawn(async move {
-                        match acceptor.accept_tcp(socket).await {
-                            Ok(accepted) => {
-                                let limits = ServerLimits { header_timeout: HEADER_TIMEOUT, ..ServerLimits::default() };
-                                serve(accepted.stream, door, &limits, std::future::pending()).await;
-                            }
-                            Err(error) => tracing::debug!(%error, "handshake refused"),
-                        }
-                    });
+            accepted = newcomer, if room.takes_more() => match accepted {
+                Ok((socket, peer)) => {
+                    let proof = Proof::default();
+                    let visit = visit(socket, acceptor.clone(), Arc::clone(&door), limits.clone(), proof.clone());
+                    if let Some(user) = room.enter(connections.spawn(visit), peer, proof) {
+                        complaints.about(user);
+                        next = Instant::now() + limits.pause;
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the system refused a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    next = Instant::now() + ACCEPT_PAUSE;
                 }
             },
-            Some(_) = connections.join_next() => {}
+            Some(ended) = connections.join_next_with_id() => {
+                room.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
+            }
             changed = end.changed() => if changed.is_err() { return },
             () = sleep_until(until) => {}
+        }
+    }
+}
+
+/// One connection to its end, which comes soon where no good password is shown.
+async fn visit(socket: TcpStream, acceptor: Acceptor, door: Arc<Door>, limits: Limits, proof: Proof) {
+    let accepted = match acceptor.accept_tcp(socket).await {
+        Ok(accepted) => accepted,
+        Err(error) => return tracing::debug!(%error, "handshake refused"),
+    };
+    let server = ServerLimits { header_timeout: limits.header, ..ServerLimits::default() };
+    let visitor = Arc::new(Visitor { door, proof: proof.clone() });
+    let mut served = pin!(serve(accepted.stream, visitor, &server, std::future::pending()));
+    tokio::select! {
+        () = &mut served => return,
+        () = sleep(limits.unproven) => {}
+    }
+    if proof.is_given() {
+        served.await;
+    }
+}
+
+/// Whose connections gave way, told now and then.
+#[derive(Debug, Default)]
+struct Complaints {
+    count: u64,
+    last: Option<Instant>,
+}
+
+impl Complaints {
+    fn about(&mut self, user: User) {
+        self.count += 1;
+        if self.last.is_none_or(|last| last.elapsed() > COMPLAIN) {
+            let user = user.map_or_else(|| "unknown".to_owned(), |user| user.to_string());
+            let count = std::mem::take(&mut self.count);
+            tracing::warn!(
+                user,
+                count,
+                "the debug console is full: connections without a password are closed for new ones"
+            );
+            self.last = Some(Instant::now());
         }
     }
 }
@@ -225,22 +311,29 @@ impl Door {
     }
 }
 
-impl Handler for Door {
+/// The door as one connection sees it.
+struct Visitor {
+    door: Arc<Door>,
+    proof: Proof,
+}
+
+impl Handler for Visitor {
     fn body_limit(&self, _: &Head) -> usize {
         0
     }
 
     async fn handle(&self, head: &Head, _: Bytes) -> Response {
-        if !self.is_here(head) {
+        let door = &self.door;
+        if !door.is_here(head) {
             return plain(StatusCode::MISDIRECTED_REQUEST);
         }
         let shown = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let verdict = match shown {
-            Some(shown) => self.attempts.show(|| self.passwords.admits(shown, self.now())).await,
+            Some(shown) => door.attempts.show(|| door.passwords.admits(shown, door.now())).await,
             None => return challenge(),
         };
         match verdict {
-            Verdict::Right => {}
+            Verdict::Right => self.proof.give(),
             Verdict::Wrong => {
                 tracing::warn!(target: "audit", event = "DebugConsoleDenied", "a wrong or old password");
                 return challenge();
@@ -255,9 +348,9 @@ impl Handler for Door {
             return plain(StatusCode::METHOD_NOT_ALLOWED);
         }
         match head.uri.path() {
-            "/" => answer(StatusCode::OK, "text/html; charset=utf-8", page::html(&self.components.list())),
+            "/" => answer(StatusCode::OK, "text/html; charset=utf-8", page::html(&door.components.list())),
             "/components" => {
-                answer(StatusCode::OK, "application/json", page::json(&self.components.list()).to_string())
+                answer(StatusCode::OK, "application/json", page::json(&door.components.list()).to_string())
             }
             _ => plain(StatusCode::NOT_FOUND),
         }
@@ -298,3 +391,6 @@ fn answer(status: StatusCode, kind: &'static str, body: String) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;
