@@ -49,6 +49,16 @@ def test_what_is_not_built_is_refused_where_it_is_asked_for(site):
         assert name in message and "not supported" in message, message
 
 
+def test_public_samples_keep_their_names(site):
+    """Recipes of AWS' public samples name one another; users publish them in accounts of their own. What GG_ROOT_CA_PATH names can be read
+    by a component with a user of its own, though the core's file is private (CR 2.9, 10.2)."""
+    name = "aws.greengrass.labs.Probe"
+    site.gg.create_component_version(inlineRecipe=recipe(name, {"install": 'grep -q BEGIN.CERTIFICATE "$GG_ROOT_CA_PATH"', "run": "exec sleep 86400"}))
+    site.gg.create_component_version(inlineRecipe=recipe(
+        "proof.OnProbe", {"run": "exec sleep 86400"}, ComponentDependencies={name: {"VersionRequirement": "^1.0.0"}}))
+    assert site.end(site.deploy({"proof.OnProbe": "1.0.0"}))[0] == "COMPLETED", site.core.tail()
+
+
 def test_a_local_recipe_gets_no_folder_above_its_own(site):
     root, cli = site.core.root, [str(site.core.root / "bin/greengrass-cli"), "--ggcRootPath", str(site.core.root)]
     owners = lambda: {path.name: os.lstat(path).st_uid for path in [root, *root.iterdir()]}

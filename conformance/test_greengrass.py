@@ -281,6 +281,9 @@ def test_group_deployment(marram, client, gg, core, name):
     assert refused(gg.cancel_deployment, deploymentId=second["deploymentId"]) == (409, "ConflictException")
     assert gg.delete_deployment(deploymentId=second["deploymentId"])["ResponseMetadata"]["HTTPStatusCode"] == 204
     assert refused(gg.get_deployment, deploymentId=second["deploymentId"]) == (404, "ResourceNotFoundException")
+    # A core that was away would take one with the revision of the deleted one for done.
+    third = gg.create_deployment(targetArn=group_arn, components={})
+    assert gg.get_deployment(deploymentId=third["deploymentId"])["revisionId"] == "3"
 
 
 def test_large_group_deployment(marram, client, gg, core, name):

@@ -3,7 +3,19 @@
 use marram_store::Migration;
 
 /// The schema; hand it to `Store::migrate`.
-pub const MIGRATIONS: &[Migration] = &[Migration { component: "greengrass", number: 1, sql: FIRST }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { component: "greengrass", number: 1, sql: FIRST },
+    Migration { component: "greengrass", number: 2, sql: REVISIONS },
+];
+
+/// The last revision that a target was given. It outlives the deployments: a core that was away knows one from the next by it.
+const REVISIONS: &str = "
+CREATE TABLE gg_revision (
+    account TEXT NOT NULL, region TEXT NOT NULL, target TEXT NOT NULL, revision BIGINT NOT NULL,
+    PRIMARY KEY (account, region, target)
+) WITHOUT ROWID;
+INSERT INTO gg_revision SELECT account, region, target, MAX(revision) FROM gg_deployment GROUP BY account, region, target;
+";
 
 const FIRST: &str = "
 CREATE TABLE gg_component (

@@ -55,7 +55,6 @@ pub fn builtin(name: &str) -> Option<&'static Builtin> {
 /// Whether only the vendors' own components and parts of this runtime have names like this. One that is no builtin and was not
 /// published is one that is not built.
 pub fn is_vendor_name(name: &str) -> bool {
-    ["aws.", "marram."]
-        .iter()
-        .any(|prefix| name.get(..prefix.len()).is_some_and(|first| first.eq_ignore_ascii_case(prefix)))
+    const OWN: &str = "marram.";
+    marram_recipe::is_reserved(name) || name.get(..OWN.len()).is_some_and(|first| first.eq_ignore_ascii_case(OWN))
 }

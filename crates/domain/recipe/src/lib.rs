@@ -31,5 +31,5 @@ pub use lifecycle::{Lifecycle, SkipIf, Step, StepError, StepName, bootstrap};
 pub use model::{Artifact, ComponentType, Dependency, DependencyType, Grant, Manifest, Permission, Recipe, Unarchive};
 pub use name::{ComponentNameError, check_component_name, is_file_name, unpacked_name};
 pub use platform::{Attributes, matches_attribute};
-pub use reader::{MAX_PUBLISHED_RECIPE, MAX_RECIPE, Reading, publication_findings, read};
+pub use reader::{MAX_PUBLISHED_RECIPE, MAX_RECIPE, Reading, is_reserved, publication_findings, read};
 pub use variable::{Interpolated, Variable, interpolate, interpolate_value, render};

@@ -72,6 +72,13 @@ pub fn read(bytes: &[u8]) -> Reading {
     Reading { recipe, findings: reader.findings }
 }
 
+/// Whether only AWS' own components have names like this. What it shows in public as samples is published by users, under the names by
+/// which the recipes there know one another. Whatever the case: a core takes names that differ in nothing else for one.
+pub fn is_reserved(name: &str) -> bool {
+    let begins = |start: &str| name.get(..start.len()).is_some_and(|first| first.eq_ignore_ascii_case(start));
+    begins("aws.") && !begins("aws.greengrass.labs.")
+}
+
 /// What the cloud refuses beyond the format: size, reserved names and types (CP 7.2).
 pub fn publication_findings(bytes: usize, recipe: &Recipe) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -88,8 +95,7 @@ pub fn publication_findings(bytes: usize, recipe: &Recipe) -> Vec<Finding> {
         let message = format!("the recipe has {bytes} bytes, at most {MAX_PUBLISHED_RECIPE} are allowed");
         refuse("", message, "move long scripts into an artifact");
     }
-    // Whatever the case: a core takes names that differ in nothing else for one.
-    if recipe.name.get(..4).is_some_and(|first| first.eq_ignore_ascii_case("aws.")) {
+    if is_reserved(&recipe.name) {
         let message = format!("`{}` begins with `aws.`, which is reserved", recipe.name);
         refuse("ComponentName", message, "use a name of your own, for example com.example.Name");
     }

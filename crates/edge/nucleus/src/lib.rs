@@ -23,6 +23,7 @@ mod plan;
 mod settings;
 mod shared;
 mod tokens;
+mod trust;
 
 pub use handle::{NucleusHandle, NucleusOptions};
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::plan::{self, is_true, text};
 use crate::reaction::at;
+use crate::trust;
 
 pub(crate) mod sandbox;
 
@@ -121,6 +122,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) runtime_version: &'a str,
     /// `http://localhost:<port>/2016-11-01/credentialprovider/` once the token exchange listens.
     pub(crate) credentials_uri: Option<&'a str>,
+    /// The core's root folder.
+    pub(crate) root: &'a Path,
     /// The core's own environment.
     pub(crate) own: &'a [(String, String)],
 }
@@ -159,7 +162,7 @@ pub(crate) fn environment(
         inject("AWS_IOT_THING_NAME", thing);
     }
     if let Some(file) = system(tree, "rootCaPath") {
-        inject("GG_ROOT_CA_PATH", file);
+        inject("GG_ROOT_CA_PATH", trust::for_components(Path::new(&file), around.root).display().to_string());
     }
     if let Some(region) = setting_text(tree, &["awsRegion"]) {
         inject("AWS_REGION", region.clone());
@@ -237,6 +240,7 @@ mod tests {
             ipc_socket: Path::new("/r/ipc.socket"),
             runtime_version: "2.17.0",
             credentials_uri: Some("http://localhost:1/c/"),
+            root: Path::new("/r"),
             own: &own,
         };
         let got = environment(&tree, &service, &[("D".into(), "step".into())], &around);

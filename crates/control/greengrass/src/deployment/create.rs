@@ -257,7 +257,7 @@ fn is_not_built(name: &str) -> bool {
     marram_deploy::is_vendor_name(name) && marram_deploy::builtin(name).is_none() && name != component::NUCLEUS_LITE
 }
 
-/// Ends what is in force on a target; answers the next revision.
+/// Ends what is in force on a target; answers the next revision, which no deployment to it ever had.
 fn replace(
     greengrass: &Greengrass,
     tx: &mut Tx<'_>,
@@ -270,7 +270,18 @@ fn replace(
         params![realm.account, realm.region, target],
         Deployment::read,
     )?;
-    let Some(old) = latest else { return Ok(1) };
+    let last = tx.query_opt(
+        "SELECT revision FROM gg_revision WHERE account = $1 AND region = $2 AND target = $3",
+        params![realm.account, realm.region, target],
+        |row| Ok::<i64, CallError>(row.get(0)?),
+    )?;
+    let next = last.unwrap_or(0) + 1;
+    tx.execute(
+        "INSERT INTO gg_revision (account, region, target, revision) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (account, region, target) DO UPDATE SET revision = excluded.revision",
+        params![realm.account, realm.region, target, next],
+    )?;
+    let Some(old) = latest else { return Ok(next) };
     let status = if old.is_active() { "INACTIVE" } else { old.status.as_str() };
     tx.execute(
         "UPDATE gg_deployment SET latest = 0, status = $4 WHERE account = $1 AND region = $2 AND id = $3",
@@ -288,7 +299,7 @@ fn replace(
         };
         greengrass.parts.jobs.cancel_in(tx, realm, &job, &how, now)?;
     }
-    Ok(old.revision + 1)
+    Ok(next)
 }
 
 fn insert(tx: &mut Tx<'_>, realm: &Realm, deployment: &Deployment) -> Result<(), CallError> {

@@ -201,6 +201,7 @@ fn try_launch(
                 ipc_socket: &shared.ipc_socket,
                 runtime_version: &shared.version,
                 credentials_uri: credentials_uri.as_deref(),
+                root: &shared.root,
                 own: &shared.own_environment,
             },
         );
