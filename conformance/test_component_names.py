@@ -86,3 +86,14 @@ def test_a_deployment_is_taken_back_while_a_component_installs(site):
     site.gg.create_component_version(inlineRecipe=recipe("proof.Quick", {"run": "true"}))
     following = site.deploy({"proof.Quick": "1.0.0"})
     until("the next one", lambda: says(following) == "COMPLETED")
+
+
+def test_topics_that_nobody_may_use_keep_no_deployment_away(site):
+    """CR 7.6, 10.3 (4): messages to forbidden topics that are new each time leave the line up, and the doctor names the topic."""
+    told = lambda: [line for line in site.ask("doctor").stdout.splitlines() if " times over messages " in line]
+    for number in range(12):
+        assert site.core.cli("iotcore", "pub", "-t", f"dev/{number}/temp", "-m", "x", "-q", "1").returncode == 0
+    [line] = until("the doctor's word", told)
+    assert line.startswith("error: the control plane hung up ") and "over one to dev/" in line, line
+    site.gg.create_component_version(inlineRecipe=recipe("proof.Meanwhile", {"run": "exec sleep 86400"}))
+    assert site.end(site.deploy({"proof.Meanwhile": "1.0.0"}))[0] == "COMPLETED", site.core.tail()

@@ -7,7 +7,7 @@ use serde_json::Value;
 use smol_str::SmolStr;
 use tokio::sync::{mpsc, watch};
 
-use crate::{Later, Outage};
+use crate::{Denied, Later, Outage};
 
 /// A message for the control plane's broker.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -60,6 +60,10 @@ pub trait CloudMessages: Send + Sync {
     }
     /// Since when and why it is down: shown to operators. None while it is up, and when none is configured.
     fn outage(&self) -> Option<Outage> {
+        None
+    }
+    /// Messages over which the control plane hung up, an hour ago at most: shown to operators.
+    fn denied(&self) -> Option<Denied> {
         None
     }
 }

@@ -37,7 +37,7 @@ pub use local::{
     MqttCredential, SecretAnswer, SecretPayload, SecretQuery, Secrets, ShadowOperation, ShadowPage, ShadowRequest,
 };
 pub use nucleus::{ApplyMode, BootstrapOutcome, Nucleus, Provenance, StateChange};
-pub use outage::{Hurdle, Outage, Trouble};
+pub use outage::{Denied, Hurdle, Outage, Trouble};
 pub use room::{Endless, Room};
 
 /// A future that a port answers with.

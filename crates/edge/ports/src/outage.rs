@@ -21,6 +21,8 @@ pub enum Hurdle {
     Denied,
     /// Another client came with the name of this core.
     Replaced,
+    /// The control plane hung up over a message to a topic that this core may not publish to.
+    Topic,
     /// The control plane takes nobody now.
     Busy,
     /// It answers what it should not.
@@ -42,6 +44,7 @@ impl Hurdle {
             Self::Trust => "trust",
             Self::Denied => "denied",
             Self::Replaced => "replaced",
+            Self::Topic => "topic",
             Self::Busy => "busy",
             Self::Protocol => "protocol",
             Self::Broken => "broken",
@@ -72,6 +75,7 @@ impl Hurdle {
                  policy lets this thing connect"
             }
             Self::Replaced => "look for another device with the name of this one; each needs a thing of its own",
+            Self::Topic => Denied::ADVICE,
             Self::Busy => "wait; the core tries again by itself",
             Self::Protocol => {
                 "look at the endpoint and its port (`iotDataEndpoint`, `mqtt.port`): is it MQTT with TLS?"
@@ -105,4 +109,21 @@ pub struct Outage {
     pub waiting_messages: usize,
     /// Their bytes.
     pub waiting_bytes: u64,
+}
+
+/// Messages that the control plane did not take from this core, hanging up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// How often since the core started.
+    pub times: u64,
+    /// The last one's topic.
+    pub topic: String,
+    /// And when, by the clock as it is now.
+    pub at: i64,
+}
+
+impl Denied {
+    /// What to look at.
+    pub const ADVICE: &str = "allow iot:Publish on it in the policy of the core's certificate, or take away the component that publishes there; \
+                              deployments go on meanwhile";
 }

@@ -4,13 +4,13 @@
 //! commands; when it is up it subscribes again, sends from the spool within the window, and hands messages to subscribers
 //! without ever waiting for one of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use marram_edge_ports::{CloudMessage, CloudPublish, PortError, Trouble};
+use marram_edge_ports::{CloudMessage, CloudPublish, Hurdle, PortError, Trouble};
 use marram_mqtt::session::{ClientEvent, ClientSession, SendError};
 use marram_mqtt::{
     ConnAck, Connect, DecodeError, Disconnect, Filter, Packet, PacketId, Publish, PublishProperties, QoS, ReasonCode,
@@ -21,7 +21,7 @@ use smol_str::SmolStr;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, SUSPICION};
 use crate::messages::Shared;
 use crate::road::{Purpose, Road};
 use crate::trouble;
@@ -32,6 +32,8 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const PACKET_MAX: usize = 4 * 1024 * 1024;
 /// Most requests unanswered at a time, subscriptions included.
 const WINDOW: usize = 100;
+/// Messages without an answer that are looked after at a time.
+const WINDOW_UNANSWERABLE: usize = 64;
 /// Pause before a refused subscription is tried again (CR 5.2), without its jitter.
 const RESUBSCRIBE: Duration = Duration::from_secs(120);
 /// A connection that held this long starts the pauses anew.
@@ -235,9 +237,19 @@ impl Line {
             out,
             waiting: HashMap::new(),
             publishing: 0,
+            unanswerable: VecDeque::new(),
+            denied: None,
             refused: HashMap::new(),
             keep_alive,
         };
+        let calm = self.breaker.begin(Instant::now());
+        if !calm.is_zero() {
+            let seconds = calm.as_secs();
+            tracing::warn!(
+                seconds,
+                "the control plane keeps hanging up over messages: those to topics it never took wait"
+            );
+        }
         for (filter, qos) in self.shared.filters() {
             if let Err(error) = talk.subscribe(&filter, qos, None) {
                 tracing::warn!(%error, filter = %filter, "cannot subscribe again");
@@ -245,9 +257,8 @@ impl Line {
         }
         self.shared.standing().up();
         self.shared.connected.send_replace(true);
-        let over = self.talk(&mut talk).await;
-        if matches!(over, Over::Lost(_)) {
-            let now = Instant::now();
+        let mut over = self.talk(&mut talk).await;
+        if let Over::Lost(trouble) = &mut over {
             let unanswered: Vec<(SmolStr, Instant)> = talk
                 .waiting
                 .values()
@@ -257,7 +268,7 @@ impl Line {
                     Waiting::Unspooled { .. } | Waiting::Unsubscribe => None,
                 })
                 .collect();
-            self.breaker.blame(&unanswered, now);
+            self.blame(&mut talk.denied, trouble, &unanswered, &talk.unanswerable, settings);
             for waiting in talk.waiting.into_values() {
                 match waiting {
                     Waiting::Subscribe { done: Some(done), .. } => {
@@ -275,6 +286,35 @@ impl Line {
         over
     }
 
+    /// Finds out whether the control plane hung up over a message, and over which: MQTT 5 names the topic, or at least the reason;
+    /// 3.1.1 only hangs up, and the same topic tells twice.
+    fn blame(
+        &mut self,
+        denied: &mut Option<SmolStr>,
+        trouble: &mut Trouble,
+        unanswered: &[(SmolStr, Instant)],
+        unanswerable: &VecDeque<(SmolStr, Instant)>,
+        settings: &LineSettings,
+    ) {
+        let now = Instant::now();
+        let mut topic = denied.take();
+        if topic.is_none() && trouble.hurdle == Hurdle::Denied {
+            topic = unanswerable.back().or(unanswered.last()).map(|(topic, _)| topic.clone());
+            match &topic {
+                Some(only) if unanswered.len() + unanswerable.len() == 1 => self.breaker.refused(only, now),
+                Some(_) => {}
+                None => self.breaker.doubt_all(),
+            }
+        } else if topic.is_none() {
+            topic = self.breaker.blame(unanswered, now).first().cloned();
+        }
+        if let Some(topic) = topic {
+            self.breaker.hung_up();
+            *trouble = trouble::of_topic(&topic, settings);
+            self.shared.standing().denied(&topic);
+        }
+    }
+
     async fn talk(&mut self, talk: &mut Talk<'_>) -> Over {
         let mut read = ReadBuffer::default();
         let mut last_sent = Instant::now();
@@ -288,6 +328,7 @@ impl Line {
                 last_sent = Instant::now();
             }
             let quiet = ping_due.unwrap_or(last_sent + talk.keep_alive);
+            let wake = talk.wake(&self.breaker);
             let again = talk.refused.values().map(|(at, _)| *at).min();
             enum Event {
                 Command(Option<Command>),
@@ -295,6 +336,7 @@ impl Line {
                 Received(std::io::Result<usize>),
                 Quiet,
                 Again,
+                Calm,
             }
             let room = talk.has_room(&self.breaker);
             let shared = Arc::clone(&self.shared);
@@ -304,6 +346,7 @@ impl Line {
                 received = std::future::poll_fn(|cx| talk.wire.poll_read(cx, &mut read)) => Event::Received(received),
                 () = sleep_until(quiet) => Event::Quiet,
                 () = sleep_until(again.unwrap_or(quiet)), if again.is_some() => Event::Again,
+                () = sleep_until(wake.unwrap_or(quiet)), if wake.is_some() => Event::Calm,
             };
             match event {
                 Event::Command(None) => return Over::Stopped,
@@ -312,7 +355,7 @@ impl Line {
                         return over;
                     }
                 }
-                Event::Spool => {}
+                Event::Spool | Event::Calm => {}
                 Event::Received(Ok(count)) if count > 0 => {
                     ping_due = None;
                     loop {
@@ -355,11 +398,13 @@ impl Line {
 
     /// Sends from the spool while there is room.
     fn fill(&mut self, talk: &mut Talk<'_>) {
+        talk.believe(&mut self.breaker);
         while talk.has_room(&self.breaker) {
             let now = Instant::now();
+            let unsure = talk.is_unsure(&self.breaker);
             let breaker = &mut self.breaker;
             let alone = talk.waiting.is_empty();
-            let wanted = |topic: &str| !breaker.is_quarantined(topic, now) && (alone || !breaker.is_suspect(topic));
+            let wanted = |topic: &str| breaker.may_send(topic, unsure, now) && (alone || !breaker.is_suspect(topic));
             let spooled = match self.shared.spool.take(self.shared.now(), wanted) {
                 Ok(Some(spooled)) => spooled,
                 Ok(None) => return,
@@ -388,6 +433,7 @@ impl Line {
                 }
                 Ok(None) => {
                     debug_assert_eq!(qos, QoS::AtMostOnce);
+                    talk.went(&spooled.message.topic, &self.breaker);
                     self.shared.spool.settle(spooled.id);
                 }
                 Err(SendError::WindowFull) => {
@@ -402,9 +448,25 @@ impl Line {
         }
     }
 
+    /// Whether a message to this topic might end the connection.
+    fn holds_back(&mut self, talk: &mut Talk<'_>, topic: &str) -> bool {
+        talk.believe(&mut self.breaker);
+        let unsure = talk.is_unsure(&self.breaker);
+        !self.breaker.may_send(topic, unsure, Instant::now())
+    }
+
     async fn obey(&mut self, talk: &mut Talk<'_>, command: Command) -> Option<Over> {
         match command {
+            Command::Publish(message, done) if message.qos == 0 && self.holds_back(talk, &message.topic) => {
+                let _ = done.send(Err(PortError::service(format!(
+                    "the control plane hangs up over messages that this core may not publish: {} is held back for a while",
+                    message.topic
+                ))));
+            }
             Command::Publish(message, done) => {
+                if message.qos == 0 {
+                    talk.went(&message.topic, &self.breaker);
+                }
                 let outcome = match publish_of(&message, 0) {
                     Some(publish) => match talk.session.publish(publish, &mut talk.out) {
                         Ok(Some(id)) => {
@@ -473,8 +535,14 @@ impl Line {
                     talk.publishing -= 1;
                     self.breaker.absolve(&topic);
                     if is_final(reason) {
+                        if reason == ReasonCode::NOT_AUTHORIZED {
+                            self.breaker.refused(&topic, Instant::now());
+                            talk.denied = Some(topic.clone());
+                        }
                         if reason.is_error() {
                             tracing::warn!(%topic, %reason, "the control plane refused a message for good");
+                        } else {
+                            self.breaker.took(&topic);
                         }
                         self.shared.spool.settle(id);
                     } else {
@@ -521,12 +589,42 @@ struct Talk<'a> {
     out: BytesMut,
     waiting: HashMap<PacketId, Waiting>,
     publishing: usize,
+    /// Topics of messages of QoS 0 that were sent a moment ago and were never taken before.
+    unanswerable: VecDeque<(SmolStr, Instant)>,
+    /// The topic that the control plane named as one that may not be published to.
+    denied: Option<SmolStr>,
     /// Filters the control plane refused, when to try again, and their QoS.
     refused: HashMap<SmolStr, (Instant, u8)>,
     keep_alive: Duration,
 }
 
 impl Talk<'_> {
+    /// A message without an answer is on its way.
+    fn went(&mut self, topic: &str, breaker: &Breaker) {
+        if self.unanswerable.len() < WINDOW_UNANSWERABLE && !breaker.is_taken(topic) {
+            self.unanswerable.push_back((topic.into(), Instant::now()));
+        }
+    }
+
+    /// Messages without an answer over which nobody hung up were taken.
+    fn believe(&mut self, breaker: &mut Breaker) {
+        while let Some((topic, _)) = self.unanswerable.pop_front_if(|(_, sent)| sent.elapsed() > SUSPICION) {
+            breaker.took(&topic);
+        }
+    }
+
+    /// Whether a message is under way to a topic that was never taken; looked at only where it matters.
+    fn is_unsure(&self, breaker: &Breaker) -> bool {
+        let is_new = |waiting: &Waiting| matches!(waiting, Waiting::Spooled { topic, .. } if !breaker.is_taken(topic));
+        breaker.is_wary() && (!self.unanswerable.is_empty() || self.waiting.values().any(is_new))
+    }
+
+    /// When more may be sent without anything new.
+    fn wake(&self, breaker: &Breaker) -> Option<Instant> {
+        let believed = self.unanswerable.front().map(|(_, sent)| *sent + SUSPICION + Duration::from_millis(1));
+        believed.into_iter().chain(breaker.calm_until(Instant::now())).min()
+    }
+
     /// Suspects travel alone: while any is known, one request at a time.
     fn has_room(&self, breaker: &Breaker) -> bool {
         let most = if breaker.has_suspects() { 1 } else { self.settings.in_flight.clamp(1, WINDOW - 1) };

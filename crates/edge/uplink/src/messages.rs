@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use marram_edge_ports::{
-    CloudMessage, CloudMessages, CloudPublish, CloudSubscription, Hurdle, Later, Outage, PortError, Trouble,
+    CloudMessage, CloudMessages, CloudPublish, CloudSubscription, Denied, Hurdle, Later, Outage, PortError, Trouble,
 };
 use marram_mqtt::{Topic, TopicFilter};
 use marram_types::{SharedClock, Timestamp};
@@ -266,6 +266,10 @@ impl CloudMessages for Uplink {
     fn outage(&self) -> Option<Outage> {
         let spooled = self.spooled();
         self.shared.standing().outage(self.shared.time(), spooled)
+    }
+
+    fn denied(&self) -> Option<Denied> {
+        self.shared.standing().last_denied(self.shared.time())
     }
 }
 

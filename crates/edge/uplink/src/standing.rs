@@ -1,8 +1,13 @@
 //! How the line stands, for those who ask: not configured, up, or down since when and why.
 
-use marram_edge_ports::{Outage, Trouble};
+use std::time::Duration;
+
+use marram_edge_ports::{Denied, Outage, Trouble};
 use marram_types::Timestamp;
 use tokio::time::Instant;
+
+/// How long a message that was not taken is told of.
+const TOLD: Duration = Duration::from_secs(3600);
 
 /// Told by the line and by whoever makes its settings.
 #[derive(Debug)]
@@ -10,6 +15,8 @@ pub(crate) struct Standing {
     is_configured: bool,
     was_up: bool,
     down: Option<Down>,
+    /// How often the control plane hung up over a message; the last one's topic, and when.
+    denied: (u64, Option<(String, Instant)>),
 }
 
 #[derive(Debug)]
@@ -22,7 +29,24 @@ struct Down {
 impl Standing {
     /// Of a line that was not tried yet.
     pub(crate) fn new(is_configured: bool) -> Self {
-        Self { is_configured, was_up: false, down: Some(Down { since: Instant::now(), trouble: None }) }
+        Self {
+            is_configured,
+            was_up: false,
+            down: Some(Down { since: Instant::now(), trouble: None }),
+            denied: (0, None),
+        }
+    }
+
+    /// The control plane hung up over a message.
+    pub(crate) fn denied(&mut self, topic: &str) {
+        self.denied = (self.denied.0 + 1, Some((topic.to_owned(), Instant::now())));
+    }
+
+    /// As asked at `now`; nothing when it was long ago.
+    pub(crate) fn last_denied(&self, now: Timestamp) -> Option<Denied> {
+        let (times, last) = &self.denied;
+        let (topic, at) = last.as_ref().filter(|(_, at)| at.elapsed() < TOLD)?;
+        Some(Denied { times: *times, topic: topic.clone(), at: now.saturating_sub(at.elapsed()).as_millis() })
     }
 
     /// Other settings, or none: what was in the way of the old ones is forgotten.

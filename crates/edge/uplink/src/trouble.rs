@@ -164,6 +164,13 @@ pub(crate) fn of_disconnect(reason: ReasonCode, settings: &LineSettings) -> Trou
     Trouble { hurdle, reason, detail: String::new() }
 }
 
+/// A connection that the peer ended over a message to `topic`.
+pub(crate) fn of_topic(topic: &str, settings: &LineSettings) -> Trouble {
+    let at = address(&settings.host, settings.port);
+    let reason = format!("{at} hung up over a message to {topic}, which this core may not publish to");
+    Trouble { hurdle: Hurdle::Topic, reason, detail: String::new() }
+}
+
 /// A connection that ended without words.
 pub(crate) fn of_break(error: Option<&io::Error>, settings: &LineSettings) -> Trouble {
     let at = address(&settings.host, settings.port);

@@ -4,6 +4,7 @@
 mod site;
 
 use std::path::Path;
+use std::time::Duration;
 
 use marram_broker::{LocalClient, Tenant};
 use marram_edge_ports::{CloudMessages, CloudPublish, Hurdle, Outage, PortError};
@@ -146,6 +147,44 @@ async fn a_forbidden_topic_does_not_block_the_others() {
         };
         timeout(DEADLINE, settled).await.unwrap();
         assert_eq!(uplink.spooled().0, aside, "MQTT 5: {mqtt5}");
+        uplink.stop().await;
+    }
+}
+
+/// CR 7.6, 10.3 (4): topics that are forbidden and new each time, as those with an identifier in them, neither keep the line from standing nor
+/// hold up topics that are allowed; whoever asks is told the topic.
+#[tokio::test]
+async fn forbidden_topics_that_are_new_each_time_leave_the_line_up() {
+    for qos in [0, 1] {
+        let site = Site::start().await;
+        let mut reader = site.reader();
+        let dir = tempfile::tempdir().unwrap();
+        let uplink = start(Some(site.settings(site.address.port())), dir.path());
+        uplink.publish("c", message("t", 0)).await.unwrap();
+        expect_all(&mut reader, 1).await;
+        let bad = |n: usize| CloudPublish { qos, ..message(&format!("bad/topic/{n}"), 0) };
+        // Two of them end the connection; after that the line is up and stays so, for the first calm.
+        let told = async {
+            for n in 0.. {
+                if uplink.denied().is_some_and(|denied| denied.times == 2) && *uplink.connection().borrow() {
+                    break;
+                }
+                // While the line is down, one of QoS 0 is not kept.
+                let _ = uplink.publish("c", bad(n)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let ended = timeout(DEADLINE, told).await;
+        assert!(ended.is_ok(), "QoS {qos}: {:?}, {:?}", uplink.denied(), uplink.outage());
+        let held = uplink.publish("c", bad(1_000_000)).await;
+        assert_eq!(held.is_err(), qos == 0, "{held:?}");
+        let denied = uplink.denied().unwrap();
+        assert!(denied.times == 2 && denied.topic.starts_with("bad/topic/"), "{denied:?}");
+        for n in 0..20 {
+            uplink.publish("c", message("t", n)).await.unwrap();
+        }
+        expect_all(&mut reader, 20).await;
+        assert!(qos == 0 || uplink.spooled().0 > 0, "the others wait");
         uplink.stop().await;
     }
 }

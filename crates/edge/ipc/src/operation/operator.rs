@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use marram_edge_ports::{
-    ComponentDetails, ComponentState, DeploymentRecord, DeploymentStatus, KnownDeployment, Outage, PortError,
+    ComponentDetails, ComponentState, Denied, DeploymentRecord, DeploymentStatus, KnownDeployment, Outage, PortError,
 };
 use marram_types::Timestamp;
 use serde::Deserialize;
@@ -213,6 +213,13 @@ pub(super) fn diagnose(call: &mut Call<'_>) -> Handled {
         }
         None => find("note", "no control plane is configured".to_owned(), "local deployments work without one"),
         Some(true) => {}
+    }
+    if let Some(denied) = ports.cloud.as_ref().and_then(|port| port.denied()) {
+        let (times, topic, at) = (denied.times, &denied.topic, Timestamp::from_millis(denied.at).rfc3339());
+        let what = format!(
+            "the control plane hung up {times} times over messages that this core may not publish, last at {at} over one to {topic}"
+        );
+        find("error", what, Denied::ADVICE);
     }
     if ports.deployments.as_ref().and_then(|port| port.demands_signatures()) == Some(false) {
         find(
