@@ -2,9 +2,10 @@
 //!
 //! One file per component in a 0700 directory, 0600 each, moved aside as `<base>_yyyy_MM_dd_HH_<i>.log` when full; the
 //! oldest go when a component's share is used up. Output of processes is limited in rate: a component that floods loses
-//! its own lines, counted, and nothing of others.
+//! its own lines, counted, and nothing of others. The last lines before it ends or falls silent are kept.
 
 mod format;
+mod held;
 mod rotate;
 
 use std::collections::HashMap;
@@ -19,10 +20,13 @@ use marram_types::{Clock, SystemClock};
 use smol_str::SmolStr;
 
 pub(crate) use format::Entry;
+use held::{Dropped, Held};
 
 /// Lines of process output that a component may write a second, and in one burst.
 const LINES_PER_SECOND: f64 = 2000.0;
 const LINES_BURST: f64 = 10_000.0;
+/// Once lines are dropped, this many more may be written at once before any is again: so what is left out is in one piece.
+const LINES_AGAIN: f64 = LINES_BURST / 10.0;
 
 /// Severity, least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,7 +133,7 @@ impl Logs {
                     file: None,
                     budget: LINES_BURST,
                     refilled: Instant::now(),
-                    dropped: 0,
+                    dropped: Dropped::default(),
                     failed: false,
                 }),
             })
@@ -157,7 +161,7 @@ struct Inner {
     file: Option<OpenFile>,
     budget: f64,
     refilled: Instant,
-    dropped: u64,
+    dropped: Dropped,
     /// The last write failed and was reported; later failures are silent until one succeeds.
     failed: bool,
 }
@@ -181,17 +185,42 @@ impl ComponentLog {
         let elapsed = inner.refilled.elapsed().as_secs_f64();
         inner.refilled = Instant::now();
         inner.budget = (inner.budget + elapsed * LINES_PER_SECOND).min(LINES_BURST);
-        if inner.budget < 1.0 {
-            inner.dropped += 1;
+        let wanted = if inner.dropped.is_empty() { 1.0 } else { LINES_AGAIN };
+        if inner.budget < wanted {
+            let (script, message) = (script.to_owned(), message.to_owned());
+            return inner.dropped.push(Held { level, event, script, message });
+        }
+        self.tell(&mut inner);
+        inner.budget -= 1.0;
+        self.write(&mut inner, level, event, message, Some(script));
+    }
+
+    /// Whether lines were dropped that nothing was written about yet.
+    pub(crate) fn is_dropping(&self) -> bool {
+        !self.inner.lock().unwrap_or_else(PoisonError::into_inner).dropped.is_empty()
+    }
+
+    /// The output ended or fell silent: writes how many lines were dropped, and the last of them.
+    pub(crate) fn pause(&self) {
+        self.tell(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn tell(&self, inner: &mut Inner) {
+        if inner.dropped.is_empty() {
             return;
         }
-        inner.budget -= 1.0;
-        if inner.dropped > 0 && inner.budget >= LINES_BURST / 10.0 {
-            let text = format!("{} lines were dropped: the component writes too fast", inner.dropped);
-            inner.dropped = 0;
-            self.write(&mut inner, Level::Warn, "output-dropped", &text, Some(script));
+        let (lost, last) = inner.dropped.take();
+        inner.budget -= last.len() as f64;
+        if lost > 0 {
+            let text = format!(
+                "{lost} lines were dropped: the component writes too fast ({LINES_BURST} lines at once, then {LINES_PER_SECOND} a second)"
+            );
+            let script = last.front().map(|line| line.script.as_str());
+            self.write(inner, Level::Warn, "output-dropped", &text, script);
         }
-        self.write(&mut inner, level, event, message, Some(script));
+        for line in &last {
+            self.write(inner, line.level, line.event, &line.message, Some(&line.script));
+        }
     }
 
     /// A line of the core about the component.

@@ -24,6 +24,8 @@ const READ_BYTES: usize = 2048;
 
 /// How long the end of a step waits for the last of its output, which a process left running may hold open.
 const OUTPUT_PATIENCE: Duration = Duration::from_millis(500);
+/// After so long without output, lines that were too many are told of.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A step to run.
 #[derive(Debug, Clone)]
@@ -151,8 +153,21 @@ pub(crate) async fn copy_output(
 ) {
     let mut lines = Lines::default();
     let mut buffer = [0; READ_BYTES];
-    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+    loop {
+        let read = pipe.read(&mut buffer);
+        let read = match log.is_dropping() {
+            true => match timeout(SILENCE, read).await {
+                Ok(read) => read,
+                Err(_) => {
+                    log.pause();
+                    continue;
+                }
+            },
+            false => read.await,
+        };
+        let Ok(count @ 1..) = read else { break };
         lines.feed(&buffer[..count], |line| log.output(level, event, &script, line));
     }
     lines.finish(|line| log.output(level, event, &script, line));
+    log.pause();
 }
