@@ -11,6 +11,7 @@ mod component;
 mod core;
 mod deployment;
 mod log;
+mod log_order;
 mod message;
 mod syslog;
 

@@ -1,8 +1,7 @@
 //! `logs get|list-log-files|list-keywords`: reads the files of CR 7.7 in both their forms.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,10 +13,9 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::client::CliError;
+use crate::log_order::{self, Form, Stream};
 use crate::syslog;
 
-/// Longest line read into memory; what follows is cut off.
-const MAX_LINE: u64 = 1024 * 1024;
 /// How often a followed file is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// Keywords of JSON lines that a filter may name.
@@ -95,7 +93,7 @@ pub(crate) fn run(root: &Path, verb: Verb) -> Result<(), CliError> {
     }
 }
 
-/// Log files of a folder, sorted by name, which sorts a rotated file behind its current one.
+/// Log files of a folder, sorted by name.
 fn log_files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let cannot = |source| CliError::File { path: folder.to_owned(), source };
     let entries = std::fs::read_dir(folder).map_err(cannot)?;
@@ -132,14 +130,14 @@ fn is_keyword(name: &str) -> bool {
 }
 
 /// What is known of one line.
-struct Entry {
+pub(crate) struct Entry {
     time: Option<Timestamp>,
     json: Option<Value>,
     line: String,
 }
 
 impl Entry {
-    fn read(line: String) -> Self {
+    pub(crate) fn read(line: String) -> Self {
         let json = line.starts_with('{').then(|| serde_json::from_str::<Value>(&line).ok()).flatten();
         let time = match &json {
             Some(json) => json["timestamp"].as_i64().and_then(|time| Timestamp::from_millisecond(time).ok()),
@@ -177,7 +175,12 @@ impl Entry {
         }
     }
 
-    fn short(&self) -> String {
+    /// When it was written, if the line says so.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        self.time
+    }
+
+    pub(crate) fn short(&self) -> String {
         let Some(json) = &self.json else { return self.line.clone() };
         let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
         let time = self.time.map_or_else(String::new, |time| time.to_string());
@@ -241,20 +244,19 @@ impl Get {
             log_files(&self.folder.clone().unwrap_or_else(|| root.join("logs")))?
         };
         let mut printer = Printer { get: self, filters, before: VecDeque::new(), after: 0, printed: 0 };
-        let mut open = Vec::new();
-        for path in files {
-            let file = File::open(&path).map_err(|source| CliError::File { path, source })?;
-            let mut reader = BufReader::new(file);
-            if !self.follow {
-                printer.read_all(&mut reader, &windows);
-                printer.before.clear();
-                printer.after = 0;
+        let form: Form = if self.syslog { Entry::read_syslog } else { |line| Some(Entry::read(line)) };
+        let open = |files| Stream::open(files, form);
+        let mut streams = log_order::logs(files).into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        loop {
+            while !printer.is_done() {
+                let Some(entry) = log_order::next(&mut streams)? else { break };
+                printer.line(entry, &windows);
             }
-            open.push(reader);
-        }
-        while self.follow && !printer.is_done() {
-            open.iter_mut().for_each(|reader| printer.read_all(reader, &windows));
+            if !self.follow || printer.is_done() {
+                break;
+            }
             std::thread::sleep(FOLLOW_EVERY);
+            streams.iter_mut().try_for_each(Stream::advance)?;
         }
         Ok(())
     }
@@ -282,22 +284,6 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn is_done(&self) -> bool {
         self.get.max.is_some_and(|max| self.printed >= max) && self.after == 0
-    }
-
-    fn read_all(&mut self, reader: &mut BufReader<File>, windows: &[Window]) {
-        let mut bytes = Vec::new();
-        while !self.is_done() {
-            bytes.clear();
-            match reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes) {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
-            let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-            let entry = if self.get.syslog { Entry::read_syslog(line) } else { Some(Entry::read(line)) };
-            if let Some(entry) = entry {
-                self.line(entry, windows);
-            }
-        }
     }
 
     fn line(&mut self, entry: Entry, windows: &[Window]) {
