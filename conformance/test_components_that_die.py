@@ -78,6 +78,17 @@ def test_what_runs_without_end_or_not_at_all_is_up(site):
         until("its state", lambda: site.installed() == [(version, state)])
 
 
+def test_the_last_words_of_a_flood_are_kept(site):
+    """CR 2.8: more output than the log takes is dropped and counted, but for the last lines before the component ends or falls silent."""
+    log = lambda: "".join(file.read_text() for file in (site.core.root / "logs").glob(f"{NAME}*.log"))
+    for end in ("exit 3", "exec sleep 86400"):
+        version, deployment = site.begin({"run": f"sleep 2; seq 1 200000; echo the reason of {end}; {end}"})
+        site.end(deployment)
+        said = until("the last words", lambda: (now := log()) and f"stdout. the reason of {end}. " in now and now)
+        assert " lines were dropped: the component writes too fast" in said
+        assert "stdout. 199999. " in said
+
+
 def test_an_operator_follows_a_deployment_of_the_control_plane(site):
     """`status` and `why` know it while it is under way: what it waits for, where it came from."""
     _, deployment = site.begin({"install": "until [ -e known ]; do sleep 0.1; done", "run": "exec sleep 86400"})
