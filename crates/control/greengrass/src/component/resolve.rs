@@ -122,7 +122,9 @@ fn choose(
 /// Both nuclei choose the error they show by words in the message (control-plane-api 6.3).
 fn refusal(name: &str, candidate: &Value, why: &Unresolved) -> ApiError {
     let shown_name = shown(name);
-    let ranges = shown(&candidate["versionRequirements"].to_string());
+    let asked = candidate["versionRequirements"].as_object().into_iter().flatten();
+    let ranges = asked.map(|(who, range)| format!("{} of {who}", range.as_str().unwrap_or_default()));
+    let ranges = shown(&ranges.collect::<Vec<_>>().join(", "));
     let message = match why {
         Unresolved::Versions => {
             format!("Component {shown_name} has no usable version satisfying the requirements {ranges}.")

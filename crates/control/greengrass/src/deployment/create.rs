@@ -144,8 +144,11 @@ fn checked(input: &Value) -> Result<Value, ApiError> {
     for (name, entry) in &components {
         let at = |member: &str| format!("components.{name}.{member}");
         let version = entry["componentVersion"].as_str().unwrap_or_default();
-        if version.parse::<Version>().is_err() {
-            return Err(fault::field(&at("componentVersion"), format!("The version of {name} is not a version.")));
+        if let Err(error) = version.parse::<Version>() {
+            return Err(fault::field(
+                &at("componentVersion"),
+                format!("The version of {name} is not a version: {error}."),
+            ));
         }
         if let Some(merge) = entry["configurationUpdate"]["merge"].as_str() {
             let place = at("configurationUpdate.merge");

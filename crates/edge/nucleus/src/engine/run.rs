@@ -165,7 +165,9 @@ fn try_launch(
                 let configured = configured.each_ref().map(Option::as_deref);
                 shared.users.resolve(&configured, plan.privileged).map_err(|error| match error {
                     UserError::NotConfigured => Failure::missing_run_with(step, &error.to_string()),
-                    _ => Failure::not_valid(step, &error.to_string()),
+                    _ => {
+                        Failure::not_valid(step, &format!("Who it runs as, by `runWith` or `runWithDefault`: {error}."))
+                    }
                 })?
             }
         };
